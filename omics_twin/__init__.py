@@ -1,0 +1,1 @@
+"""Patient digital twins from multi-omics cohorts. Importing this package does nothing."""

@@ -1,0 +1,403 @@
+"""A trained model asked about a cohort: beliefs, predictions, rankings, in chunks of patients."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.errors import CohortError
+from omics_twin.evaluate.design import Outcome
+from omics_twin.evaluate.score import score
+from omics_twin.files import write_whole
+from omics_twin.report.console import Console
+from omics_twin.settings import TwinSettings
+from omics_twin.tensors import transforms
+from omics_twin.tensors.transforms import DesignMatrices
+from omics_twin.therapy.rank import order, rank_therapies
+from omics_twin.therapy.support import stratum_key
+from omics_twin.tracking import TrainedModel
+from omics_twin.twin.draws import select, weighted_mean, weighted_quantile
+from omics_twin.types import NO_INTERVENTION, Intervention, Observation, Ranking, TwinState
+
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What the twin believes about some patients, and what that rests on.
+
+    Attributes
+    ----------
+    rows
+        Position of each patient in the cohort, (patient,).
+    shown
+        Channels the twin was shown, by patient.
+    """
+
+    rows: np.ndarray
+    state: TwinState
+    shown: tuple[tuple[str, ...], ...]
+
+
+def draws_of(model: TrainedModel, settings: TwinSettings) -> int:
+    """Return a number of draws that every member has an equal share of."""
+    members = model.twin.network.members
+    return members * max(1, -(-settings.draws // members))
+
+
+def beliefs(
+    model: TrainedModel,
+    cohort: Cohort,
+    settings: TwinSettings,
+    console: Console,
+    *,
+    as_of_days: float = 0.0,
+) -> Iterator[Belief]:
+    """Yield the belief about the cohort's patients, some at a time.
+
+    Parameters
+    ----------
+    as_of_days
+        Later visits are not shown [day].
+    """
+    matrices = transforms.apply(model.twin.design, cohort)
+    for note in matrices.notes:
+        console.note(note)
+    yield from beliefs_of(model, matrices, received_of(cohort), settings, as_of_days=as_of_days)
+
+
+def received_of(cohort: Cohort) -> list[str | None]:
+    """Return the arm each patient received, None where it is not known."""
+    if cohort.received is None:
+        return [None] * len(cohort.patient_ids)
+    return [None if arm is None or arm != arm else str(arm) for arm in cohort.received]
+
+
+def beliefs_of(
+    model: TrainedModel,
+    matrices: DesignMatrices,
+    received: Sequence[str | None],
+    settings: TwinSettings,
+    *,
+    as_of_days: float = 0.0,
+) -> Iterator[Belief]:
+    """Yield the belief about patients whose values are in the order of the design."""
+    visits = transforms.observations(model.twin.design, matrices)
+    for start in range(0, len(matrices.patient_ids), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        ids = matrices.patient_ids[rows]
+        state = model.twin.start(ids, draws=draws_of(model, settings), seed=settings.seed)
+        for visit in transforms.take(visits, rows):
+            if float(visit.days.min()) <= as_of_days:
+                state = _observe(model, state, visit, received[rows], as_of_days)
+        shown = _shown(model, state)
+        yield Belief(np.arange(start, start + len(ids)), state, shown)
+
+
+def _observe(
+    model: TrainedModel,
+    state: TwinState,
+    visit: Observation,
+    received: Sequence[str | None],
+    as_of_days: float,
+) -> TwinState:
+    """Show a visit; after the index date, under the therapy each patient received."""
+    known = visit.days <= as_of_days
+    before = known & (visit.days <= 0)
+    if bool(before.any()):
+        state = model.twin.observe(state, _only(visit, before, state))
+    arms = [arm if arm in model.catalogue.arms else None for arm in received]
+    for arm in sorted({arm for arm in arms if arm}):
+        given = torch.tensor([each == arm for each in arms]) & known & (visit.days > 0)
+        if bool(given.any()):
+            under = model.catalogue.intervention(arm)
+            state = model.twin.observe(state, _only(visit, given, state), under=under)
+    return state
+
+
+def _only(visit: Observation, rows: Tensor, state: TwinState) -> Observation:
+    """Return the visit as if the other patients had not come."""
+    values = {
+        name: torch.where(rows[:, None], each, torch.nan) for name, each in visit.values.items()
+    }
+    days = torch.where(rows, visit.days, state.days.to(visit.days))
+    return Observation(visit.patient_ids, days, values)
+
+
+def _shown(model: TrainedModel, state: TwinState) -> tuple[tuple[str, ...], ...]:
+    flags = state.draws[:, 0, -len(model.twin.design.channels) :] > 0
+    names = [channel.name for channel in model.twin.design.channels]
+    return tuple(
+        tuple(name for name, flag in zip(names, row, strict=True) if flag) for row in flags
+    )
+
+
+def strata_keys(model_columns: Sequence[str], cohort: Cohort) -> list[str]:
+    """Return each patient's stratum; a marker that was not measured is part of the name."""
+    missing = [column for column in model_columns if column not in cohort.strata]
+    if missing:
+        raise CohortError(
+            f"cohort '{cohort.name}' has no stratum column '{missing[0]}', which decides what is "
+            "open to a patient: declare it under 'strata'"
+        )
+    table = cohort.strata[list(model_columns)].astype(object)
+    table = table.where(table.notna(), "not measured")
+    return [stratum_key(model_columns, list(row)) for row in table.itertuples(index=False)]
+
+
+def ranking_of(
+    model: TrainedModel, cohort: Cohort, belief: Belief, settings: TwinSettings
+) -> Ranking:
+    """Return the catalogue's therapies compared for the patients of a belief."""
+    keys = strata_keys(model.support.columns, cohort)
+    eligible, support, reasons = model.support.judge(
+        model.catalogue, [keys[row] for row in belief.rows]
+    )
+    return rank_therapies(
+        model.twin,
+        belief.state,
+        model.catalogue.interventions(),
+        model.endpoint,
+        eligible=eligible,
+        support=support,
+        reasons=reasons,
+        interval=settings.interval,
+    )
+
+
+def endpoint_values(
+    model: TrainedModel, state: TwinState, intervention: Intervention
+) -> Float[Tensor, "patient draw"]:
+    """Return the endpoint of every draw under one intervention."""
+    trajectory = model.twin.simulate(state, intervention, model.endpoint.days())
+    return model.endpoint.read(trajectory)
+
+
+def outcome_values(
+    model: TrainedModel, state: TwinState, intervention: Intervention, outcome: Outcome
+) -> Float[Tensor, "patient draw time"]:
+    """Return what the metrics of an outcome are computed from, for every draw."""
+    days = model.endpoint.days() if outcome.grid_days is None else torch.tensor(outcome.grid_days)
+    trajectory = model.twin.simulate(state, intervention, days)
+    values = trajectory.values[..., trajectory.names.index(model.outcome)]
+    return values[..., -1:] if outcome.grid_days is None else values
+
+
+def by_received(
+    arms: Sequence[str | None], belief: Belief, model: TrainedModel
+) -> Iterator[tuple[Tensor, Intervention]]:
+    """Yield the patients of a belief who received each arm, and the arm as a plan."""
+    given = [arms[row] for row in belief.rows]
+    model.catalogue.check_received({arm for arm in given if arm})
+    for arm in sorted({arm for arm in given if arm}):
+        rows = torch.tensor([index for index, each in enumerate(given) if each == arm])
+        yield rows, model.catalogue.intervention(arm)
+    unknown = torch.tensor([index for index, each in enumerate(given) if each is None]).long()
+    if len(unknown):
+        yield unknown, NO_INTERVENTION
+
+
+def evaluation(
+    model: TrainedModel,
+    cohort: Cohort,
+    outcome: Outcome,
+    settings: TwinSettings,
+    console: Console,
+    *,
+    as_of_days: float = 0.0,
+) -> dict[str, Any]:
+    """Return the metrics of a cohort under the therapies received.
+
+    A patient without a known therapy or outcome is counted and not scored.
+    """
+    arms = received_of(cohort)
+    size = 1 if outcome.grid_days is None else len(outcome.grid_days)
+    predicted = np.full((len(arms), size), np.nan)
+    trained_on = 0
+    for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
+        for rows, therapy in by_received(arms, belief, model):
+            if therapy is not NO_INTERVENTION:
+                state = select(belief.state, rows)
+                values = outcome_values(model, state, therapy, outcome)
+                predicted[belief.rows[rows]] = weighted_mean(values, state.log_weights)
+        unseen = model.twin.membership.unseen(belief.state.patient_ids)
+        trained_on += int((~unseen.all(dim=1)).sum())
+    if trained_on:
+        console.note(
+            f"{trained_on} patients were in training: answered by the members that never saw them"
+        )
+    given = predicted[:, 0] if outcome.grid_days is None else predicted
+    scored = np.isfinite(outcome.values) & np.isfinite(predicted).all(axis=1)
+    if not scored.any():
+        raise CohortError(
+            f"no patient of cohort '{cohort.name}' has both a known therapy and a known outcome "
+            f"'{model.outcome}': there is nothing to score"
+        )
+    return {
+        "endpoint": model.endpoint.name,
+        "n": int(scored.sum()),
+        "not_scored": int((~scored).sum()),
+        "in_training": trained_on,
+        "model": {name: {"mean": value, "sd": None} for name, value in score(outcome, given).items()},
+        "baselines": {},
+    }
+
+
+def write_predictions(
+    model: TrainedModel,
+    cohort: Cohort,
+    settings: TwinSettings,
+    intervention: Intervention | None,
+    output: Path,
+    console: Console,
+    *,
+    as_of_days: float = 0.0,
+) -> None:
+    """Write ``patient_id,endpoint,intervention,expected,lower,upper``."""
+    arms = received_of(cohort)
+    if intervention is None and not any(arms):
+        raise CohortError(
+            f"cohort '{cohort.name}' does not say which therapy patients received: "
+            f"add intervention=NAME, one of {', '.join(model.catalogue.arms)}"
+        )
+    lines: dict[int, list[Any]] = {}
+    tail = (1.0 - settings.interval) / 2.0
+    for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
+        groups = (
+            [(torch.arange(len(belief.rows)), intervention)]
+            if intervention
+            else by_received(arms, belief, model)
+        )
+        for rows, therapy in groups:
+            state = select(belief.state, rows)
+            values = endpoint_values(model, state, therapy)
+            weights = state.log_weights
+            columns = torch.stack(
+                [
+                    weighted_mean(values, weights),
+                    weighted_quantile(values, weights, tail),
+                    weighted_quantile(values, weights, 1.0 - tail),
+                ],
+                dim=1,
+            )
+            for row, numbers in zip(belief.rows[rows], columns.tolist(), strict=True):
+                known = therapy is not NO_INTERVENTION
+                lines[row] = [
+                    cohort.patient_ids[row],
+                    model.endpoint.name,
+                    therapy.name if known else "",
+                    *(_number(each) if known else "" for each in numbers),
+                ]
+    unknown = sum(arm is None for arm in arms) if intervention is None else 0
+    if unknown:
+        console.warn(
+            f"{unknown} patients have no known therapy: their lines are empty; "
+            "add intervention=NAME to predict under one"
+        )
+    header = ["patient_id", "endpoint", "intervention", "expected", "lower", "upper"]
+    write_csv(output, header, [lines[row] for row in sorted(lines)])
+
+
+RANKING_COLUMNS = (
+    "patient_id",
+    "rank",
+    "intervention",
+    "expected",
+    "lower",
+    "upper",
+    "probability_best",
+    "support",
+    "eligible",
+    "reason",
+)
+
+
+def write_ranking(
+    model: TrainedModel,
+    cohort: Cohort,
+    settings: TwinSettings,
+    output: Path,
+    console: Console,
+    *,
+    excluded: bool,
+    as_of_days: float = 0.0,
+) -> None:
+    """Write the ranking as CSV or JSON, by the output's ending."""
+    lines: list[dict[str, Any]] = []
+    for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
+        ranking = ranking_of(model, cohort, belief, settings)
+        for patient in range(len(ranking.patient_ids)):
+            lines += ranking_lines(ranking, patient, excluded=excluded)
+    if output.suffix == ".json":
+        content = {
+            "endpoint": model.endpoint.name,
+            "title": model.title,
+            "higher_is_better": model.endpoint.higher_is_better,
+            "interval": settings.interval,
+            "ranking": lines,
+        }
+        write_whole(output, json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
+        return
+    rows = [["" if line[c] is None else _cell(line[c]) for c in RANKING_COLUMNS] for line in lines]
+    write_csv(output, list(RANKING_COLUMNS), rows)
+
+
+def ranking_lines(ranking: Ranking, patient: int, *, excluded: bool) -> list[dict[str, Any]]:
+    """Return a patient's lines: what is open, best first; then, if asked, what is not and why.
+
+    A patient to whom nothing is open always gets the reasons: nobody leaves in silence.
+    """
+    best_first = order(ranking, patient)
+    chosen = list(enumerate(best_first, start=1))
+    if excluded or not best_first:
+        closed = set(range(len(ranking.interventions))) - set(best_first)
+        chosen += [(0, option) for option in sorted(closed)]
+    return [_ranking_line(ranking, patient, option, place) for place, option in chosen]
+
+
+def _ranking_line(ranking: Ranking, patient: int, option: int, place: int) -> dict[str, Any]:
+    numbers = (ranking.expected, ranking.lower, ranking.upper, ranking.probability_best)
+    expected, lower, upper, best = (float(each[patient, option]) for each in numbers)
+    opened = place > 0
+    return {
+        "patient_id": ranking.patient_ids[patient],
+        "rank": place if opened else None,
+        "intervention": ranking.interventions[option],
+        "expected": expected if opened else None,
+        "lower": lower if opened else None,
+        "upper": upper if opened else None,
+        "probability_best": best if opened else None,
+        "support": int(ranking.support[patient, option]),
+        "eligible": opened,
+        "reason": ranking.reasons[patient][option],
+    }
+
+
+def write_csv(path: Path, header: list[str], lines: Sequence[Sequence[Any]]) -> None:
+    """Write a table, whole or not at all."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    write_whole(path, buffer.getvalue().encode())
+
+
+def _number(value: float) -> str:
+    return f"{value:.6f}"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _number(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""Tables become one cohort: measurements, therapies and outcomes of permitted patients."""

@@ -1,0 +1,75 @@
+"""Which genes are mutated in whom? Mutation calls become a patient-by-gene matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from omics_twin.errors import CohortError, quoted
+from omics_twin.intake.channels import Channel, Variants
+from omics_twin.intake.declaration import ColumnDeclaration, Kind
+
+MUTATION_COUNT = "mutation_count"
+HIGHEST_FRACTION = "highest_allele_fraction"
+
+
+def mutation_matrix(variants: Variants) -> Channel:
+    """Return one binary feature per gene, and the number of counted calls.
+
+    Parameters
+    ----------
+    variants
+        Calls that count, and the patients who were assayed.
+
+    Returns
+    -------
+    Channel
+        One row per assayed patient; a gene without a call is 0 (wild type), also one that the
+        channel does not list (``absent_value``). No gene is filtered here: how rare is too rare
+        is judged on training patients. ``highest_allele_fraction`` is added where the fraction is
+        declared, NaN for a patient without a counted call.
+
+    Raises
+    ------
+    CohortError
+        If a gene has the name of one of the added features.
+
+    Examples
+    --------
+    >>> calls = pd.DataFrame({"patient_id": ["a", "a"], "gene": ["TP53", "TP53"],
+    ...                       "fraction": [0.1, 0.2]})
+    >>> channel = mutation_matrix(Variants("genomics", ("a", "b"), calls, False, 0.0))
+    >>> channel.values["TP53"].tolist(), channel.values["mutation_count"].tolist()
+    ([1.0, 0.0], [2.0, 0.0])
+    """
+    calls = variants.calls
+    reserved = sorted({MUTATION_COUNT, HIGHEST_FRACTION} & set(calls["gene"]))
+    if reserved:
+        raise CohortError(
+            f"modality '{variants.modality}' has genes named {quoted(reserved)}, which name "
+            "features made from the calls: rename the genes"
+        )
+    index = pd.Index(list(variants.assayed), name="patient_id")
+    genes = sorted(set(calls["gene"]))
+    matrix = np.zeros((len(index), len(genes)))
+    matrix[index.get_indexer(calls["patient_id"]), pd.Index(genes).get_indexer(calls["gene"])] = 1.0
+    values = pd.DataFrame(matrix, index=index, columns=genes)
+    columns = {
+        gene: ColumnDeclaration(kind=Kind.BINARY, positive="1", negative="0") for gene in genes
+    }
+    by_patient = calls.groupby("patient_id")["fraction"]
+    added = {MUTATION_COUNT: by_patient.size().reindex(index, fill_value=0).astype(float)}
+    columns[MUTATION_COUNT] = ColumnDeclaration(unit="count", minimum=0.0, log=True)
+    if variants.fraction_declared:
+        added[HIGHEST_FRACTION] = by_patient.max().reindex(index)
+        columns[HIGHEST_FRACTION] = ColumnDeclaration(unit="fraction", minimum=0.0, maximum=1.0)
+    return Channel(
+        name=variants.modality,
+        modality=variants.modality,
+        visit_day=0.0,
+        values=pd.concat([values, pd.DataFrame(added, index=index)], axis=1),
+        columns=columns,
+        days=pd.Series(0.0, index=index, name="day"),
+        minimum_frequency=variants.minimum_frequency,
+        absent_value=0.0,
+    )

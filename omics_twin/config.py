@@ -1,0 +1,223 @@
+"""Typed configuration; every mistake is answered by one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from omics_twin.errors import ConfigError, nearest
+from omics_twin.intake.declaration import CohortDeclaration
+from omics_twin.intake.synthetic_trial import SyntheticTrial
+from omics_twin.settings import (
+    CatalogueDeclaration,
+    EndpointSettings,
+    NetworkSettings,
+    SplitSettings,
+    TrackingSettings,
+    TrainerSettings,
+    TrustSettings,
+    TwinSettings,
+)
+
+
+@dataclass
+class Config:
+    """One pipeline run, whole.
+
+    Attributes
+    ----------
+    name, verb
+        The experiment and what is done.
+    data_root, output_root, synthetic_root
+        Where real cohorts are read, runs are written and the synthetic cohort lies.
+    model_uri
+        A run's folder, a model's folder, ``models:/name/version`` or ``runs:/id/model``.
+    output
+        File (or, to synthesise, folder) the answer is written to.
+    patient, intervention
+        One patient to rank or report; one intervention to predict under.
+    excluded
+        Whether a ranking also lists the therapies that are not open to a patient.
+    as_of_days
+        Only visits up to this day are shown to the twin; 0 is the decision before treatment [day].
+    accept_unverified
+        Whether to keep a fetched file of which no checksum is recorded.
+    """
+
+    name: str = "run"
+    verb: str = "train"
+    data_root: str = "data"
+    output_root: str = "outputs"
+    synthetic_root: str = "outputs/cohorts/synthetic"
+    model_uri: str | None = None
+    output: str | None = None
+    patient: str | None = None
+    intervention: str | None = None
+    excluded: bool = False
+    as_of_days: float = 0.0
+    accept_unverified: bool = False
+    intake: SyntheticTrial = field(default_factory=SyntheticTrial)
+    cohort: CohortDeclaration = field(default_factory=CohortDeclaration)
+    endpoint: EndpointSettings = field(default_factory=EndpointSettings)
+    therapy: CatalogueDeclaration = field(default_factory=CatalogueDeclaration)
+    model: NetworkSettings = field(default_factory=NetworkSettings)
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    twin: TwinSettings = field(default_factory=TwinSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    trust: TrustSettings = field(default_factory=TrustSettings)
+
+
+def config_folder() -> Path:
+    """Return the folder of the shipped configuration, in a checkout or an installation."""
+    package = Path(__file__).resolve().parent
+    return next(each for each in (package / "conf", package.parent / "conf") if each.is_dir())
+
+
+def options(group: str) -> list[str]:
+    """Return the choices of a config group."""
+    return sorted(each.stem for each in (config_folder() / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    """Return the names of the config groups."""
+    return sorted(each.name for each in config_folder().iterdir() if each.is_dir())
+
+
+def load(verb: str, overrides: Sequence[str]) -> Config:
+    """Return the configuration of a run.
+
+    Raises
+    ------
+    ConfigError
+        For anything that is unknown, missing, of the wrong type or out of range.
+    """
+    check_overrides(overrides)
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            composed = compose("config", [*overrides, f"verb={verb}"])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_sentence(error)) from error
+    return typed(composed)
+
+
+def typed(composed: DictConfig) -> Config:
+    """Return a composed tree as checked dataclasses.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or a value is of the wrong type or out of range.
+    """
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), composed)
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        cause = error.__cause__
+        if isinstance(cause, ConfigError):
+            raise cause from error
+        raise ConfigError(_sentence(error)) from error
+    if not isinstance(config, Config):
+        raise ConfigError("the configuration is not a mapping: compose it from conf/config.yaml")
+    return config
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """Return the configuration as plain values that JSON can hold."""
+    return json.loads(json.dumps(asdict(config), default=_enum_name))
+
+
+def digest(config: Config, fingerprint: str) -> str:
+    """Return what tells this run from others: its settings and its patients.
+
+    Where answers go, and where runs are recorded, does not change a run.
+    """
+    settings = plain(config)
+    for elsewhere in (
+        "verb data_root output_root synthetic_root model_uri output patient intervention "
+        "excluded as_of_days accept_unverified tracking intake"
+    ).split():
+        settings.pop(elsewhere)
+    settings["cohort"].pop("root")
+    text = json.dumps([settings, fingerprint], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _enum_name(value: object) -> str:
+    if isinstance(value, Enum):
+        return value.name
+    raise TypeError(f"{type(value).__name__} has no place in a configuration")
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse overrides that name nothing, with the nearest name that exists.
+
+    Raises
+    ------
+    ConfigError
+        At the first one that is malformed or unknown.
+    """
+    for text in overrides:
+        if "=" not in text and not text.startswith("~"):
+            raise ConfigError(f"'{text}' is not a setting: write key=value, such as cohort=ispy2")
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(
+            f"cannot read the settings {' '.join(overrides)!r}: quote values with special "
+            "characters, such as \"key='a b'\""
+        ) from error
+    seen: set[str] = set()
+    for override in parsed:
+        key = override.key_or_group
+        if key in seen:
+            raise ConfigError(f"'{key}' is given twice: give it once")
+        seen.add(key)
+        if (config_folder() / key).is_dir():
+            value = override.value()
+            for choice in value if isinstance(value, list) else [value]:
+                if not override.is_sweep_override() and str(choice) not in options(key):
+                    raise ConfigError(f"unknown {key} '{choice}'{nearest(str(choice), options(key))}")
+        else:
+            _check_key(key)
+
+
+def _check_key(key: str) -> None:
+    """Walk the schema along a dotted key."""
+    node: Any = Config
+    walked: list[str] = []
+    for part in key.split("."):
+        if get_origin(node) is dict:
+            node = get_args(node)[1]
+        elif is_dataclass(node):
+            known = [each.name for each in fields(node)]
+            if part not in known:
+                where = ".".join([*walked, part])
+                raise ConfigError(f"unknown key '{where}'{nearest(part, known)}")
+            node = _without_none(get_type_hints(node)[part])
+        elif get_origin(node) is not list:
+            raise ConfigError(f"unknown key '{key}': '{'.'.join(walked)}' has no settings below it")
+        walked.append(part)
+
+
+def _without_none(hint: Any) -> Any:
+    kept = [each for each in get_args(hint) if each is not type(None)]
+    return kept[0] if type(None) in get_args(hint) else hint
+
+
+def _sentence(error: Exception) -> str:
+    """Return the first line of a library's message, with the key it is about."""
+    first = str(error).strip().splitlines()[0]
+    key = getattr(error, "full_key", None)
+    return f"'{key}': {first}" if key and key not in first else first

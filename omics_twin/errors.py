@@ -1,0 +1,76 @@
+"""Every error a user can meet: what was found, what was expected, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class OmicsTwinError(Exception):
+    """Base of all errors that the command line answers with one sentence."""
+
+
+class ConfigError(OmicsTwinError, ValueError):
+    """A setting is unknown, missing, of the wrong type or out of range."""
+
+
+class IntakeError(OmicsTwinError, ValueError):
+    """A file or table does not hold what its declaration says."""
+
+
+class ConsentError(OmicsTwinError, PermissionError):
+    """The consent ledger is unreadable or permits nobody."""
+
+
+class CohortError(OmicsTwinError, ValueError):
+    """Tables cannot be made into one cohort, or a cohort cannot answer the question."""
+
+
+class ModelError(OmicsTwinError, ValueError):
+    """A stored model is absent, damaged, or does not fit what it is asked about."""
+
+
+class TwinError(OmicsTwinError, ValueError):
+    """A twin was shown or asked something it does not know."""
+
+
+class TherapyError(OmicsTwinError, ValueError):
+    """A therapy, agent or stratum is not in the catalogue."""
+
+
+class TrainingError(OmicsTwinError, RuntimeError):
+    """Training cannot start, continue or finish."""
+
+
+class FetchError(OmicsTwinError, OSError):
+    """A public source file could not be downloaded or is not the file expected."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``": did you mean 'x'?"`` for the closest known word, or the list of what is known.
+
+    Examples
+    --------
+    >>> nearest("n_latnet", ["n_latent", "n_hidden"])
+    ": did you mean 'n_latent'?"
+    >>> nearest("zebra", ["pcr"])
+    "; known: 'pcr'"
+    """
+    candidates = [str(each) for each in known]
+    close = get_close_matches(word, candidates, n=1)
+    if close:
+        return f": did you mean '{close[0]}'?"
+    return f"; known: {quoted(candidates)}"
+
+
+def quoted(names: Iterable[object], most: int = 8) -> str:
+    """Return names in quotation marks, the first ``most`` of them.
+
+    Examples
+    --------
+    >>> quoted(["a", "b", "c"], most=2)
+    "'a', 'b' and 1 more"
+    """
+    listed = [f"'{name}'" for name in names]
+    rest = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")

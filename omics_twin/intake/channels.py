@@ -1,0 +1,315 @@
+"""Turn one table into measurements: per patient, per visit, or per mutation call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from omics_twin.errors import IntakeError, quoted
+from omics_twin.intake.columns import canonical, column_of, numbers, read_column
+from omics_twin.intake.declaration import ColumnDeclaration, Kind, Layout, ModalityDeclaration
+from omics_twin.intake.files import Table
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One modality at one scheduled day.
+
+    Attributes
+    ----------
+    name, modality
+        ``"mri@21"`` of modality ``"mri"``; the modality's own name where there are no visits.
+    visit_day
+        Scheduled day since the index date [day].
+    values
+        (measured patient, column): float columns with NaN for numbers and 0/1 columns, text with
+        NA for categories. Only patients with at least one value.
+    columns
+        Declaration of each column; ``unit`` is the unit of ``values``.
+    days
+        Actual day of each measured patient [day].
+    minimum_frequency
+        Binary features rarer than this among training patients are not used.
+    absent_value
+        Value, for every measured patient, of a feature that this channel does not list: 0 for
+        mutations, where a gene without a call is wild type. NaN: not measured.
+    """
+
+    name: str
+    modality: str
+    visit_day: float
+    values: pd.DataFrame
+    columns: Mapping[str, ColumnDeclaration]
+    days: pd.Series
+    minimum_frequency: float = 0.0
+    absent_value: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Variants:
+    """Mutation calls of one modality, one row per call that counts.
+
+    Attributes
+    ----------
+    modality
+        Its name.
+    assayed
+        Patients who were tested, with or without a call.
+    calls
+        Columns ``patient_id``, ``gene`` and ``fraction`` (allele fraction, NaN if not declared).
+    fraction_declared
+        Whether the allele fraction is read.
+    minimum_frequency
+        Genes mutated in fewer training patients than this share are not used.
+    """
+
+    modality: str
+    assayed: tuple[str, ...]
+    calls: pd.DataFrame
+    fraction_declared: bool
+    minimum_frequency: float
+
+
+@dataclass
+class Notes:
+    """What was read as not measured or not read at all, told to the user in order."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, *lines: str) -> None:
+        """Append lines that are not there yet."""
+        self.lines.extend(line for line in dict.fromkeys(lines) if line not in self.lines)
+
+
+def declared_columns(
+    modality: ModalityDeclaration, table: Table, taken: set[str]
+) -> dict[str, ColumnDeclaration]:
+    """Return every column of the table that the modality reads, in the order of the table.
+
+    Parameters
+    ----------
+    modality
+        The declaration.
+    table
+        The table.
+    taken
+        Columns of the table that another part of the declaration reads; ``other_columns`` does
+        not cover them.
+
+    Raises
+    ------
+    IntakeError
+        If a declared column is missing or none is read.
+    """
+    for name in modality.columns:
+        table.column(name)
+    skipped = {*modality.exclude, *taken} | ({modality.day_column} - {None})
+    read = {}
+    for name in table.cells:
+        if name in modality.columns:
+            read[name] = modality.columns[name]
+        elif modality.other_columns is not None and name not in skipped:
+            read[name] = modality.other_columns
+    if not read:
+        raise IntakeError(
+            f"table '{table.name}' holds no column to measure: declare 'columns' or "
+            "'other_columns' for its modality"
+        )
+    return read
+
+
+def read_wide(
+    name: str,
+    modality: ModalityDeclaration,
+    table: Table,
+    columns: dict[str, ColumnDeclaration],
+    notes: Notes,
+) -> list[Channel]:
+    """Read a table with one row per patient as one channel.
+
+    Raises
+    ------
+    IntakeError
+        If a cell is not as declared, or a day lies after the index date.
+    """
+    values = _values(table, columns, notes)
+    days = np.zeros(len(table.patient_ids))
+    if modality.day_column is not None:
+        days = _days(table, modality.day_column, values.notna().any(axis=1).to_numpy())
+        late = np.flatnonzero(days > 0)
+        if len(late):
+            row = int(late[0])
+            raise IntakeError(
+                f"table '{table.name}': patient '{table.patient_ids[row]}' was measured on day "
+                f"{days[row]:g}, after the index date, where a baseline value is expected: "
+                "declare the table's layout as 'visits' or remove the row"
+            )
+    return [_channel(name, name, 0.0, values, days, modality, columns)]
+
+
+def read_visits(
+    name: str,
+    modality: ModalityDeclaration,
+    table: Table,
+    columns: dict[str, ColumnDeclaration],
+    notes: Notes,
+) -> list[Channel]:
+    """Read a table with one row per patient and visit as one channel per scheduled day.
+
+    Raises
+    ------
+    IntakeError
+        If a cell is not as declared, a visit is off schedule or a patient has two rows for it.
+    """
+    values = _values(table, columns, notes)
+    days = _days(table, modality.day_column or "", np.ones(len(table.patient_ids), dtype=bool))
+    scheduled = np.array(
+        [_scheduled(table, row, day, modality) for row, day in enumerate(days)], dtype=float
+    )
+    channels = []
+    for visit_day in sorted(modality.schedule):
+        rows = np.flatnonzero(scheduled == visit_day)
+        repeated = pd.Index(table.patient_ids[rows]).duplicated()
+        if repeated.any():
+            raise IntakeError(
+                f"table '{table.name}': patient '{table.patient_ids[rows][repeated][0]}' has two "
+                f"rows for the visit of day {visit_day:g}, expected one: keep the row to be used"
+            )
+        channels.append(
+            _channel(
+                f"{name}@{visit_day:g}",
+                name,
+                visit_day,
+                values.iloc[rows],
+                days[rows],
+                modality,
+                columns,
+            )
+        )
+    return channels
+
+
+def read_variants(
+    name: str, modality: ModalityDeclaration, table: Table, roster: Table, notes: Notes
+) -> Variants:
+    """Read a table with one row per mutation call.
+
+    Raises
+    ------
+    IntakeError
+        If a call has no gene, its fraction is not between 0 and 1, or its patient was not
+        assayed.
+    """
+    genes = table.text(modality.gene_column or "")
+    unnamed = np.flatnonzero(genes == "")
+    if len(unnamed):
+        raise IntakeError(
+            f"table '{table.name}', row {unnamed[0] + 1} has an empty '{modality.gene_column}', "
+            "expected a gene symbol: name the gene or remove the row"
+        )
+    assayed = _assayed(modality, table, roster)
+    fraction = np.full(len(genes), np.nan)
+    if modality.fraction_column is not None:
+        column = column_of(table, modality.fraction_column)
+        fraction = numbers(column)
+        outside = np.flatnonzero((fraction < 0) | (fraction > 1))
+        if len(outside):
+            raise column.error(int(outside[0]), "an allele fraction between 0 and 1")
+    counted = np.ones(len(genes), dtype=bool)
+    if modality.effect_column is not None:
+        effects = table.text(modality.effect_column)
+        counted = np.isin(effects, modality.counted_effects)
+        for effect in sorted(set(effects[~counted])):
+            number = int((effects == effect).sum())
+            notes.add(f"table '{table.name}': {number} calls of effect '{effect}' are not counted")
+    calls = pd.DataFrame({"patient_id": table.patient_ids, "gene": genes, "fraction": fraction})
+    calls = calls[counted].reset_index(drop=True)
+    declared = modality.fraction_column is not None
+    return Variants(name, assayed, calls, declared, modality.minimum_frequency)
+
+
+def _assayed(modality: ModalityDeclaration, table: Table, roster: Table) -> tuple[str, ...]:
+    called = set(table.patient_ids)
+    if modality.measured_column is None:
+        return tuple(patient for patient in roster.patient_ids if patient in called)
+    state = roster.text(modality.measured_column)
+    wanted = canonical(modality.measured_value or "")
+    assayed = [p for p, s in zip(roster.patient_ids, state, strict=True) if canonical(s) == wanted]
+    unexpected = sorted(called - set(assayed))
+    if unexpected:
+        raise IntakeError(
+            f"table '{table.name}' has calls for patients {quoted(unexpected)}, whose "
+            f"'{modality.measured_column}' in '{roster.name}' is not '{modality.measured_value}': "
+            "correct the roster or remove the calls"
+        )
+    return tuple(assayed)
+
+
+def _values(table: Table, columns: dict[str, ColumnDeclaration], notes: Notes) -> pd.DataFrame:
+    read: dict[str, object] = {}
+    for name, declared in columns.items():
+        values, lines = read_column(column_of(table, name, declared.missing), declared)
+        notes.add(*lines)
+        category = declared.kind is Kind.CATEGORY
+        read[name] = pd.array(values, dtype="string") if category else values
+    return pd.DataFrame(read, index=pd.Index(table.patient_ids, name="patient_id"))
+
+
+def _channel(
+    name: str,
+    modality_name: str,
+    visit_day: float,
+    values: pd.DataFrame,
+    days: np.ndarray,
+    modality: ModalityDeclaration,
+    columns: dict[str, ColumnDeclaration],
+) -> Channel:
+    measured = values.notna().any(axis=1).to_numpy()
+    kept = values[measured]
+    return Channel(
+        name=name,
+        modality=modality_name,
+        visit_day=visit_day,
+        values=kept,
+        columns={
+            column: replace(each, unit=each.convert_to or each.unit, convert_to=None)
+            for column, each in columns.items()
+        },
+        days=pd.Series(days[measured], index=kept.index, name="day", dtype=np.float64),
+        minimum_frequency=modality.minimum_frequency,
+    )
+
+
+def _days(table: Table, name: str, needed: np.ndarray) -> np.ndarray:
+    """Return the day of every row; refused where it is needed and missing."""
+    column = column_of(table, name)
+    days = numbers(column).astype(np.float64)
+    missing = np.flatnonzero(np.isnan(days) & needed)
+    if len(missing):
+        raise IntakeError(
+            f"table '{table.name}': patient '{table.patient_ids[missing[0]]}' has a row without "
+            f"'{name}', expected the day since the index date: fill it in or remove the row"
+        )
+    return days
+
+
+def _scheduled(table: Table, row: int, day: float, modality: ModalityDeclaration) -> float:
+    """Return the scheduled day a visit belongs to; a follow-up is never a baseline."""
+    followup = day > 0
+    candidates = [each for each in modality.schedule if (each > 0) == followup]
+    nearest_day = min(candidates, key=lambda each: abs(each - day), default=None)
+    if nearest_day is None or abs(nearest_day - day) > modality.window_days:
+        what = "follow-up" if followup else "baseline"
+        raise IntakeError(
+            f"table '{table.name}': patient '{table.patient_ids[row]}' has a visit on day "
+            f"{day:g}, expected a {what} within {modality.window_days:g} days of one of "
+            f"{', '.join(f'{each:g}' for each in candidates) or 'no scheduled day'}: correct "
+            "the day, the schedule or the window"
+        )
+    return nearest_day
+
+
+LAYOUTS = {Layout.WIDE: read_wide, Layout.VISITS: read_visits}

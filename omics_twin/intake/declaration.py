@@ -1,0 +1,230 @@
+"""What a cohort's files are declared to hold; the schema of ``conf/cohort/<name>.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Kind(Enum):
+    """How a column is read and encoded."""
+
+    NUMBER = "number"
+    BINARY = "binary"
+    CATEGORY = "category"
+
+
+class Layout(Enum):
+    """One row per patient, one per patient and visit, or one per mutation call."""
+
+    WIDE = "wide"
+    VISITS = "visits"
+    VARIANTS = "variants"
+
+
+class OutcomeKind(Enum):
+    """What an outcome is, which decides head, loss, metrics and baselines."""
+
+    BINARY = "binary"
+    TIME_TO_EVENT = "time_to_event"
+    CONTINUOUS = "continuous"
+
+
+class UnknownLevel(Enum):
+    """What happens to a category value outside the declared vocabulary."""
+
+    REFUSE = "refuse"
+    REPORT = "report"
+
+
+@dataclass
+class ColumnDeclaration:
+    """One measured column.
+
+    Attributes
+    ----------
+    kind
+        Number, binary (two values, see ``positive``) or category.
+    unit, convert_to
+        Unit in the file and, where it differs, the unit to convert to.
+    minimum, maximum
+        Values outside are refused by name; in the unit of the file.
+    levels
+        A category's vocabulary as raw value -> level. Empty: the levels of the training patients.
+    unknown_level
+        Refuse a value outside ``levels``, or read it as not measured and report it by name.
+    positive, negative
+        The two values of a binary column.
+    log
+        Take log1p of a non-negative, skewed quantity.
+    missing
+        Strings that mean "not measured" beside the empty cell.
+    """
+
+    kind: Kind = Kind.NUMBER
+    unit: str = "1"
+    convert_to: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    levels: dict[str, str] = field(default_factory=dict)
+    unknown_level: UnknownLevel = UnknownLevel.REFUSE
+    positive: str = "1"
+    negative: str = "0"
+    log: bool = False
+    missing: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ModalityDeclaration:
+    """One modality and the table it is read from.
+
+    Attributes
+    ----------
+    table
+        File name below the cohort's root; ``.csv``, ``.tsv``, ``.parquet``, the first two also
+        with ``.gz``.
+    columns
+        Declared columns by name.
+    other_columns
+        How every column that is not declared is read; null: only declared columns are read.
+    exclude
+        Columns that ``other_columns`` does not cover.
+    day_column, schedule
+        For visits: the day since the index date, and the scheduled days [day]. A wide table with
+        a day column is a baseline table: a day after the index date is refused.
+    window_days
+        A visit farther than this from every scheduled day is refused [day]. A visit after the
+        index date is never matched to a scheduled day on or before it.
+    gene_column, effect_column, counted_effects, fraction_column
+        For variants: the gene symbol; which effects count; the allele fraction.
+    measured_column, measured_value
+        For variants: a column of the roster table and the value that says a patient was assayed.
+        A patient assayed without a call is wild type; one not assayed is not measured.
+    minimum_frequency
+        Binary features rarer than this share of the training patients are not used.
+    """
+
+    table: str = ""
+    layout: Layout = Layout.WIDE
+    columns: dict[str, ColumnDeclaration] = field(default_factory=dict)
+    other_columns: ColumnDeclaration | None = None
+    exclude: list[str] = field(default_factory=list)
+    day_column: str | None = None
+    schedule: list[float] = field(default_factory=list)
+    window_days: float = 14.0
+    gene_column: str | None = None
+    effect_column: str | None = None
+    counted_effects: list[str] = field(default_factory=list)
+    fraction_column: str | None = None
+    measured_column: str | None = None
+    measured_value: str | None = None
+    minimum_frequency: float = 0.0
+
+
+@dataclass
+class TherapyDeclaration:
+    """Which therapy each patient received.
+
+    Attributes
+    ----------
+    arm_column
+        Column holding the arm's name, or
+    agent_columns
+        column -> agent for tables with one 0/1 column per agent; the arm's name is then the
+        agents in the declared order joined by `` + ``.
+    always
+        Agents that every patient of the cohort received; with ``agent_columns``, named first.
+    """
+
+    table: str = ""
+    arm_column: str | None = None
+    agent_columns: dict[str, str] = field(default_factory=dict)
+    always: list[str] = field(default_factory=list)
+
+
+@dataclass
+class OutcomeDeclaration:
+    """One outcome.
+
+    Attributes
+    ----------
+    value_column
+        The value (binary, continuous) or the time (time to event) in ``unit``.
+    event_column, event_value, censored_value
+        Time to event: the column that tells events from censored times and its two values.
+    positive, negative
+        The values of a binary outcome that mean yes and no.
+    missing
+        Strings that mean "not known" beside the empty cell.
+    minimum, maximum
+        Bounds of a continuous outcome; values outside are refused by name.
+    """
+
+    table: str = ""
+    kind: OutcomeKind = OutcomeKind.BINARY
+    value_column: str = ""
+    unit: str = "1"
+    event_column: str | None = None
+    event_value: str | None = None
+    censored_value: str | None = None
+    positive: list[str] = field(default_factory=lambda: ["1"])
+    negative: list[str] = field(default_factory=lambda: ["0"])
+    missing: list[str] = field(default_factory=list)
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass
+class SourceDeclaration:
+    """One public file a cohort was made from.
+
+    Attributes
+    ----------
+    url, file
+        Where it is, and the name it gets below the download folder.
+    sha256
+        Checksum of the file; null where it is not known, which ``fetch`` refuses unless told
+        otherwise.
+    terms, citation
+        Terms of use of the source, and the publication to cite.
+    """
+
+    url: str = ""
+    file: str = ""
+    sha256: str | None = None
+    terms: str = ""
+    citation: str = ""
+
+
+@dataclass
+class CohortDeclaration:
+    """A cohort as tidy tables keyed by patient.
+
+    Attributes
+    ----------
+    name, root
+        The cohort's name and the folder its files are in.
+    key
+        The patient's column in every table.
+    roster
+        The table that lists every patient once.
+    group_columns
+        Role -> roster column for columns that split or describe but are not measured: ``site``,
+        ``enrolled`` (a number that orders patients in time), and any for subgroups.
+    strata
+        Roster columns within which assignment and eligibility are judged.
+    sources
+        Public files the tables were made from.
+    """
+
+    name: str = ""
+    title: str = ""
+    root: str = ""
+    key: str = "patient_id"
+    roster: str = ""
+    modalities: dict[str, ModalityDeclaration] = field(default_factory=dict)
+    therapy: TherapyDeclaration | None = None
+    outcomes: dict[str, OutcomeDeclaration] = field(default_factory=dict)
+    group_columns: dict[str, str] = field(default_factory=dict)
+    strata: list[str] = field(default_factory=list)
+    sources: list[SourceDeclaration] = field(default_factory=list)

@@ -1,0 +1,159 @@
+"""Does a cohort's declaration contradict itself? Asked before any file is opened."""
+
+from __future__ import annotations
+
+import math
+
+from omics_twin.errors import ConfigError, IntakeError, nearest
+from omics_twin.intake.columns import canonical
+from omics_twin.intake.declaration import (
+    CohortDeclaration,
+    ColumnDeclaration,
+    Kind,
+    Layout,
+    ModalityDeclaration,
+    OutcomeDeclaration,
+    OutcomeKind,
+    TherapyDeclaration,
+)
+from omics_twin.units import conversion
+
+
+def check_declaration(declaration: CohortDeclaration) -> None:
+    """Refuse a declaration that cannot be met by any file.
+
+    Raises
+    ------
+    ConfigError
+        If something needed is not declared or two statements contradict each other.
+    """
+    cohort = f"cohort '{declaration.name}'"
+    for setting in ("name", "root", "key", "roster"):
+        if not getattr(declaration, setting):
+            raise ConfigError(f"{cohort} declares no '{setting}': set it in the cohort's file")
+    if not declaration.modalities:
+        raise ConfigError(f"{cohort} declares no modality: declare at least one")
+    for name, modality in declaration.modalities.items():
+        _check_modality(f"{cohort}, modality '{name}'", modality)
+    if declaration.therapy is not None:
+        _check_therapy(f"{cohort}, therapy", declaration.therapy)
+    for name, outcome in declaration.outcomes.items():
+        _check_outcome(f"{cohort}, outcome '{name}'", outcome)
+
+
+def _check_modality(where: str, modality: ModalityDeclaration) -> None:
+    if not modality.table:
+        raise ConfigError(f"{where} declares no 'table': name its file")
+    if not 0.0 <= modality.minimum_frequency < 1.0:
+        raise ConfigError(
+            f"{where} has minimum_frequency {modality.minimum_frequency:g}, expected a share from "
+            "0 up to but not including 1"
+        )
+    for name, column in modality.columns.items():
+        _check_column(f"{where}, column '{name}'", column)
+        if name in modality.exclude:
+            raise ConfigError(
+                f"{where} declares column '{name}' and excludes it: keep one of the two"
+            )
+    if modality.other_columns is not None:
+        _check_column(f"{where}, other_columns", modality.other_columns)
+    if modality.layout is Layout.VISITS:
+        _check_schedule(where, modality)
+    if modality.layout is Layout.VARIANTS:
+        _check_variants(where, modality)
+
+
+def _check_schedule(where: str, modality: ModalityDeclaration) -> None:
+    if modality.day_column is None:
+        raise ConfigError(f"{where} has layout 'visits' but no 'day_column': name the column")
+    if not modality.schedule:
+        raise ConfigError(f"{where} has layout 'visits' but no 'schedule': list its days")
+    if len(set(modality.schedule)) < len(modality.schedule):
+        raise ConfigError(f"{where} lists a scheduled day twice: list each day once")
+    if not 0.0 <= modality.window_days < math.inf:
+        raise ConfigError(
+            f"{where} has window_days {modality.window_days:g}, expected a number of days from 0"
+        )
+
+
+def _check_variants(where: str, modality: ModalityDeclaration) -> None:
+    if modality.gene_column is None:
+        raise ConfigError(f"{where} has layout 'variants' but no 'gene_column': name the column")
+    if (modality.effect_column is None) != (not modality.counted_effects):
+        raise ConfigError(
+            f"{where} needs both 'effect_column' and 'counted_effects' or neither: complete them"
+        )
+    if (modality.measured_column is None) != (modality.measured_value is None):
+        raise ConfigError(
+            f"{where} needs both 'measured_column' and 'measured_value' or neither: complete them"
+        )
+    if modality.columns or modality.other_columns is not None:
+        raise ConfigError(f"{where} has layout 'variants', which reads no measured columns")
+
+
+def _check_column(where: str, column: ColumnDeclaration) -> None:
+    _check_unit(where, column.unit, column.convert_to or column.unit)
+    if (
+        column.minimum is not None
+        and column.maximum is not None
+        and column.minimum > column.maximum
+    ):
+        raise ConfigError(
+            f"{where} has minimum {column.minimum:g} above maximum {column.maximum:g}: swap them"
+        )
+    if column.kind is Kind.BINARY and canonical(column.positive) == canonical(column.negative):
+        raise ConfigError(
+            f"{where} declares '{column.positive}' as both positive and negative: "
+            "name two different values"
+        )
+    if column.log and column.kind is not Kind.NUMBER:
+        raise ConfigError(f"{where} asks for the logarithm of a {column.kind.value} column")
+    if column.log and column.minimum is not None and column.minimum < 0:
+        raise ConfigError(
+            f"{where} asks for the logarithm of values from {column.minimum:g}: "
+            "set minimum to 0 or more, or log to false"
+        )
+
+
+def _check_unit(where: str, unit: str, wanted: str) -> None:
+    try:
+        conversion(unit, wanted)
+    except IntakeError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _check_therapy(where: str, therapy: TherapyDeclaration) -> None:
+    if not therapy.table:
+        raise ConfigError(f"{where} declares no 'table': name its file")
+    if (therapy.arm_column is None) != bool(therapy.agent_columns):
+        raise ConfigError(
+            f"{where} needs either 'arm_column' or 'agent_columns': declare exactly one"
+        )
+
+
+def _check_outcome(where: str, outcome: OutcomeDeclaration) -> None:
+    for setting in ("table", "value_column"):
+        if not getattr(outcome, setting):
+            raise ConfigError(f"{where} declares no '{setting}': set it in the cohort's file")
+    if outcome.kind is OutcomeKind.BINARY:
+        both = {canonical(each) for each in outcome.positive}
+        both &= {canonical(each) for each in outcome.negative}
+        if both or not outcome.positive or not outcome.negative:
+            raise ConfigError(
+                f"{where} has positive {outcome.positive} and negative {outcome.negative}, "
+                "expected two lists without a common value"
+            )
+    if outcome.kind is OutcomeKind.TIME_TO_EVENT:
+        _check_event(where, outcome)
+
+
+def _check_event(where: str, outcome: OutcomeDeclaration) -> None:
+    for setting in ("event_column", "event_value", "censored_value"):
+        if getattr(outcome, setting) is None:
+            raise ConfigError(f"{where} is a time to event but declares no '{setting}': set it")
+    if canonical(outcome.event_value or "") == canonical(outcome.censored_value or ""):
+        raise ConfigError(
+            f"{where} declares '{outcome.event_value}' as both event and censored: "
+            f"name two different values{nearest(outcome.event_value or '', ['0', '1'])}"
+        )
+    _check_unit(where, outcome.unit, "day")

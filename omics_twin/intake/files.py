@@ -1,0 +1,274 @@
+"""Turn a file into a table of trimmed text, or say what makes it unreadable."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from omics_twin.errors import IntakeError, nearest, quoted
+
+if TYPE_CHECKING:
+    import pyarrow
+
+SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One file as read.
+
+    Attributes
+    ----------
+    name
+        File name below the cohort's root.
+    patient_ids
+        The key of each row, trimmed, never empty, shape (row,).
+    cells
+        Every column by name, shape (row,): trimmed text where an empty string is an empty cell,
+        or numbers with NaN for columns that are numeric in a parquet file.
+    """
+
+    name: str
+    patient_ids: np.ndarray
+    cells: dict[str, np.ndarray]
+
+    def column(self, name: str) -> np.ndarray:
+        """Return one column.
+
+        Raises
+        ------
+        IntakeError
+            If the table does not have it.
+        """
+        if name not in self.cells:
+            raise IntakeError(
+                f"table '{self.name}' has no column '{name}'{nearest(name, self.cells)}"
+            )
+        return self.cells[name]
+
+    def text(self, name: str) -> np.ndarray:
+        """Return one column as text, whole numbers without a decimal point."""
+        cells = self.column(name)
+        return cells if cells.dtype == object else _numbers_as_text(cells)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of one cohort, each read once and remembered with its checksum."""
+
+    cohort: str
+    root: Path
+    key: str
+    tables: dict[str, Table] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
+
+    def holds(self, name: str) -> bool:
+        """Return whether the file is there."""
+        return (self.root / name).is_file()
+
+    def table(self, name: str) -> Table:
+        """Read a table, once.
+
+        Raises
+        ------
+        IntakeError
+            If the file is missing, unreadable or has no patients.
+        """
+        if name not in self.tables:
+            content = _content(self, name)
+            self.checksums[name] = hashlib.sha256(content).hexdigest()
+            columns = _parquet(content, name) if name.endswith(".parquet") else _text(content, name)
+            self.tables[name] = _keyed(columns, name, self.key)
+        return self.tables[name]
+
+
+def _content(folder: Folder, name: str) -> bytes:
+    if not name.endswith(SUFFIXES):
+        raise IntakeError(
+            f"table '{name}' of cohort '{folder.cohort}' is of an unknown format, expected a file "
+            f"name that ends in {quoted(SUFFIXES)}: convert it"
+        )
+    if not folder.root.is_dir():
+        raise IntakeError(
+            f"folder '{folder.root}' of cohort '{folder.cohort}' does not exist: set the cohort's "
+            "root to the folder that holds its tables"
+        )
+    path = folder.root / name
+    if not path.is_file():
+        raise IntakeError(
+            f"table '{name}' of cohort '{folder.cohort}' is not in '{folder.root}': add the file "
+            "or correct its name in the cohort's declaration"
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise IntakeError(
+            f"table '{name}' cannot be read ({error.strerror}): check its permissions"
+        ) from error
+    if not content:
+        raise IntakeError(f"table '{name}' is empty (0 bytes), expected a header and patients")
+    return content
+
+
+def _text(content: bytes, name: str) -> dict[str, np.ndarray]:
+    """Return the columns of delimited text."""
+    separator = "\t" if ".tsv" in name else ","
+    rows = _rows(_decoded(content, name), separator, name)
+    if not rows:
+        raise IntakeError(f"table '{name}' is empty, expected a header and patients")
+    header = [each.strip() for each in rows[0]]
+    _check_header(header, name)
+    if len(rows) == 1:
+        raise IntakeError(f"table '{name}' has a header but no patients, expected at least one row")
+    return {
+        column: np.array([cell.strip() for cell in cells], dtype=object)
+        for column, cells in zip(header, zip(*rows[1:], strict=True), strict=True)
+    }
+
+
+def _decoded(content: bytes, name: str) -> str:
+    if name.endswith(".gz"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise IntakeError(
+                f"table '{name}' is not a complete gzip file ({error}): fetch or export it again"
+            ) from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise IntakeError(
+            f"table '{name}' is not UTF-8 text (byte {error.start}): save it as UTF-8 text, "
+            "not as a spreadsheet or in another encoding"
+        ) from error
+    if "\0" in text:
+        raise IntakeError(f"table '{name}' is a binary file, expected text: save it as UTF-8 text")
+    return text
+
+
+def _rows(text: str, separator: str, name: str) -> list[list[str]]:
+    """Return the rows, blank lines left out; every row must be as long as the header."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows: list[list[str]] = []
+    try:
+        for row in reader:
+            if not row:
+                continue
+            if rows and len(row) != len(rows[0]):
+                raise IntakeError(
+                    f"table '{name}', line {reader.line_num}: found {len(row)} cells, expected "
+                    f"{len(rows[0])} as in the header: correct the line"
+                )
+            rows.append(row)
+    except csv.Error as error:
+        raise IntakeError(
+            f"table '{name}', line {reader.line_num}: {error}, expected "
+            f"cells separated by {separator!r}: correct the quotation marks"
+        ) from error
+    return rows
+
+
+def _parquet(content: bytes, name: str) -> dict[str, np.ndarray]:
+    """Return the columns of a parquet file; numbers stay numbers."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        arrow = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise IntakeError(
+            f"table '{name}' is not a readable parquet file ({reason}): fetch or export it again"
+        ) from error
+    _check_header(arrow.column_names, name)
+    if arrow.num_rows == 0:
+        raise IntakeError(f"table '{name}' has a header but no patients, expected at least one row")
+    return {
+        column: _arrow_cells(arrow.column(column), column, name) for column in arrow.column_names
+    }
+
+
+def _arrow_cells(column: pyarrow.ChunkedArray, name: str, table: str) -> np.ndarray:
+    import pyarrow.types as kinds
+
+    kind = column.type.value_type if kinds.is_dictionary(column.type) else column.type
+    if kinds.is_floating(kind) or kinds.is_integer(kind):
+        if kinds.is_dictionary(column.type):
+            return column.to_pandas().to_numpy(dtype=float)
+        return column.to_numpy()
+    if kinds.is_boolean(kind):
+        return column.to_pandas().astype(float).to_numpy()
+    if kinds.is_string(kind) or kinds.is_large_string(kind):
+        cells = ["" if cell is None else cell.strip() for cell in column.to_pylist()]
+        return np.array(cells, dtype=object)
+    if kinds.is_null(kind):
+        return np.full(len(column), "", dtype=object)
+    raise IntakeError(
+        f"table '{table}', column '{name}' has the parquet type '{column.type}', expected "
+        "numbers or text: convert the column"
+    )
+
+
+def _check_header(header: list[str], name: str) -> None:
+    if any("\n" in column or "\r" in column for column in header):
+        raise IntakeError(f"table '{name}' has a line break inside a column name: correct it")
+    seen: set[str] = set()
+    for position, column in enumerate(header, start=1):
+        if not column:
+            raise IntakeError(f"table '{name}', column {position} has no name: name or remove it")
+        if column in seen:
+            raise IntakeError(
+                f"table '{name}' has column '{column}' twice, expected each name once: rename one"
+            )
+        seen.add(column)
+
+
+def _keyed(columns: dict[str, np.ndarray], name: str, key: str) -> Table:
+    """Return the table with its key column checked."""
+    if key not in columns:
+        one = next(iter(columns))
+        hint = "; are its cells separated by another character?" if len(columns) == 1 else ""
+        raise IntakeError(
+            f"table '{name}' has no key column '{key}', found "
+            f"{quoted(columns) if not hint else repr(one)}{hint}"
+        )
+    cells = columns[key]
+    if cells.dtype != object:
+        if not np.array_equal(cells, np.floor(cells), equal_nan=True):
+            raise IntakeError(
+                f"table '{name}', key column '{key}' holds decimal numbers, expected text or "
+                "whole numbers: write identifiers as text"
+            )
+        cells = _numbers_as_text(cells)
+    empty = np.flatnonzero(cells == "")
+    if len(empty):
+        raise IntakeError(
+            f"table '{name}', row {empty[0] + 1} has an empty '{key}', expected a patient: "
+            "name the patient or remove the row"
+        )
+    return Table(name, cells, {column: each for column, each in columns.items() if column != key})
+
+
+def _numbers_as_text(cells: np.ndarray) -> np.ndarray:
+    """Return numbers as text, whole numbers without a decimal point, NaN as the empty string."""
+    return np.array(["" if pd.isna(each) else number_text(float(each)) for each in cells], object)
+
+
+def number_text(number: float) -> str:
+    """Return the shortest text of a number; whole numbers without a decimal point.
+
+    Examples
+    --------
+    >>> number_text(1.0), number_text(0.25)
+    ('1', '0.25')
+    """
+    return str(int(number)) if number.is_integer() else repr(number)

@@ -1,0 +1,184 @@
+"""Read what became of each patient and which therapy each received."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from omics_twin.errors import IntakeError, quoted
+from omics_twin.intake.columns import binary, canonical, column_of, first_below, numbers
+from omics_twin.intake.declaration import OutcomeDeclaration, OutcomeKind, TherapyDeclaration
+from omics_twin.intake.files import Table
+from omics_twin.units import conversion
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One outcome of every patient.
+
+    Attributes
+    ----------
+    name, kind
+        For example ``"pcr"``, binary.
+    values
+        Shape (patient,): 0.0 or 1.0, a number, or the time to the event or to censoring [day];
+        NaN where not known.
+    events
+        Shape (patient,): whether the time ends in the event; ``None`` for other kinds. False
+        where the time is not known.
+    unit
+        Unit of ``values``.
+    """
+
+    name: str
+    kind: OutcomeKind
+    values: np.ndarray
+    events: np.ndarray | None
+    unit: str
+
+    def at(self, positions: np.ndarray) -> Outcome:
+        """Return the outcome of the patients at these positions."""
+        events = None if self.events is None else self.events[positions]
+        return Outcome(self.name, self.kind, self.values[positions], events, self.unit)
+
+
+def read_outcome(
+    name: str, declared: OutcomeDeclaration, table: Table, roster: tuple[str, ...]
+) -> Outcome:
+    """Read one outcome for every patient of the roster.
+
+    Parameters
+    ----------
+    name
+        The outcome's name.
+    declared
+        How it is recorded.
+    table
+        One row per patient, all of them in the roster.
+    roster
+        The patients, in the order of the outcome's values.
+
+    Returns
+    -------
+    Outcome
+        NaN for patients whose outcome is not known.
+
+    Raises
+    ------
+    IntakeError
+        If a cell is not what the declaration says.
+    """
+    column = column_of(table, declared.value_column, declared.missing)
+    events = None
+    unit = declared.unit
+    if declared.kind is OutcomeKind.BINARY:
+        values = binary(column, declared.positive, declared.negative)
+    elif declared.kind is OutcomeKind.CONTINUOUS:
+        values = numbers(column).astype(np.float64)
+        if declared.minimum is not None:
+            first_below(column, values, declared.minimum, f"at least {declared.minimum:g}")
+        above = np.flatnonzero(values > (np.inf if declared.maximum is None else declared.maximum))
+        if len(above):
+            raise column.error(int(above[0]), f"at most {declared.maximum:g}")
+    else:
+        values, events = _time_to_event(declared, table)
+        unit = "day"
+    rows = pd.Series(np.arange(len(values)), index=table.patient_ids).reindex(list(roster))
+    known = rows.notna().to_numpy()
+    positions = rows.fillna(0).to_numpy(dtype=int)
+    return Outcome(
+        name,
+        declared.kind,
+        np.where(known, values[positions], np.nan),
+        None if events is None else events[positions] & known,
+        unit,
+    )
+
+
+def _time_to_event(declared: OutcomeDeclaration, table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return times [day] and whether each ends in the event."""
+    time = column_of(table, declared.value_column, declared.missing)
+    event = column_of(table, declared.event_column or "", declared.missing)
+    days = numbers(time).astype(np.float64) * conversion(declared.unit, "day")
+    first_below(time, days, 0.0, "a time that is not negative")
+    codes = binary(event, [declared.event_value or ""], [declared.censored_value or ""])
+    alone = np.flatnonzero(np.isnan(days) != np.isnan(codes))
+    if len(alone):
+        row = int(alone[0])
+        has, lacks = (event, time) if np.isnan(days[row]) else (time, event)
+        raise IntakeError(
+            f"table '{table.name}': patient '{table.patient_ids[row]}' has '{has.name}' but no "
+            f"'{lacks.name}', expected both or neither: complete or empty them"
+        )
+    return days, codes == 1.0
+
+
+def read_received(
+    declared: TherapyDeclaration, table: Table, roster: tuple[str, ...]
+) -> tuple[pd.Series, list[str]]:
+    """Read the arm that every patient received.
+
+    Parameters
+    ----------
+    declared
+        How the arm is recorded.
+    table
+        One row per patient, all of them in the roster.
+    roster
+        The patients, in the order of the answer.
+
+    Returns
+    -------
+    received
+        Arm name by patient, NA where it is not known.
+    notes
+        Patients whose arm is only partly recorded.
+
+    Raises
+    ------
+    IntakeError
+        If a patient has two arms or an agent column holds anything but 0 and 1.
+    """
+    notes: list[str] = []
+    if declared.arm_column is not None:
+        arms = table.text(declared.arm_column)
+    else:
+        arms, notes = _arms_of_agents(declared, table)
+    _check_one_arm(table, arms)
+    received = pd.Series(arms, index=table.patient_ids, dtype="string").replace("", pd.NA)
+    received = received[~received.index.duplicated()]
+    return received.reindex(list(roster)).rename_axis("patient_id").rename("arm"), notes
+
+
+def _arms_of_agents(declared: TherapyDeclaration, table: Table) -> tuple[np.ndarray, list[str]]:
+    given = np.stack(
+        [binary(column_of(table, column), ["1"], ["0"]) for column in declared.agent_columns]
+    )
+    unknown = np.isnan(given).any(axis=0)
+    partly = table.patient_ids[unknown & ~np.isnan(given).all(axis=0)]
+    names = list(declared.agent_columns.values())
+    arms = np.empty(given.shape[1], dtype=object)
+    for row, flags in enumerate(given.T):
+        agents = [*declared.always, *(n for n, flag in zip(names, flags, strict=True) if flag == 1)]
+        arms[row] = "" if unknown[row] else " + ".join(agents) or "no agent"
+    if not len(partly):
+        return arms, []
+    note = f"table '{table.name}': arm not known, an agent's cell is empty, for {quoted(partly)}"
+    return arms, [note]
+
+
+def _check_one_arm(table: Table, arms: np.ndarray) -> None:
+    first: dict[str, str] = {}
+    for patient, arm in zip(table.patient_ids, arms, strict=True):
+        if patient in first:
+            differs = canonical(first[patient]) != canonical(arm)
+            found = (
+                f"two arms, '{first[patient]}' and '{arm}'" if differs else f"'{arm}' on two rows"
+            )
+            raise IntakeError(
+                f"table '{table.name}': found {found} for patient '{patient}', expected one row "
+                "with one arm per patient: keep the arm the patient was assigned to"
+            )
+        first[patient] = arm

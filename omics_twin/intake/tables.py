@@ -1,0 +1,282 @@
+"""What do a cohort's files hold? Files in, checked plain tables out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from omics_twin.errors import IntakeError, quoted
+from omics_twin.intake.channels import (
+    LAYOUTS,
+    Channel,
+    Notes,
+    Variants,
+    declared_columns,
+    read_variants,
+)
+from omics_twin.intake.columns import binary, canonical, column_of
+from omics_twin.intake.declaration import CohortDeclaration, Kind, Layout
+from omics_twin.intake.declared import check_declaration
+from omics_twin.intake.files import Folder, Table
+from omics_twin.intake.outcomes import Outcome, read_outcome, read_received
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A cohort's files as checked plain tables.
+
+    Attributes
+    ----------
+    name
+        The cohort's name.
+    patient_ids
+        Every patient of the roster, in its order.
+    channels
+        Measurements by channel name.
+    variants
+        Mutation calls by modality name.
+    received
+        Arm by patient, NA where unknown; ``None`` where there is no therapy table.
+    outcomes
+        Outcomes by name, values in the order of ``patient_ids``.
+    groups, strata
+        (patient, role) and (patient, stratum column), text with NA.
+    notes
+        What was read as not measured, not counted or not read.
+    fingerprint
+        SHA-256 over the declaration and the bytes of every file read; the folder's own location
+        does not enter.
+    """
+
+    name: str
+    patient_ids: tuple[str, ...]
+    channels: Mapping[str, Channel]
+    variants: Mapping[str, Variants]
+    received: pd.Series | None
+    outcomes: Mapping[str, Outcome]
+    groups: pd.DataFrame
+    strata: pd.DataFrame
+    notes: tuple[str, ...]
+    fingerprint: str
+
+
+def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tables:
+    """Read and check every file of a cohort.
+
+    Parameters
+    ----------
+    declaration
+        What the files are declared to hold.
+    scoring
+        New patients are scored: modality, therapy and outcome tables may be absent, and so may
+        the therapy and outcome columns; what is absent is noted. When training, all are needed.
+
+    Returns
+    -------
+    Tables
+        The checked tables.
+
+    Raises
+    ------
+    IntakeError
+        If a file, column or cell is not what the declaration says.
+    """
+    check_declaration(declaration)
+    folder = Folder(declaration.name, Path(declaration.root), declaration.key)
+    roster = folder.table(declaration.roster)
+    _check_unique(roster, "the roster lists each patient once")
+    patients = tuple(str(each) for each in roster.patient_ids)
+    notes = Notes()
+    channels, variants = _read_modalities(declaration, folder, roster, notes, scoring)
+    received = _read_received(declaration, folder, patients, notes, scoring)
+    outcomes = _read_outcomes(declaration, folder, patients, notes, scoring)
+    groups = _roster_columns(roster, declaration.group_columns)
+    strata = _strata(declaration, roster)
+    _note_unread(declaration, folder, notes)
+    return Tables(
+        name=declaration.name,
+        patient_ids=patients,
+        channels=channels,
+        variants=variants,
+        received=received,
+        outcomes=outcomes,
+        groups=groups,
+        strata=strata,
+        notes=tuple(notes.lines),
+        fingerprint=_fingerprint(declaration, folder),
+    )
+
+
+def _read_modalities(
+    declaration: CohortDeclaration, folder: Folder, roster: Table, notes: Notes, scoring: bool
+) -> tuple[dict[str, Channel], dict[str, Variants]]:
+    channels: dict[str, Channel] = {}
+    variants: dict[str, Variants] = {}
+    known = set(roster.patient_ids)
+    for name, modality in declaration.modalities.items():
+        if scoring and not folder.holds(modality.table):
+            notes.add(f"modality '{name}': no table '{modality.table}', read as not measured")
+            continue
+        table = folder.table(modality.table)
+        _check_members(table, known, declaration.roster)
+        if modality.layout is Layout.VARIANTS:
+            variants[name] = read_variants(name, modality, table, roster, notes)
+            continue
+        if modality.layout is Layout.WIDE:
+            _check_unique(table, f"modality '{name}' has one row per patient")
+        # A stratum is also measured; what only describes or belongs to another part is not.
+        taken = _columns_by_table(declaration)[modality.table] - set(declaration.strata)
+        columns = declared_columns(modality, table, taken)
+        for channel in LAYOUTS[modality.layout](name, modality, table, columns, notes):
+            channels[channel.name] = channel
+    return channels, variants
+
+
+def _read_received(
+    declaration: CohortDeclaration,
+    folder: Folder,
+    patients: tuple[str, ...],
+    notes: Notes,
+    scoring: bool,
+) -> pd.Series | None:
+    therapy = declaration.therapy
+    if therapy is None:
+        return None
+    needed = [therapy.arm_column] if therapy.arm_column else list(therapy.agent_columns)
+    if scoring and _absent(folder, therapy.table, needed):
+        notes.add(f"therapy: no table '{therapy.table}' with it, read as not known")
+        return None
+    table = folder.table(therapy.table)
+    _check_members(table, set(patients), declaration.roster)
+    received, lines = read_received(therapy, table, patients)
+    notes.add(*lines)
+    return received
+
+
+def _read_outcomes(
+    declaration: CohortDeclaration,
+    folder: Folder,
+    patients: tuple[str, ...],
+    notes: Notes,
+    scoring: bool,
+) -> dict[str, Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    for name, outcome in declaration.outcomes.items():
+        needed = [outcome.value_column, *filter(None, [outcome.event_column])]
+        if scoring and _absent(folder, outcome.table, needed):
+            notes.add(f"outcome '{name}': no table '{outcome.table}' with it, read as not known")
+            continue
+        table = folder.table(outcome.table)
+        _check_members(table, set(patients), declaration.roster)
+        _check_unique(table, f"outcome '{name}' has one row per patient")
+        outcomes[name] = read_outcome(name, outcome, table, patients)
+        if not scoring and np.isnan(outcomes[name].values).all():
+            raise IntakeError(
+                f"outcome '{name}' in table '{table.name}' is known for nobody, expected at "
+                "least one patient: fill it in or remove the outcome"
+            )
+    return outcomes
+
+
+def _absent(folder: Folder, name: str, columns: list[str]) -> bool:
+    """Return whether a file is not there or has none of the columns."""
+    return not folder.holds(name) or not set(columns) & set(folder.table(name).cells)
+
+
+def _check_unique(table: Table, rule: str) -> None:
+    repeated = pd.Index(table.patient_ids)
+    repeated = repeated[repeated.duplicated()].unique()
+    if len(repeated):
+        raise IntakeError(
+            f"table '{table.name}' has more than one row for patients {quoted(repeated)}, but "
+            f"{rule}: keep the row to be used"
+        )
+
+
+def _check_members(table: Table, known: set[str], roster: str) -> None:
+    strangers = list(dict.fromkeys(p for p in table.patient_ids if p not in known))
+    if strangers:
+        raise IntakeError(
+            f"table '{table.name}' has patients {quoted(strangers)} who are not in the roster "
+            f"'{roster}': add them to the roster or remove their rows"
+        )
+
+
+def _roster_columns(roster: Table, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return roster columns as text by role."""
+    index = pd.Index(roster.patient_ids, name="patient_id")
+    read = {
+        role: pd.array(
+            [canonical(text) if text else None for text in roster.text(column)], dtype="string"
+        )
+        for role, column in columns.items()
+    }
+    return pd.DataFrame(read, index=index)
+
+
+def _strata(declaration: CohortDeclaration, roster: Table) -> pd.DataFrame:
+    """Return the strata as text, in the declared spelling where a modality declares the column."""
+    strata = _roster_columns(roster, {column: column for column in declaration.strata})
+    for modality in declaration.modalities.values():
+        for name, column in modality.columns.items():
+            if modality.table != roster.name or name not in strata:
+                continue
+            if column.kind is Kind.BINARY:
+                codes = binary(
+                    column_of(roster, name, column.missing), [column.positive], [column.negative]
+                )
+                labels = np.where(codes == 1, column.positive, column.negative).astype(object)
+                labels[np.isnan(codes)] = None
+                strata[name] = pd.array(labels, dtype="string")
+            elif column.missing:
+                strata[name] = strata[name].mask(strata[name].isin(column.missing))
+    return strata
+
+
+def _columns_by_table(declaration: CohortDeclaration) -> dict[str, set[str]]:
+    """Return, for each file, the columns that the declaration names."""
+    named: dict[str, set[str]] = defaultdict(set)
+    for modality in declaration.modalities.values():
+        named[modality.table] |= {
+            *modality.columns,
+            *filter(None, [modality.day_column, modality.gene_column]),
+            *filter(None, [modality.effect_column, modality.fraction_column]),
+        }
+        named[declaration.roster] |= set(filter(None, [modality.measured_column]))
+    if declaration.therapy is not None:
+        therapy = declaration.therapy
+        named[therapy.table] |= {*filter(None, [therapy.arm_column]), *therapy.agent_columns}
+    for outcome in declaration.outcomes.values():
+        named[outcome.table] |= {outcome.value_column, *filter(None, [outcome.event_column])}
+    named[declaration.roster] |= {*declaration.group_columns.values(), *declaration.strata}
+    return named
+
+
+def _note_unread(declaration: CohortDeclaration, folder: Folder, notes: Notes) -> None:
+    named = _columns_by_table(declaration)
+    read_whole: dict[str, set[str]] = {}
+    for modality in declaration.modalities.values():
+        if modality.other_columns is not None:
+            excluded = set(modality.exclude)
+            read_whole[modality.table] = read_whole.get(modality.table, excluded) & excluded
+    for name, table in folder.tables.items():
+        unread = [column for column in table.cells if column not in named[name]]
+        if name in read_whole:
+            unread = [column for column in unread if column in read_whole[name]]
+        if unread:
+            notes.add(f"table '{name}': columns not read: {quoted(unread)}")
+
+
+def _fingerprint(declaration: CohortDeclaration, folder: Folder) -> str:
+    declared = asdict(declaration) | {"root": ""}
+    digest = hashlib.sha256(json.dumps(declared, sort_keys=True, default=str).encode())
+    for name in sorted(folder.checksums):
+        digest.update(f"{name}={folder.checksums[name]}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Learned parts: plain ``nn.Module`` classes in which every layer has a leading member axis."""

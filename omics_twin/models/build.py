@@ -1,0 +1,255 @@
+"""A network fitted in shape and statistics to its training patients, before any learning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+from omics_twin.errors import TrainingError
+from omics_twin.models.encoders import ChannelEncoder, InputStatistics
+from omics_twin.models.heads import BinaryHead, ContinuousHead, HazardHead, Head, ResponseSurface
+from omics_twin.models.network import MultimodalNetwork, TherapyOutcome
+from omics_twin.models.therapy import RegimenEncoder
+from omics_twin.settings import NetworkSettings
+
+
+@dataclass(frozen=True)
+class ChannelTensors:
+    """One channel of the training patients.
+
+    Attributes
+    ----------
+    values
+        Shape (patient, feature); NaN: not measured.
+    binary
+        Which features take only 0 and 1.
+    minimum_frequency
+        Binary features whose rarer value is below this share of a member's patients are not used.
+    follow_up
+        Whether the channel is measured under therapy.
+    """
+
+    values: Float[Tensor, "patient feature"]
+    binary: Bool[Tensor, " feature"]
+    minimum_frequency: float
+    follow_up: bool
+
+
+@dataclass(frozen=True)
+class OutcomeTensors:
+    """One outcome of the training patients.
+
+    Attributes
+    ----------
+    name, kind, unit
+        ``kind`` is ``binary``, ``time_to_event`` or ``continuous``.
+    fields
+        Shape (patient, 2): value and 0, or time [day] and event; NaN where unknown.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    fields: Float[Tensor, "patient 2"]
+
+
+def build_network(
+    channels: Mapping[str, ChannelTensors],
+    outcomes: Sequence[OutcomeTensors],
+    agents: int,
+    weights: Float[Tensor, "member patient"],
+    settings: NetworkSettings,
+    *,
+    seed: int,
+) -> MultimodalNetwork:
+    """Return an untrained network whose statistics come from each member's own patients.
+
+    Parameters
+    ----------
+    weights
+        Each member's training weights; 0 = not one of its patients.
+    """
+    generator = Generator().manual_seed(seed)
+    members = weights.shape[0]
+    encoders = {
+        name: ChannelEncoder(
+            input_statistics(channel, weights),
+            hidden=settings.hidden,
+            latent=settings.latent,
+            agents=agents if channel.follow_up else 0,
+            initial_precision=settings.initial_precision,
+            dropout_probability=settings.dropout,
+            generator=generator,
+        )
+        for name, channel in channels.items()
+    }
+    heads = [build_head(outcome, weights, settings.intervals) for outcome in outcomes]
+    surfaces = [
+        ResponseSurface(
+            members,
+            settings.latent,
+            settings.therapy_code,
+            settings.interaction_hidden,
+            head.outputs,
+            generator=generator,
+        )
+        for head in heads
+    ]
+    regimen = RegimenEncoder(members, agents, settings.therapy_code, generator=generator)
+    return MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads))
+
+
+def input_statistics(
+    channel: ChannelTensors, weights: Float[Tensor, "member patient"]
+) -> InputStatistics:
+    """Return what standardises a channel: per member, from its own training patients."""
+    values = channel.values.double()
+    measured = (~torch.isnan(values)).double()
+    count = measured.sum(dim=0).clamp(min=1.0)
+    filled = torch.nan_to_num(values)
+    location = filled.sum(dim=0) / count
+    spread = (((filled - location) * measured).square().sum(dim=0) / count).sqrt()
+    spread = torch.where(spread > 0, spread, torch.ones_like(spread))
+    conditioned = (filled - location) / spread * measured
+
+    wide = (weights > 0).double()
+    patients = (wide @ measured).clamp(min=1e-9)
+    mean = wide @ conditioned / patients
+    variance = (wide @ conditioned.square() / patients - mean.square()).clamp(min=0.0)
+    deviation = variance.sqrt()
+    usable = (patients >= 8) & (deviation > 1e-6)
+    rare = _rarer_share(filled, measured, wide, patients) < channel.minimum_frequency
+    usable &= ~(channel.binary & rare)
+    scale = torch.where(usable, 1.0 / deviation.clamp(min=1e-6), torch.zeros_like(deviation))
+    return InputStatistics(
+        location=location.float(),
+        spread=spread.float(),
+        scale=scale.float(),
+        offset=(-mean * scale).float(),
+        sometimes_missing=torch.nonzero((measured == 0).any(dim=0) & (measured == 1).any(dim=0))[
+            :, 0
+        ],
+    )
+
+
+def _rarer_share(filled: Tensor, measured: Tensor, wide: Tensor, patients: Tensor) -> Tensor:
+    """Share of the rarer value of each 0/1 feature in each member's patients."""
+    share = wide @ ((filled > 0.5).double() * measured) / patients
+    return torch.minimum(share, 1.0 - share)
+
+
+def build_head(
+    outcome: OutcomeTensors, weights: Float[Tensor, "member patient"], intervals: int
+) -> Head:
+    """Return the head of an outcome, its levels set to those of each member's patients."""
+    value, event = outcome.fields.double().unbind(dim=1)
+    known = (~torch.isnan(value)).double()
+    inside = (weights > 0).double() * known
+    count = inside.sum(dim=1)
+    if bool((count < 8).any()):
+        raise TrainingError(
+            f"outcome '{outcome.name}' is known in {int(count.min())} training patients of a "
+            "fold, expected at least 8: use fewer folds or another outcome"
+        )
+    filled = torch.nan_to_num(value)
+    mean = inside @ filled / count
+    if outcome.kind == "binary":
+        return BinaryHead(outcome.name, len(weights), mean.float())
+    if outcome.kind == "continuous":
+        variance = inside @ filled.square() / count - mean.square()
+        deviation = variance.clamp(min=1e-12).sqrt()
+        return ContinuousHead(outcome.name, outcome.unit, mean.float(), deviation.float())
+    happened = torch.nan_to_num(event) * known
+    edges = _interval_edges(filled[happened > 0], filled[known > 0], intervals)
+    lower, upper = edges[:-1], edges[1:]
+    exposure = ((filled[:, None] - lower) / (upper - lower)).clamp(0.0, 1.0)
+    died = (happened[:, None] > 0) & (filled[:, None] > lower) & (filled[:, None] <= upper)
+    hazard = (inside @ died.double() + 0.5) / (inside @ exposure + 1.0)
+    return HazardHead(outcome.name, edges.float(), hazard.float())
+
+
+def _interval_edges(event_days: Tensor, all_days: Tensor, intervals: int) -> Tensor:
+    """Edges at quantiles of the event times, so that every interval holds as many events."""
+    shares = torch.linspace(0.0, 1.0, intervals + 1, dtype=torch.float64)[1:-1]
+    inner = torch.quantile(event_days, shares)
+    last = all_days.max()
+    edges = torch.unique(torch.cat([torch.zeros(1, dtype=torch.float64), inner, last[None]]))
+    # Merging edges closer than a day keeps the hazard of every interval estimable.
+    keep = [0]
+    for index in range(1, len(edges)):
+        if edges[index] - edges[keep[-1]] >= 1.0:
+            keep.append(index)
+    return edges[torch.tensor(keep)]
+
+
+def restored_network(
+    channels: Sequence[str], heads: Sequence[Mapping[str, str]], weights: Mapping[str, Tensor]
+) -> MultimodalNetwork:
+    """Return the network whose ``state_dict`` is ``weights``.
+
+    Parameters
+    ----------
+    channels
+        Names in time order.
+    heads
+        What each head's ``described`` returned.
+    """
+    generator = Generator().manual_seed(0)
+    encoders = {
+        name: _restored_encoder(f"encoders.{index}.", weights, generator)
+        for index, name in enumerate(channels)
+    }
+    codes = weights["outcome.regimen.codes"]
+    regimen = RegimenEncoder(*codes.shape, generator=generator)
+    surfaces, restored = [], []
+    for index, described in enumerate(heads):
+        head = _restored_head(described, f"outcome.heads.{index}.", weights)
+        members, inputs, hidden = weights[f"outcome.surfaces.{index}.inner.weight"].shape
+        code = codes.shape[2]
+        surfaces.append(
+            ResponseSurface(
+                members, inputs - code, code, hidden, head.outputs, generator=generator
+            )
+        )
+        restored.append(head)
+    network = MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, restored))
+    network.load_state_dict(dict(weights), strict=True)
+    return network
+
+
+def _restored_encoder(
+    prefix: str, weights: Mapping[str, Tensor], generator: Generator
+) -> ChannelEncoder:
+    _, hidden, latent = weights[prefix + "second.weight"].shape
+    under = weights.get(prefix + "under.weight")
+    return ChannelEncoder(
+        InputStatistics(
+            location=weights[prefix + "location"],
+            spread=weights[prefix + "spread"],
+            scale=weights[prefix + "first.scale"],
+            offset=weights[prefix + "first.offset"],
+            sometimes_missing=weights[prefix + "sometimes_missing"],
+        ),
+        hidden=hidden,
+        latent=latent,
+        agents=0 if under is None else under.shape[1],
+        initial_precision=1.0,
+        dropout_probability=0.0,
+        generator=generator,
+    )
+
+
+def _restored_head(described: Mapping[str, str], prefix: str, weights: Mapping[str, Tensor]) -> Head:
+    level = weights[prefix + "level"]
+    members = level.shape[0]
+    if described["kind"] == "binary":
+        return BinaryHead(described["name"], members, torch.full((members,), 0.5))
+    if described["kind"] == "continuous":
+        blank = torch.ones(members)
+        return ContinuousHead(described["name"], described["unit"], blank, blank)
+    edges = weights[prefix + "edges_days"]
+    return HazardHead(described["name"], edges, torch.full((members, level.shape[2]), 0.5))

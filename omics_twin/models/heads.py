@@ -1,0 +1,215 @@
+"""From latent code and therapy to an outcome; each head owns its loss."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from omics_twin.models.layers import MemberLinear
+
+
+class ResponseSurface(nn.Module):
+    """A score as a function of latent code and therapy code.
+
+    Prognosis (latent), average effect (therapy), effect modification (bilinear) and what is left
+    (a small network that starts at zero) are separate terms, so each can be shrunk on its own.
+    """
+
+    def __init__(
+        self,
+        members: int,
+        latent: int,
+        code: int,
+        hidden: int,
+        outputs: int,
+        *,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        self.prognosis = MemberLinear(members, latent, outputs, gain=1.0, generator=generator)
+        self.effect = MemberLinear(members, code, outputs, gain=0.3, generator=generator)
+        self.modified = MemberLinear(members, latent, code * outputs, gain=0.3, generator=generator)
+        self.inner = MemberLinear(members, latent + code, hidden, gain=1.0, generator=generator)
+        self.outer = MemberLinear(members, hidden, outputs, gain=0.0, generator=generator)
+
+    def forward(
+        self, latent: Float[Tensor, "member row latent"], code: Float[Tensor, "member row code"]
+    ) -> Float[Tensor, "member row output"]:
+        """Return the score of each row."""
+        modified = self.modified(latent).unflatten(-1, (-1, code.shape[-1]))
+        hidden = functional.gelu(self.inner(torch.cat([latent, code], dim=-1)))
+        return (
+            self.prognosis(latent)
+            + self.effect(code)
+            + (modified * code.unsqueeze(-2)).sum(dim=-1)
+            + self.outer(hidden)
+        )
+
+
+class BinaryHead(nn.Module):
+    """Probability of a response."""
+
+    outputs = 1
+
+    def __init__(self, name: str, members: int, prevalence: Float[Tensor, " member"]) -> None:
+        super().__init__()
+        self.quantities = (name,)
+        self.units = ("probability",)
+        self.level = nn.Parameter(torch.logit(prevalence.clamp(0.01, 0.99)).view(members, 1))
+
+    def described(self) -> dict[str, str]:
+        """Return what, beside its tensors, restores the head."""
+        return {"kind": "binary", "name": self.quantities[0], "unit": self.units[0]}
+
+    def loss(
+        self, score: Float[Tensor, "member row output"], target: Float[Tensor, "row field"]
+    ) -> Float[Tensor, "member row"]:
+        """Return the negative log-likelihood [nat]; zero where the outcome is unknown."""
+        observed = target[:, 0]
+        known = ~torch.isnan(observed)
+        logits = score[..., 0] + self.level
+        truth = torch.nan_to_num(observed).expand_as(logits)
+        return functional.binary_cross_entropy_with_logits(logits, truth, reduction="none") * known
+
+    def trajectory(
+        self, score: Float[Tensor, "member row output"], days: Float[Tensor, " time"]
+    ) -> Float[Tensor, "member row time quantity"]:
+        """Return the probability of the response, the same on every day asked about."""
+        probability = torch.sigmoid(score[..., 0] + self.level)
+        return probability[..., None, None].expand(*probability.shape, len(days), 1)
+
+
+class ContinuousHead(nn.Module):
+    """Mean of a continuous outcome, in its own unit.
+
+    Parameters
+    ----------
+    location, scale
+        Mean and standard deviation of the outcome in each member's training patients (member,).
+    """
+
+    outputs = 1
+
+    def __init__(
+        self,
+        name: str,
+        unit: str,
+        location: Float[Tensor, " member"],
+        scale: Float[Tensor, " member"],
+    ) -> None:
+        super().__init__()
+        self.quantities = (name,)
+        self.units = (unit,)
+        self.level = nn.Parameter(torch.zeros(len(location), 1))
+        # Parameters, not buffers: whatever differs between members is a parameter.
+        self.location = nn.Parameter(location.view(-1, 1), requires_grad=False)
+        self.scale = nn.Parameter(scale.view(-1, 1), requires_grad=False)
+
+    def described(self) -> dict[str, str]:
+        """Return what, beside its tensors, restores the head."""
+        return {"kind": "continuous", "name": self.quantities[0], "unit": self.units[0]}
+
+    def loss(
+        self, score: Float[Tensor, "member row output"], target: Float[Tensor, "row field"]
+    ) -> Float[Tensor, "member row"]:
+        """Return half the squared error on the standardised scale; zero where unknown."""
+        observed = target[:, 0]
+        known = ~torch.isnan(observed)
+        truth = (torch.nan_to_num(observed) - self.location) / self.scale
+        return 0.5 * (score[..., 0] + self.level - truth).square() * known
+
+    def trajectory(
+        self, score: Float[Tensor, "member row output"], days: Float[Tensor, " time"]
+    ) -> Float[Tensor, "member row time quantity"]:
+        """Return the expected value, the same on every day asked about."""
+        value = (score[..., 0] + self.level) * self.scale + self.location
+        return value[..., None, None].expand(*value.shape, len(days), 1)
+
+
+class HazardHead(nn.Module):
+    """Discrete-time hazard: logit of the risk of an event in each interval.
+
+    The second output lets effects grow or fade with time (immunotherapy curves cross).
+
+    Parameters
+    ----------
+    edges_days
+        Interval edges from 0 to the end of observation, shape (interval + 1,) [day].
+    hazard
+        Risk of an event in each interval in each member's training patients (member, interval).
+
+    References
+    ----------
+    Gensheimer & Narasimhan 2019, A scalable discrete-time survival model for neural networks
+    (doi:10.7717/peerj.6257).
+    """
+
+    outputs = 2
+    edges_days: Tensor
+    clock: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        edges_days: Float[Tensor, " edge"],
+        hazard: Float[Tensor, "member interval"],
+    ) -> None:
+        super().__init__()
+        self.quantities = (name,)
+        self.units = ("probability",)
+        self.level = nn.Parameter(torch.logit(hazard.clamp(1e-3, 0.99)).unsqueeze(1))
+        self.register_buffer("edges_days", edges_days)
+        self.register_buffer("clock", torch.linspace(-1.0, 1.0, hazard.shape[1]))
+
+    def described(self) -> dict[str, str]:
+        """Return what, beside its tensors, restores the head."""
+        return {"kind": "time_to_event", "name": self.quantities[0], "unit": self.units[0]}
+
+    def _logits(
+        self, score: Float[Tensor, "member row output"]
+    ) -> Float[Tensor, "member row interval"]:
+        return self.level + score[..., :1] + score[..., 1:] * self.clock
+
+    def loss(
+        self, score: Float[Tensor, "member row output"], target: Float[Tensor, "row field"]
+    ) -> Float[Tensor, "member row"]:
+        """Return the negative log-likelihood [nat].
+
+        Parameters
+        ----------
+        score
+            Outputs of the response surface.
+        target
+            Time [day] and event (1) or censored (0); NaN where unknown. A patient censored inside
+            an interval contributes the share of the interval that was observed.
+        """
+        time, event = target[:, :1], target[:, 1:]
+        known = ~torch.isnan(time[:, 0])
+        lower, upper = self.edges_days[:-1], self.edges_days[1:]
+        time = torch.nan_to_num(time).clamp(max=float(self.edges_days[-1]))
+        exposure = ((time - lower) / (upper - lower)).clamp(0.0, 1.0)
+        inside = (time > lower) & (time <= upper) | ((time <= 0) & (lower == 0))
+        beyond = torch.nan_to_num(target[:, :1]) > self.edges_days[-1]
+        happened = inside & (torch.nan_to_num(event) > 0.5) & ~beyond
+        logits = self._logits(score)
+        survived = functional.softplus(logits) * torch.where(happened, 0.0, exposure)
+        died = functional.softplus(-logits) * happened
+        return (survived + died).sum(dim=-1) * known
+
+    def trajectory(
+        self, score: Float[Tensor, "member row output"], days: Float[Tensor, " time"]
+    ) -> Float[Tensor, "member row time quantity"]:
+        """Return the probability of no event by each day (log-linear inside an interval)."""
+        log_survival = -functional.softplus(self._logits(score)).cumsum(dim=-1)
+        log_survival = functional.pad(log_survival, (1, 0))
+        edges = self.edges_days.to(days)
+        asked = days.clamp(0.0, float(edges[-1]))
+        right = torch.searchsorted(edges, asked).clamp(1, len(edges) - 1)
+        share = ((asked - edges[right - 1]) / (edges[right] - edges[right - 1])).to(log_survival)
+        left, end = log_survival[..., right - 1], log_survival[..., right]
+        return torch.exp(left + share * (end - left)).unsqueeze(-1)
+
+
+Head = BinaryHead | ContinuousHead | HazardHead

@@ -1,0 +1,115 @@
+"""Layers with a leading member axis: one batched product trains a whole ensemble."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+
+class MemberLinear(nn.Module):
+    """One affine map per member, applied to that member's own inputs.
+
+    Parameters
+    ----------
+    members, inputs, outputs
+        Sizes of the member, input and output axes.
+    gain
+        Factor on the usual 1/sqrt(inputs) scale; 0 starts the layer at zero.
+    """
+
+    def __init__(
+        self, members: int, inputs: int, outputs: int, *, gain: float, generator: Generator
+    ) -> None:
+        super().__init__()
+        scale = gain / math.sqrt(max(inputs, 1))
+        draws = torch.randn(members, inputs, outputs, generator=generator)
+        self.weight = nn.Parameter(scale * draws)
+        self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
+
+    def forward(self, values: Float[Tensor, "member row input"]) -> Float[Tensor, "member row out"]:
+        """Return the map of each member's rows."""
+        return torch.baddbmm(self.bias, values, self.weight)
+
+
+class SharedInputLinear(nn.Module):
+    """One affine map per member of the *same* rows, computed as a single wide product.
+
+    The rows are standardised per member without copying them: with member statistics ``a`` and
+    ``b``, ``(a x + b) W = x (a W) + b W``, so every member keeps transforms fitted on its own
+    training patients while all share one matrix product.
+
+    Parameters
+    ----------
+    members, inputs, outputs
+        Sizes of the member, input and output axes.
+    scale, offset
+        Member statistics ``a`` and ``b``, each (member, input); a feature that a member must not
+        use has zero in both.
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        scale: Float[Tensor, "member input"],
+        offset: Float[Tensor, "member input"],
+        outputs: int,
+        *,
+        gain: float,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        members, inputs = scale.shape
+        deviation = gain / math.sqrt(max(inputs, 1))
+        draws = torch.randn(members, inputs, outputs, generator=generator)
+        self.weight = nn.Parameter(deviation * draws)
+        self.missing = nn.Parameter(torch.zeros(members, inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
+        self.register_buffer("scale", scale)
+        self.register_buffer("offset", offset)
+        self.register_buffer("used", (scale != 0).to(scale.dtype))
+
+    def forward(
+        self,
+        values: Float[Tensor, "row input"],
+        measured: Float[Tensor, "row input"],
+        sometimes_missing: Tensor,
+    ) -> Float[Tensor, "member row out"]:
+        """Return the map of the rows for every member.
+
+        Parameters
+        ----------
+        values
+            Zero where not measured.
+        measured
+            1 where measured, else 0.
+        sometimes_missing
+            Indices of the inputs that get a missing indicator.
+        """
+        weight = self.weight * self.scale.unsqueeze(-1)
+        level = self.weight * self.offset.unsqueeze(-1)
+        rows = [values, measured, 1.0 - measured[:, sometimes_missing]]
+        used = self.used[:, sometimes_missing].unsqueeze(-1)
+        stack = torch.cat([weight, level, self.missing[:, sometimes_missing] * used], dim=1)
+        members, inputs, outputs = stack.shape
+        wide = stack.transpose(0, 1).reshape(inputs, members * outputs)
+        product = torch.cat(rows, dim=1) @ wide
+        return product.view(-1, members, outputs).transpose(0, 1) + self.bias
+
+
+def dropout(
+    values: Tensor, probability: float, generator: Generator | None
+) -> Tensor:
+    """Return values with a share set to zero and the rest scaled up.
+
+    The mask is drawn on the CPU from a generator that is a function of (seed, step), so that a
+    resumed run, and a run on another device, draw the same masks.
+    """
+    if generator is None or probability == 0.0:
+        return values
+    keep = torch.rand(values.shape, generator=generator) >= probability
+    return values * keep.to(values) / (1.0 - probability)

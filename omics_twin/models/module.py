@@ -1,0 +1,228 @@
+"""Training of all members together as one Lightning module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import lightning
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader
+
+from omics_twin.models.fusion import Evidence
+from omics_twin.models.network import MultimodalNetwork
+from omics_twin.settings import TrainerSettings
+
+
+@dataclass(frozen=True)
+class TrainingTensors:
+    """The training patients, resident on the device.
+
+    Attributes
+    ----------
+    channels
+        Channel -> (patient, feature).
+    visit_days
+        Channel -> scheduled day [day]; later than 0 is a follow-up.
+    agents
+        1 for each agent received, (patient, agent).
+    targets
+        Two fields per outcome, (patient, 2 x outcome).
+    training, stopping
+        Member weights, each (member, patient).
+    """
+
+    channels: Mapping[str, Tensor]
+    visit_days: Mapping[str, float]
+    agents: Tensor
+    targets: Tensor
+    training: Tensor
+    stopping: Tensor
+
+    def to(self, device: torch.device) -> TrainingTensors:
+        """Return the same tensors on a device."""
+        return TrainingTensors(
+            channels={name: values.to(device) for name, values in self.channels.items()},
+            visit_days=self.visit_days,
+            agents=self.agents.to(device),
+            targets=self.targets.to(device),
+            training=self.training.to(device),
+            stopping=self.stopping.to(device),
+        )
+
+
+class EnsembleModule(lightning.LightningModule):
+    """One optimiser step moves every member; each keeps the weights of its own best epoch.
+
+    Randomness is a function of (seed, step): batches, dropout and latent noise need no stored
+    generator state, so a resumed run continues bit for bit.
+    """
+
+    best_loss: Tensor
+    waited: Tensor
+
+    def __init__(
+        self, network: MultimodalNetwork, tensors: TrainingTensors, settings: TrainerSettings
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.tensors = tensors
+        self.settings = settings
+        self.curves: list[dict[str, float]] = []
+        self.register_buffer("best_loss", torch.full((network.members,), float("inf")))
+        self.register_buffer("waited", torch.zeros(network.members))
+        for name, value in self._learned():
+            self.register_buffer(_best(name), value.detach().clone())
+        self._epoch_loss: list[Tensor] = []
+
+    def _learned(self) -> list[tuple[str, Tensor]]:
+        return [(name, each) for name, each in self.network.named_parameters()]
+
+    @property
+    def patients(self) -> int:
+        """Number of patients in the training tensors."""
+        return self.tensors.agents.shape[0]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that cover every patient once."""
+        return -(-self.patients // self.settings.batch_size)
+
+    def train_dataloader(self) -> DataLoader:
+        """Return the steps of an epoch; the patients of a step follow from seed and step."""
+        return DataLoader(range(self.steps_per_epoch), batch_size=None)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return AdamW; levels and biases are not decayed."""
+        parameters = [each for each in self.network.named_parameters() if each[1].requires_grad]
+        plain = ("bias", "level", "certainty")
+        decayed = [p for name, p in parameters if not name.endswith(plain)]
+        free = [p for name, p in parameters if name.endswith(plain)]
+        groups = [
+            {"params": decayed, "weight_decay": self.settings.weight_decay},
+            {"params": free, "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.settings.learning_rate, foreach=True)
+
+    def on_fit_start(self) -> None:
+        """Move the patients to the device once."""
+        self.tensors = self.tensors.to(self.device)
+
+    def training_step(self, batch: int, batch_idx: int) -> Tensor:
+        """Return the loss of one step, summed over members."""
+        step = self.global_step
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = torch.randperm(self.patients, generator=_generator(self.settings.seed, epoch, 1))
+        size = self.settings.batch_size
+        rows = order[position * size : (position + 1) * size].to(self.device)
+        generator = _generator(self.settings.seed, step, 2)
+        loss = self._loss(rows, self._shown(len(rows), generator), generator)
+        weights = self.tensors.training
+        share = weights[:, rows] / (weights.mean(dim=1, keepdim=True) * len(rows))
+        per_member = (loss * share).sum(dim=1)
+        self._epoch_loss.append(per_member.detach())
+        return per_member.sum()
+
+    def _loss(
+        self, rows: Tensor, shown: dict[str, Tensor], generator: Generator, training: bool = True
+    ) -> Tensor:
+        values = {
+            name: self.tensors.channels[name][rows] for name in shown if bool(shown[name].any())
+        }
+        agents = self.tensors.agents[rows]
+        evidence = (
+            self.network.together(values, agents, shown, generator if training else None)
+            if values
+            else self._nothing(len(rows))
+        )
+        noise = torch.randn(evidence.shift.shape, generator=generator).to(self.device)
+        weight = self.settings.divergence_weight if training else 0.0
+        return self.network.loss(evidence, agents, self.tensors.targets[rows], noise, weight)
+
+    def _nothing(self, patients: int) -> Evidence:
+        shape = (self.network.members, patients, self.network.latent)
+        zero = torch.zeros(shape, device=self.device)
+        return Evidence(zero, zero)
+
+    def _shown(self, patients: int, generator: Generator) -> dict[str, Tensor]:
+        """Draw which channels each patient of a step is shown: any subset, a prefix of visits."""
+        days = sorted({day for day in self.tensors.visit_days.values() if day > 0})
+        last = torch.zeros(patients)
+        if days:
+            followed = torch.rand(patients, generator=generator) < self.settings.follow_up_share
+            prefix = torch.randint(len(days), (patients,), generator=generator)
+            last = torch.where(followed, torch.tensor(days, dtype=last.dtype)[prefix], last)
+        shown = {}
+        for name, day in self.tensors.visit_days.items():
+            kept = torch.rand(patients, generator=generator) >= self.settings.modality_dropout
+            shown[name] = (kept & (last >= day)).float().to(self.device)
+        return shown
+
+    @torch.no_grad()
+    def on_train_epoch_end(self) -> None:
+        """Keep each member's best weights; stop when every member has waited long enough."""
+        loss = self.stopping_loss()
+        active = self.waited < self.settings.patience
+        better = active & (loss < self.best_loss - 1e-5)
+        self.best_loss = torch.where(better, loss, self.best_loss)
+        self.waited = torch.where(better, torch.zeros_like(self.waited), self.waited + 1)
+        for name, value in self._learned():
+            best = getattr(self, _best(name))
+            mask = better.view(-1, *[1] * (value.ndim - 1))
+            best.copy_(torch.where(mask, value, best))
+        trained = torch.stack(self._epoch_loss).mean(dim=0)
+        self._epoch_loss = []
+        self.curves.append(
+            {
+                "epoch": float(self.current_epoch),
+                "training_loss": float(trained.mean()),
+                "stopping_loss": float(loss.mean()),
+                "members_running": float((self.waited < self.settings.patience).sum()),
+            }
+        )
+        if bool((self.waited >= self.settings.patience).all()):
+            self.trainer.should_stop = True
+
+    def stopping_loss(self) -> Tensor:
+        """Return each member's loss on its own inner validation patients, (member,)."""
+        self.network.eval()
+        total = torch.zeros(self.network.members, device=self.device)
+        everyone = torch.arange(self.patients, device=self.device)
+        for start in range(0, self.patients, 4096):
+            rows = everyone[start : start + 4096]
+            generator = _generator(self.settings.seed, start, 3)
+            for last in sorted({0.0, max(self.tensors.visit_days.values())}):
+                shown = {
+                    name: torch.full((len(rows),), float(day <= last), device=self.device)
+                    for name, day in self.tensors.visit_days.items()
+                }
+                loss = self._loss(rows, shown, generator, training=False)
+                total += (loss * self.tensors.stopping[:, rows]).sum(dim=1)
+        self.network.train()
+        return total / self.tensors.stopping.sum(dim=1)
+
+    @torch.no_grad()
+    def restore_best(self) -> None:
+        """Give every member the weights of its own best epoch."""
+        for name, value in self._learned():
+            value.copy_(getattr(self, _best(name)))
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Store the learning curves, which are part of the run's record."""
+        checkpoint["curves"] = self.curves
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Continue the learning curves."""
+        self.curves = list(checkpoint["curves"])
+
+
+def _best(name: str) -> str:
+    return "best_" + name.replace(".", "__")
+
+
+def _generator(seed: int, step: int, purpose: int) -> Generator:
+    """Return a CPU generator that is a function of (seed, purpose, step)."""
+    # A multiplicative hash keeps neighbouring steps from sharing correlated streams.
+    key = (seed * 1_000_003 + purpose) * 2_654_435_761 + step * 40_503 + 12_345
+    return Generator().manual_seed(key % (2**63))

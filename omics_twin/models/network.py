@@ -1,0 +1,142 @@
+"""The whole network: encoders, product of experts, therapy, heads; one member axis through all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+from torch.func import functional_call
+
+from omics_twin.models.encoders import ChannelEncoder
+from omics_twin.models.fusion import Evidence, divergence_from_prior, posterior
+from omics_twin.models.heads import Head, ResponseSurface
+from omics_twin.models.therapy import RegimenEncoder
+
+
+class TherapyOutcome(nn.Module):
+    """Latent code and agents to trajectories of every endpoint; asked once per therapy."""
+
+    def __init__(
+        self, regimen: RegimenEncoder, surfaces: list[ResponseSurface], heads: list[Head]
+    ) -> None:
+        super().__init__()
+        self.regimen = regimen
+        self.surfaces = nn.ModuleList(surfaces)
+        self.heads = nn.ModuleList(heads)
+
+    def forward(
+        self,
+        latent: Float[Tensor, "member row latent"],
+        agents: Float[Tensor, "row agent"],
+        days: Float[Tensor, " time"],
+    ) -> Float[Tensor, "member row time quantity"]:
+        """Return the trajectories of all heads' quantities."""
+        code = self.regimen(agents)
+        parts = [
+            head.trajectory(surface(latent, code), days)
+            for surface, head in zip(self.surfaces, self.heads, strict=True)
+        ]
+        return torch.cat(parts, dim=-1)
+
+    def loss(
+        self,
+        latent: Float[Tensor, "member row latent"],
+        agents: Float[Tensor, "row agent"],
+        targets: Float[Tensor, "row field"],
+    ) -> Float[Tensor, "member row"]:
+        """Return the sum of the heads' losses; ``targets`` holds two fields per head."""
+        code = self.regimen(agents)
+        total = torch.zeros(latent.shape[:2], dtype=latent.dtype, device=latent.device)
+        for index, (surface, head) in enumerate(zip(self.surfaces, self.heads, strict=True)):
+            fields = targets[:, 2 * index : 2 * index + 2]
+            total = total + head.loss(surface(latent, code), fields)
+        return total
+
+
+class MultimodalNetwork(nn.Module):
+    """An ensemble of multimodal networks.
+
+    Parameters
+    ----------
+    encoders
+        One per channel (modality at a scheduled visit), in time order.
+    outcome
+        What follows from latent code and therapy.
+    """
+
+    def __init__(self, encoders: Mapping[str, ChannelEncoder], outcome: TherapyOutcome) -> None:
+        super().__init__()
+        self.channels = tuple(encoders)
+        self.encoders = nn.ModuleList(encoders.values())
+        self.outcome = outcome
+
+    @property
+    def members(self) -> int:
+        """Size of the member axis."""
+        return self.outcome.regimen.codes.shape[0]
+
+    @property
+    def latent(self) -> int:
+        """Size of the latent code."""
+        return self.encoders[0].latent
+
+    def evidence(
+        self,
+        channel: str,
+        values: Float[Tensor, "patient feature"],
+        agents: Float[Tensor, "patient agent"],
+        generator: Generator | None = None,
+    ) -> Evidence:
+        """Return what one channel says, shapes (member, patient, latent)."""
+        encoder = self.encoders[self.channels.index(channel)]
+        return encoder(values, agents, generator)
+
+    def together(
+        self,
+        values: Mapping[str, Float[Tensor, "patient feature_"]],
+        agents: Float[Tensor, "patient agent"],
+        shown: Mapping[str, Float[Tensor, " patient"]],
+        generator: Generator | None = None,
+    ) -> Evidence:
+        """Return the sum of the evidence of the channels, each patient's as far as ``shown``."""
+        total: Evidence | None = None
+        for channel, measured in values.items():
+            found = self.evidence(channel, measured, agents, generator)
+            seen = shown[channel].view(1, -1, 1)
+            found = Evidence(found.shift * seen, found.precision * seen)
+            total = found if total is None else total + found
+        if total is None:
+            raise ValueError("no channel was given: pass at least one")
+        return total
+
+    def loss(
+        self,
+        evidence: Evidence,
+        agents: Float[Tensor, "patient agent"],
+        targets: Float[Tensor, "patient field"],
+        noise: Float[Tensor, "member patient latent"],
+        divergence_weight: float,
+    ) -> Float[Tensor, "member patient"]:
+        """Return each patient's negative log-likelihood plus the weighted divergence [nat]."""
+        mean, deviation = posterior(evidence)
+        fit = self.outcome.loss(mean + deviation * noise, agents, targets)
+        return fit + divergence_weight * divergence_from_prior(evidence)
+
+    def simulate(
+        self,
+        latent: Float[Tensor, "patient draw latent"],
+        member: Int[Tensor, " draw"],
+        agents: Float[Tensor, " agent"],
+        days: Float[Tensor, " time"],
+    ) -> Float[Tensor, "patient draw time quantity"]:
+        """Return the trajectories of draws that each belong to one member.
+
+        Every parameter has a leading member axis, so gathering it by draw turns the draw axis
+        into the batch axis of the same products.
+        """
+        chosen = {name: value[member] for name, value in self.outcome.named_parameters()}
+        rows = latent.transpose(0, 1)
+        everyone = agents.expand(latent.shape[0], -1)
+        return functional_call(self.outcome, chosen, (rows, everyone, days)).transpose(0, 1)

@@ -1,0 +1,178 @@
+"""Each pipeline on one screen, readable as prose."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omics_twin import answers, learning, tracking
+from omics_twin.cohort.cohort import Cohort, build_cohort
+from omics_twin.config import Config, digest, plain
+from omics_twin.errors import CohortError, ConfigError, nearest
+from omics_twin.files import write_json
+from omics_twin.intake.synthetic import generate, read_truth
+from omics_twin.intake.tables import read_tables
+from omics_twin.report.console import Console
+from omics_twin.trust.consent import Purpose, permit
+
+
+def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
+    """Read, check, ask for permission, build: the only way to a cohort."""
+    root = Path(config.cohort.root)
+    if config.cohort.name == "synthetic" and (purpose is Purpose.TRAINING or not root.exists()):
+        console.say(f"synthetic trial of {config.intake.patients} patients in {root}")
+        generate(config.intake, root, progress=console.progress("patients written"))
+    tables = read_tables(config.cohort, scoring=purpose is not Purpose.TRAINING)
+    ledger = Path(config.trust.ledger) if config.trust.ledger else None
+    permission = permit(tables.patient_ids, ledger=ledger, purpose=purpose)
+    cohort = build_cohort(tables, permission)
+    console.say(f"cohort {cohort.name}: {len(cohort.patient_ids)} patients, {permission.basis}")
+    for patient, reason in cohort.left_out.items():
+        console.warn(f"patient '{patient}' is left out: {reason}")
+    for note in cohort.notes:
+        console.note(note)
+    return cohort
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Where a training run left what it made, and what it measured."""
+
+    folder: Path
+    metrics: dict[str, Any]
+
+
+def train(config: Config, console: Console) -> Trained:
+    """Train a twin, compare it with its baselines on the same folds, and record the run."""
+    cohort = read_cohort(config, console, Purpose.TRAINING)
+    task = learning.task_of(cohort, config, console)
+    run = Path(config.output_root) / config.name / digest(config, cohort.fingerprint)
+    finished = run / "metrics.json"
+    if finished.is_file():
+        console.say(f"already done: {run}")
+        metrics = json.loads(finished.read_text())
+        console.metrics(metrics)
+        return Trained(run, metrics)
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(run / "config.json", plain(config))
+    with console.stage("training"):
+        fitted = learning.fit(task, config, run / "checkpoints", console)
+    model = learning.model_of(task, fitted, config)
+    model.save(run / tracking.MODEL_FOLDER)
+    with console.stage("held-out predictions"):
+        predicted = learning.held_out_predictions(task, model, fitted.plan, config)
+    with console.stage("baselines on the same folds"):
+        baselines = learning.baseline_predictions(task, config, run / "baselines", console)
+    metrics = learning.metrics(task, predicted, baselines)
+    truth = Path(config.cohort.root) / "truth"
+    if truth.is_dir():
+        metrics["truth"] = learning.against_truth(
+            task, predicted, baselines, read_truth(Path(config.cohort.root))
+        )
+    learning.draw_plots(task, predicted, baselines, run)
+    metrics["tracking"] = learning.record(task, fitted, metrics, config, run, console)
+    write_json(finished, metrics)
+    console.metrics(metrics)
+    console.say(f"run folder: {run}")
+    return Trained(run, metrics)
+
+
+def evaluate(config: Config, console: Console) -> dict[str, Any]:
+    """Return the training run's metrics for another cohort."""
+    model = _model(config, console)
+    cohort = read_cohort(config, console, Purpose.SCORING)
+    if model.outcome not in cohort.outcomes:
+        raise CohortError(
+            f"cohort '{cohort.name}' has no outcome '{model.outcome}', which the model predicts"
+            f"{nearest(model.outcome, cohort.outcomes)}"
+        )
+    metrics = answers.evaluation(model, cohort, config.twin, console)
+    if config.output:
+        write_json(Path(config.output), metrics)
+        console.say(f"metrics: {config.output}")
+    console.metrics(metrics)
+    return metrics
+
+
+def predict(config: Config, console: Console) -> Path:
+    """Write each patient's expected endpoint under the therapy received, or another one."""
+    model = _model(config, console)
+    output = _output(config, ".csv")
+    cohort = read_cohort(config, console, Purpose.SCORING)
+    chosen = model.catalogue.intervention(config.intervention) if config.intervention else None
+    answers.write_predictions(model, cohort, config.twin, chosen, output, console)
+    console.say(f"predictions: {output}")
+    return output
+
+
+def rank(config: Config, console: Console) -> Path:
+    """Write each patient's therapies, best first, with what the order rests on."""
+    model = _model(config, console)
+    output = _output(config, ".csv", ".json")
+    cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
+    answers.write_ranking(model, cohort, config.twin, output, console, excluded=config.excluded)
+    console.say(f"ranking: {output}")
+    return output
+
+
+def report(config: Config, console: Console) -> Path:
+    """Write one patient's page."""
+    from omics_twin.report.patient import write_report
+
+    model = _model(config, console)
+    output = _output(config, ".html")
+    if not config.patient:
+        raise ConfigError("no patient was named: add patient=ID")
+    cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
+    belief = answers.beliefs(model, cohort, config.twin, console)
+    write_report(model, cohort, belief, output)
+    console.say(f"report: {output}")
+    return output
+
+
+def synthesise(config: Config, console: Console) -> Path:
+    """Write the synthetic trial's tables and, apart from them, its truth."""
+    root = Path(config.output or config.cohort.root)
+    generate(config.intake, root, progress=console.progress("patients written"))
+    console.say(f"synthetic trial of {config.intake.patients} patients: {root}")
+    return root
+
+
+def fetch(config: Config, console: Console) -> Path:
+    """Download a cohort's public source files, verified."""
+    from omics_twin.intake import fetch as downloads
+
+    root = Path(config.output or config.cohort.root)
+    downloads.fetch(
+        config.cohort.sources,
+        root,
+        console.say,
+        accept_unverified=config.accept_unverified,
+    )
+    return root
+
+
+def _model(config: Config, console: Console) -> tracking.TrainedModel:
+    if not config.model_uri:
+        raise ConfigError("no model was named: add model_uri=FOLDER or model_uri=models:/NAME/1")
+    model = tracking.load_model(config.model_uri, config.tracking)
+    console.say(f"model {model.twin.name}: {model.title}")
+    return model
+
+
+def _output(config: Config, *endings: str) -> Path:
+    wanted = " or ".join(endings)
+    if not config.output:
+        raise ConfigError(f"no output was named: add output=FILE{endings[0]}")
+    output = Path(config.output)
+    if output.suffix not in endings:
+        raise ConfigError(f"output is '{output}', expected a name that ends in {wanted}")
+    if output.is_dir():
+        raise ConfigError(f"output '{output}' is a folder, expected a file that ends in {wanted}")
+    return output
+
+
+def _patients(cohort: Cohort, config: Config) -> Cohort:
+    return cohort.select([config.patient]) if config.patient else cohort

@@ -1,0 +1,1 @@
+"""Asked: the model as MLflow serves it."""

@@ -1,0 +1,279 @@
+"""Settings of every room as plain dataclasses; the schema of ``conf/``. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from omics_twin.errors import ConfigError
+
+
+class Device(Enum):
+    """Where to compute."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+class SplitBy(Enum):
+    """What is held out together."""
+
+    PATIENT = "patient"
+    SITE = "site"
+    TIME = "time"
+
+
+class Reading(Enum):
+    """How one number is read from a trajectory."""
+
+    VALUE_AT_HORIZON = "value_at_horizon"
+    MEAN_UP_TO_HORIZON = "mean_up_to_horizon"
+
+
+def _require(name: str, found: float, lowest: float, highest: float = float("inf")) -> None:
+    if not lowest <= found <= highest:
+        limit = f"at least {lowest:g}" if highest == float("inf") else f"{lowest:g} to {highest:g}"
+        raise ConfigError(f"'{name}' is {found:g}, expected {limit}")
+
+
+@dataclass
+class NetworkSettings:
+    """Sizes of the network; ``conf/model``.
+
+    Attributes
+    ----------
+    latent, hidden, therapy_code, interaction_hidden
+        Sizes of the latent code, the encoders' hidden layer, an agent's code and the layer for
+        what prognosis, effect and their product leave unexplained.
+    initial_precision
+        Precision of an expert before training.
+    dropout
+        Share of hidden units dropped in training.
+    intervals
+        Intervals of a discrete-time hazard.
+    """
+
+    latent: int = 16
+    hidden: int = 32
+    therapy_code: int = 8
+    interaction_hidden: int = 16
+    initial_precision: float = 4.0
+    dropout: float = 0.1
+    intervals: int = 12
+
+    def __post_init__(self) -> None:
+        """Refuse sizes no network can have."""
+        for name in ("latent", "hidden", "therapy_code", "interaction_hidden"):
+            _require(f"model.{name}", getattr(self, name), 1, 4096)
+        _require("model.initial_precision", self.initial_precision, 1e-3, 1e3)
+        _require("model.dropout", self.dropout, 0.0, 0.95)
+        _require("model.intervals", self.intervals, 2, 1000)
+
+
+@dataclass
+class TrainerSettings:
+    """How long and how hard to train; ``conf/trainer``.
+
+    Attributes
+    ----------
+    max_epochs, patience
+        Upper bound, and epochs without improvement after which a member stops.
+    batch_size
+        Patients per step, shared by all members.
+    learning_rate, weight_decay
+        Of AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101).
+    divergence_weight
+        Weight of the divergence of the latent code from its prior.
+    modality_dropout
+        Probability that a measured modality is hidden from a patient in a step, so that any
+        subset may be missing at the bedside.
+    follow_up_share
+        Probability that a patient is shown follow-up visits in a step.
+    checkpoint_every_epochs
+        Epochs between checkpoints.
+    seed
+        Every random number of training is a function of this seed and the step.
+    device
+        Where to compute; ``AUTO`` takes a GPU where there is one.
+    """
+
+    max_epochs: int = 150
+    patience: int = 20
+    batch_size: int = 256
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    divergence_weight: float = 0.01
+    modality_dropout: float = 0.1
+    follow_up_share: float = 0.5
+    checkpoint_every_epochs: int = 5
+    seed: int = 0
+    device: Device = Device.AUTO
+
+    def __post_init__(self) -> None:
+        """Refuse settings nothing can be trained with."""
+        for name in ("max_epochs", "patience", "batch_size", "checkpoint_every_epochs"):
+            _require(f"trainer.{name}", getattr(self, name), 1)
+        _require("trainer.learning_rate", self.learning_rate, 1e-8, 10.0)
+        _require("trainer.weight_decay", self.weight_decay, 0.0)
+        _require("trainer.divergence_weight", self.divergence_weight, 0.0)
+        _require("trainer.modality_dropout", self.modality_dropout, 0.0, 0.95)
+        _require("trainer.follow_up_share", self.follow_up_share, 0.0, 1.0)
+        _require("trainer.seed", self.seed, 0, 2**31 - 1)
+
+
+@dataclass
+class TwinSettings:
+    """The belief about a patient; ``conf/twin``.
+
+    Attributes
+    ----------
+    draws
+        Draws per patient; at least one per ensemble member is taken.
+    seed
+        Of the draws.
+    interval
+        Share of the belief inside the interval that is shown.
+    """
+
+    draws: int = 800
+    seed: int = 0
+    interval: float = 0.9
+
+    def __post_init__(self) -> None:
+        """Refuse beliefs that cannot be held."""
+        _require("twin.draws", self.draws, 1, 1_000_000)
+        _require("twin.seed", self.seed, 0, 2**31 - 1)
+        _require("twin.interval", self.interval, 0.01, 0.999)
+
+
+@dataclass
+class SplitSettings:
+    """Who is held out, and how many members learn from the rest; ``conf/split``.
+
+    Attributes
+    ----------
+    folds, repeats
+        Every patient is held out once per repeat.
+    by
+        Whether patients, whole sites or later patients are held out.
+    replicas
+        Ensemble members per repeat and fold.
+    stopping_share
+        Share of a member's patients that decide when it stops.
+    bayesian_bootstrap
+        Whether members weigh their patients at random.
+    seed
+        Of the division.
+    """
+
+    folds: int = 5
+    repeats: int = 5
+    by: SplitBy = SplitBy.PATIENT
+    replicas: int = 4
+    stopping_share: float = 0.15
+    bayesian_bootstrap: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse divisions that hold out nobody or everybody."""
+        _require("split.folds", self.folds, 2, 1000)
+        _require("split.repeats", self.repeats, 1, 1000)
+        _require("split.replicas", self.replicas, 1, 1000)
+        _require("split.stopping_share", self.stopping_share, 0.01, 0.9)
+        _require("split.seed", self.seed, 0, 2**31 - 1)
+
+
+@dataclass
+class EndpointSettings:
+    """The question asked; ``conf/endpoint``.
+
+    Attributes
+    ----------
+    name, outcome
+        The endpoint and the cohort's outcome it is learned from.
+    title
+        What a person calls the number.
+    horizon_days
+        Day at which, or up to which, it is read [day].
+    higher_is_better
+        Direction of merit.
+    reading
+        ``VALUE_AT_HORIZON`` or ``MEAN_UP_TO_HORIZON``.
+    """
+
+    name: str = ""
+    outcome: str = ""
+    title: str = ""
+    horizon_days: float = 180.0
+    higher_is_better: bool = True
+    reading: Reading = Reading.VALUE_AT_HORIZON
+
+    def __post_init__(self) -> None:
+        """Refuse a horizon in the past."""
+        _require("endpoint.horizon_days", self.horizon_days, 0.5)
+
+
+@dataclass
+class ArmDeclaration:
+    """One arm of a trial.
+
+    Attributes
+    ----------
+    label
+        What a person calls it; the arm's own name where empty.
+    agents
+        International non-proprietary names, lower case.
+    """
+
+    label: str = ""
+    agents: list[str] = field(default_factory=list)
+
+
+@dataclass
+class CatalogueDeclaration:
+    """The arms of a trial; ``conf/therapy``.
+
+    Attributes
+    ----------
+    arms
+        By the name used in the therapy table.
+    thin_support
+        Fewer training patients of the same stratum than this and the ranking says so.
+    """
+
+    name: str = ""
+    arms: dict[str, ArmDeclaration] = field(default_factory=dict)
+    thin_support: int = 10
+
+
+@dataclass
+class TrackingSettings:
+    """Where runs are recorded; ``conf/tracking``.
+
+    Attributes
+    ----------
+    enabled
+        A run without tracking is the same run.
+    uri
+        Of the MLflow tracking server; null: SQLite below ``mlruns/``.
+    register
+        Whether the model is registered.
+    """
+
+    enabled: bool = True
+    uri: str | None = None
+    register: bool = True
+
+
+@dataclass
+class TrustSettings:
+    """May we; ``conf/trust``.
+
+    Attributes
+    ----------
+    ledger
+        CSV of consent; null: granted by the study's protocol.
+    """
+
+    ledger: str | None = None

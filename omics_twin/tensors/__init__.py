@@ -1,0 +1,1 @@
+"""Numbers become tensors; MuData ends here."""

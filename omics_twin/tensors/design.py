@@ -1,0 +1,112 @@
+"""What a model expects to be shown: channels and their features, in order; stored with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from omics_twin.types import Modality
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of a design matrix.
+
+    Attributes
+    ----------
+    name
+        ``column`` or, for a category, ``column=level``.
+    column, level
+        The column it is made from; the level it indicates, else null.
+    unit
+        Unit of the column.
+    binary, log
+        Whether it takes only 0 and 1; whether log1p is taken.
+    """
+
+    name: str
+    column: str
+    level: str | None
+    unit: str
+    binary: bool
+    log: bool
+
+
+@dataclass(frozen=True)
+class ChannelDesign:
+    """One modality at one scheduled visit.
+
+    Attributes
+    ----------
+    name, modality
+        ``modality`` or ``modality@day``.
+    visit_day, window_days
+        Scheduled day and how far from it a visit may lie [day].
+    minimum_frequency
+        Binary features rarer than this share of the training patients are not used.
+    absent_is_zero
+        Whether a feature without a column is 0 in a patient who was measured (a gene without a
+        mutation call) rather than a mistake.
+    features
+        In the order of the feature axis.
+    """
+
+    name: str
+    modality: str
+    visit_day: float
+    window_days: float
+    minimum_frequency: float
+    absent_is_zero: bool
+    features: tuple[Feature, ...]
+
+    @property
+    def follow_up(self) -> bool:
+        """Whether the channel is measured under therapy."""
+        return self.visit_day > 0
+
+
+@dataclass(frozen=True)
+class Design:
+    """All channels in time order."""
+
+    channels: tuple[ChannelDesign, ...]
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities, each with the features of its first channel."""
+        found: dict[str, Modality] = {}
+        for channel in self.channels:
+            units = {feature.unit for feature in channel.features}
+            found.setdefault(
+                channel.modality,
+                Modality(
+                    name=channel.modality,
+                    unit=units.pop() if len(units) == 1 else "mixed",
+                    features=tuple(feature.name for feature in channel.features),
+                ),
+            )
+        return tuple(found.values())
+
+    @property
+    def visit_days(self) -> tuple[float, ...]:
+        """The scheduled days of all channels, sorted [day]."""
+        return tuple(sorted({channel.visit_day for channel in self.channels}))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return plain lists and dictionaries."""
+        return [asdict(channel) for channel in self.channels]
+
+    @staticmethod
+    def from_json(stored: list[dict[str, Any]]) -> Design:
+        """Return the design stored by :meth:`to_json`."""
+        return Design(
+            tuple(
+                ChannelDesign(
+                    **{
+                        **channel,
+                        "features": tuple(Feature(**each) for each in channel["features"]),
+                    }
+                )
+                for channel in stored
+            )
+        )

@@ -1,0 +1,94 @@
+"""Which patients each ensemble member trains on, stops on and never sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from omics_twin.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class MemberPlan:
+    """K folds x repeats x replicas as rows of weights.
+
+    Attributes
+    ----------
+    training
+        Weight of each patient in each member's loss, (member, patient); 0 = never trained on.
+    stopping
+        1 for the inner validation patients that decide when the member stops, else 0.
+    repeat, fold
+        Which repeat and fold each member leaves out, (member,).
+    """
+
+    training: Float[Tensor, "member patient"]
+    stopping: Float[Tensor, "member patient"]
+    repeat: Int[Tensor, " member"]
+    fold: Int[Tensor, " member"]
+
+    @property
+    def seen(self) -> Tensor:
+        """Whether a member has learned anything from a patient, (member, patient)."""
+        return (self.training > 0) | (self.stopping > 0)
+
+
+def plan_members(
+    held_out: np.ndarray,
+    *,
+    replicas: int,
+    stopping_share: float,
+    bayesian_bootstrap: bool,
+    seed: int,
+) -> MemberPlan:
+    """Return the plan of an ensemble.
+
+    Parameters
+    ----------
+    held_out
+        Fold in which each patient is held out, (repeat, patient).
+    replicas
+        Members per repeat and fold, each with its own inner validation patients.
+    stopping_share
+        Share of the training patients used to decide when to stop.
+    bayesian_bootstrap
+        Weights from a flat Dirichlet (Rubin 1981, doi:10.1214/aos/1176345338) instead of equal.
+
+    Raises
+    ------
+    TrainingError
+        If a fold leaves too few patients to train and to stop on.
+    """
+    generator = np.random.default_rng([seed, 11])
+    training, stopping, repeats, folds = [], [], [], []
+    for repeat, fold_of in enumerate(held_out):
+        for fold in range(int(fold_of.max()) + 1):
+            inside = np.flatnonzero(fold_of != fold)
+            size = round(stopping_share * len(inside))
+            if size < 2 or len(inside) - size < 8:
+                raise TrainingError(
+                    f"fold {fold} leaves {len(inside)} patients to train on, "
+                    "expected at least 10: use fewer folds or more patients"
+                )
+            order = generator.permutation(inside)
+            for replica in range(replicas):
+                # Replicas stop on different patients, so together they train on everyone.
+                stop = np.roll(order, -replica * size)[:size]
+                weights = generator.exponential(size=held_out.shape[1])
+                weights = weights if bayesian_bootstrap else np.ones(held_out.shape[1])
+                mask = fold_of != fold
+                mask[stop] = False
+                training.append(weights * mask)
+                stopping.append(np.isin(np.arange(held_out.shape[1]), stop))
+                repeats.append(repeat)
+                folds.append(fold)
+    return MemberPlan(
+        training=torch.tensor(np.array(training), dtype=torch.float32),
+        stopping=torch.tensor(np.array(stopping), dtype=torch.float32),
+        repeat=torch.tensor(repeats),
+        fold=torch.tensor(folds),
+    )

@@ -1,0 +1,1 @@
+"""Interventions are ranked, by one function for every twin."""

@@ -1,0 +1,257 @@
+"""Runs and models: MLflow where it is wanted, plain folders always."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omics_twin.errors import ModelError
+from omics_twin.settings import Reading, TrackingSettings
+from omics_twin.therapy.catalogue import Catalogue
+from omics_twin.therapy.support import Support
+from omics_twin.twin.neural import NeuralTwin
+from omics_twin.twin.storage import load_twin, save_twin
+from omics_twin.types import Endpoint
+
+MODEL_FOLDER = "model"
+_EXPERIMENT = "omics_twin"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A twin with what it needs to answer: its question, its therapies, what they rest on.
+
+    Attributes
+    ----------
+    title
+        What a person calls the endpoint's number.
+    outcome, outcome_kind
+        The outcome it was trained on.
+    provenance
+        Cohort, fingerprint of its files, patients, versions and settings.
+    """
+
+    twin: NeuralTwin
+    endpoint: Endpoint
+    title: str
+    outcome: str
+    outcome_kind: str
+    catalogue: Catalogue
+    support: Support
+    provenance: Mapping[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write the model, whole or not at all."""
+        record = {
+            "endpoint": asdict(self.endpoint) | {"reading": self.endpoint.reading.name},
+            "title": self.title,
+            "outcome": self.outcome,
+            "outcome_kind": self.outcome_kind,
+            "catalogue": asdict(self.catalogue),
+            "support": self.support.to_json(),
+            "provenance": dict(self.provenance),
+        }
+        save_twin(folder, self.twin, record)
+
+    @staticmethod
+    def load(folder: Path) -> TrainedModel:
+        """Return the model of a folder, checked against its manifest.
+
+        Raises
+        ------
+        ModelError
+            If the folder holds no model or a damaged one.
+        """
+        twin, record = load_twin(folder)
+        endpoint, catalogue = record["endpoint"], record["catalogue"]
+        return TrainedModel(
+            twin=twin,
+            endpoint=Endpoint(**{**endpoint, "reading": Reading[endpoint["reading"]]}),
+            title=record["title"],
+            outcome=record["outcome"],
+            outcome_kind=record["outcome_kind"],
+            catalogue=Catalogue(
+                name=catalogue["name"],
+                arms=tuple(catalogue["arms"]),
+                labels=tuple(catalogue["labels"]),
+                agents=tuple(tuple(each) for each in catalogue["agents"]),
+                thin_support=catalogue["thin_support"],
+            ),
+            support=Support.from_json(record["support"]),
+            provenance=record["provenance"],
+        )
+
+
+def forbid_pickle() -> None:
+    """Keep MLflow from ever unpickling a model: its default is to allow it."""
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+
+
+def load_model(uri: str, settings: TrackingSettings) -> TrainedModel:
+    """Return a model by its address.
+
+    Parameters
+    ----------
+    uri
+        A run's output folder, a model's folder, ``models:/name/version`` or ``runs:/id/model``.
+
+    Raises
+    ------
+    ModelError
+        If nothing is found there, or what is found was changed.
+    """
+    return TrainedModel.load(_local(uri, settings))
+
+
+def _local(uri: str, settings: TrackingSettings) -> Path:
+    if ":/" in uri and not uri.startswith("file:"):
+        folder = _downloaded(uri, settings)
+    else:
+        folder = Path(uri.removeprefix("file://"))
+    if not folder.exists():
+        raise ModelError(f"no model at '{uri}': expected a run's folder or models:/name/version")
+    places = [folder, folder / MODEL_FOLDER, folder / "artifacts" / MODEL_FOLDER]
+    return next((each for each in places if (each / "twin.json").is_file()), folder)
+
+
+def _downloaded(uri: str, settings: TrackingSettings) -> Path:
+    forbid_pickle()
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking_uri(settings))
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"cannot fetch the model '{uri}': {first}") from error
+
+
+def tracking_uri(settings: TrackingSettings) -> str:
+    """Return the tracking server's address; SQLite below ``mlruns/`` unless another is set."""
+    if settings.uri:
+        return settings.uri
+    folder = Path("mlruns").resolve()
+    folder.mkdir(exist_ok=True)
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+@dataclass
+class RunRecord:
+    """What a finished run hands to the tracker; everything is logged in batches.
+
+    Attributes
+    ----------
+    parameters, tags
+        Flat name -> value.
+    metrics
+        Final numbers by name.
+    curves
+        One mapping per epoch; ``epoch`` is the step.
+    folder
+        Its files become artefacts.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curves: Sequence[Mapping[str, float]]
+    folder: Path
+
+
+def record_run(run: RunRecord, settings: TrackingSettings) -> dict[str, str]:
+    """Log a finished run and register its model; return where they are.
+
+    Returns
+    -------
+    dict
+        ``run_id``, ``tracking_uri`` and, where registered, ``model_uri``; empty when tracking is
+        off.
+    """
+    if not settings.enabled:
+        return {}
+    forbid_pickle()
+    import mlflow
+    from mlflow.entities import Metric, Param, RunTag
+
+    uri = tracking_uri(settings)
+    mlflow.set_tracking_uri(uri)
+    with _quiet(), mlflow.start_run(
+        experiment_id=_experiment(mlflow, settings), run_name=run.name
+    ) as active:
+        client = mlflow.MlflowClient()
+        metrics = [Metric(k, float(v), 0, 0) for k, v in run.metrics.items()]
+        metrics += [
+            Metric(name, value, int(curve["epoch"]), int(curve["epoch"]))
+            for curve in run.curves
+            for name, value in curve.items()
+            if name != "epoch"
+        ]
+        parameters = [Param(k, str(v)[:6000]) for k, v in run.parameters.items()]
+        tags = [RunTag(k, v[:8000]) for k, v in run.tags.items()]
+        for start in range(0, max(len(metrics), len(parameters), 1), 100):
+            client.log_batch(
+                active.info.run_id,
+                metrics=metrics[start : start + 100],
+                params=parameters[start : start + 100],
+                tags=tags if start == 0 else (),
+            )
+        for path in sorted(run.folder.iterdir()):
+            if path.is_file():
+                mlflow.log_artifact(str(path))
+        found = {"run_id": active.info.run_id, "tracking_uri": uri}
+        logged = _log_model(mlflow, run, settings)
+        return found | logged
+
+
+def _experiment(mlflow: Any, settings: TrackingSettings) -> str:
+    known = mlflow.get_experiment_by_name(_EXPERIMENT)
+    if known is not None:
+        return str(known.experiment_id)
+    artefacts = None if settings.uri else (Path("mlruns").resolve() / "artifacts").as_uri()
+    return str(mlflow.create_experiment(_EXPERIMENT, artifact_location=artefacts))
+
+
+def _log_model(mlflow: Any, run: RunRecord, settings: TrackingSettings) -> dict[str, str]:
+    """Log the model as code and artefacts: no pickle on disk."""
+    code = Path(__file__).parent / "serve" / "pyfunc.py"
+    logged = mlflow.pyfunc.log_model(
+        name=MODEL_FOLDER,
+        python_model=str(code),
+        artifacts={MODEL_FOLDER: str(run.folder / MODEL_FOLDER)},
+        pip_requirements=["omics-twin"],
+        registered_model_name=run.name if settings.register else None,
+    )
+    if settings.register:
+        version = logged.registered_model_version
+        return {"model_uri": f"models:/{run.name}/{version}"}
+    return {"model_uri": logged.model_uri}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the tracker's own notices out of a person's table; its errors still reach them."""
+    import logging
+
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+def commit() -> str:
+    """Return the commit of the checkout, or ``"unknown"`` outside one."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or "unknown"

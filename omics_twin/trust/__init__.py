@@ -1,0 +1,1 @@
+"""May we? Consent, privacy and audit, asked before anything else happens."""

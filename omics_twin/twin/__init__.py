@@ -1,0 +1,1 @@
+"""A twin lives: it starts, observes and simulates."""

@@ -1,0 +1,106 @@
+"""Weighted draws: reproducible noise, means, quantiles and probabilities of being best."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from omics_twin.types import TwinState
+
+
+def patient_noise(
+    patient_ids: Sequence[str], draws: int, size: int, seed: int
+) -> Float[Tensor, "patient draw size"]:
+    """Return standard normal noise that is a function of (seed, patient) alone.
+
+    It is drawn on the CPU, so that every device holds the same belief, and does not depend on who
+    shares the batch.
+
+    Examples
+    --------
+    >>> together = patient_noise(["a", "b"], draws=3, size=2, seed=1)
+    >>> bool((together[1] == patient_noise(["b"], draws=3, size=2, seed=1)[0]).all())
+    True
+    """
+    noise = np.empty((len(patient_ids), draws, size), dtype=np.float32)
+    for row, patient in enumerate(patient_ids):
+        digest = hashlib.blake2b(str(patient).encode(), digest_size=8).digest()
+        key = np.array([seed % 2**64, int.from_bytes(digest, "little")], dtype=np.uint64)
+        generator = np.random.Generator(np.random.Philox(key=key))
+        noise[row] = generator.standard_normal((draws, size), dtype=np.float32)
+    return torch.from_numpy(noise)
+
+
+def normalised(
+    log_weights: Float[Tensor, "patient draw"],
+) -> Float[Tensor, "patient draw"]:
+    """Return log weights that sum to one over each patient's draws."""
+    return log_weights - torch.logsumexp(log_weights, dim=1, keepdim=True)
+
+
+def reweighted(state: TwinState, allowed: Bool[Tensor, "patient draw"]) -> TwinState:
+    """Return the belief without the draws that are not allowed."""
+    weights = torch.where(allowed, state.log_weights, -torch.inf)
+    return replace(state, log_weights=normalised(weights))
+
+
+def select(state: TwinState, rows: Int[Tensor, " chosen"]) -> TwinState:
+    """Return the belief about some of the patients."""
+    return replace(
+        state,
+        patient_ids=tuple(state.patient_ids[int(row)] for row in rows),
+        days=state.days[rows],
+        draws=state.draws[rows],
+        log_weights=state.log_weights[rows],
+    )
+
+
+def weighted_mean(
+    values: Float[Tensor, "patient draw *rest"], log_weights: Float[Tensor, "patient draw"]
+) -> Float[Tensor, "patient *rest"]:
+    """Return the mean of each patient's draws."""
+    weights = log_weights.exp().reshape(*log_weights.shape, *[1] * (values.ndim - 2))
+    return (values.double() * weights.double()).sum(dim=1).to(values)
+
+
+def weighted_quantile(
+    values: Float[Tensor, "patient draw"],
+    log_weights: Float[Tensor, "patient draw"],
+    share: float,
+) -> Float[Tensor, " patient"]:
+    """Return the value below which a share of each patient's belief lies.
+
+    Examples
+    --------
+    >>> values = torch.tensor([[3.0, 1.0, 2.0]])
+    >>> float(weighted_quantile(values, torch.zeros(1, 3) - np.log(3), 0.5))
+    2.0
+    """
+    ordered, order = values.sort(dim=1)
+    cumulative = log_weights.exp().double().gather(1, order).cumsum(dim=1)
+    # Rounding must not push the last quantile past the last draw with weight.
+    target = share * cumulative[:, -1:] * (1 - 1e-9)
+    index = torch.searchsorted(cumulative, target).clamp(max=values.shape[1] - 1)
+    return ordered.gather(1, index)[:, 0]
+
+
+def probability_best(
+    merit: Float[Tensor, "patient draw option"],
+    log_weights: Float[Tensor, "patient draw"],
+    eligible: Bool[Tensor, "patient option"],
+) -> Float[Tensor, "patient option"]:
+    """Return the share of the belief in which each eligible option is the best; ties are split.
+
+    NaN where an option is not eligible; the eligible ones of a patient sum to one.
+    """
+    allowed = eligible.unsqueeze(1)
+    masked = torch.where(allowed, merit, -torch.inf)
+    wins = (masked == masked.max(dim=2, keepdim=True).values) & allowed
+    shares = wins / wins.sum(dim=2, keepdim=True).clamp(min=1)
+    return torch.where(eligible, weighted_mean(shares, log_weights), torch.nan)

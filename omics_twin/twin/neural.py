@@ -1,0 +1,310 @@
+"""The neural twin: an ensemble whose draws are (ensemble member x latent code)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from omics_twin.errors import TwinError, nearest, quoted
+from omics_twin.models.network import MultimodalNetwork
+from omics_twin.tensors.design import ChannelDesign, Design
+from omics_twin.twin.draws import normalised, patient_noise
+from omics_twin.types import (
+    NO_INTERVENTION,
+    Intervention,
+    Modality,
+    Observation,
+    Trajectory,
+    TwinState,
+)
+
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Which members learned from which patients, without the patients' identifiers.
+
+    Attributes
+    ----------
+    salt
+        Key of the digests; another model's digests cannot be compared with this one's.
+    digests
+        First eight bytes of HMAC-SHA-256 of each training patient's identifier, (patient,).
+    seen
+        (member, patient).
+    """
+
+    salt: str
+    digests: Int[Tensor, " patient"]
+    seen: Bool[Tensor, "member patient"]
+
+    @staticmethod
+    def of(patient_ids: Sequence[str], seen: Bool[Tensor, "member patient"], salt: str) -> Membership:
+        """Return the membership of training patients."""
+        digests = torch.tensor([_digest(salt, patient) for patient in patient_ids])
+        return Membership(salt, digests, seen)
+
+    def unseen(self, patient_ids: Sequence[str]) -> Bool[Tensor, "patient member"]:
+        """Return which members never saw each patient; all of them for a new patient."""
+        rows = {int(digest): row for row, digest in enumerate(self.digests)}
+        answer = torch.ones(len(patient_ids), self.seen.shape[0], dtype=torch.bool)
+        for index, patient in enumerate(patient_ids):
+            row = rows.get(_digest(self.salt, patient))
+            if row is not None:
+                answer[index] = ~self.seen[:, row]
+        return answer
+
+
+def _digest(salt: str, patient: str) -> int:
+    found = hmac.new(salt.encode(), str(patient).encode(), hashlib.sha256).digest()[:8]
+    return int.from_bytes(found, "little", signed=True)
+
+
+@dataclass(frozen=True)
+class NeuralTwin:
+    """A trained ensemble as a twin.
+
+    A draw holds the member it belongs to, the evidence gathered so far as natural parameters of
+    a Gaussian over the latent code, and fixed noise; the code itself follows from them. So
+    observing is exact, needs no random numbers, and visits of one patient add up.
+
+    A patient the ensemble was trained on is answered by the members that never saw the patient.
+
+    Attributes
+    ----------
+    network
+        In evaluation mode.
+    design
+        What it expects to be shown.
+    agents
+        The agents it knows, in the order of its therapy input.
+    membership
+        Who trained which member.
+    """
+
+    name: str
+    network: MultimodalNetwork
+    design: Design
+    agents: tuple[str, ...]
+    membership: Membership
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What the twin can be shown."""
+        return self.design.modalities
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What the twin simulates."""
+        return tuple(q for head in self.network.outcome.heads for q in head.quantities)
+
+    def start(self, patient_ids: Sequence[str], *, draws: int, seed: int) -> TwinState:
+        """Return the belief about patients of whom nothing is known yet.
+
+        Raises
+        ------
+        TwinError
+            If there are fewer draws than members, no patient or a patient twice.
+        """
+        members = self.network.members
+        if draws < members:
+            raise TwinError(f"{draws} draws asked for, expected at least one per member: {members}")
+        if not patient_ids or len(set(patient_ids)) < len(patient_ids):
+            raise TwinError(
+                f"{len(patient_ids)} patients of whom {len(set(patient_ids))} differ, "
+                "expected at least one and each once"
+            )
+        latent, patients = self.network.latent, len(patient_ids)
+        member = torch.arange(draws) % members
+        columns = [
+            member.float().expand(patients, -1).unsqueeze(-1),
+            torch.zeros(patients, draws, 2 * latent),
+            patient_noise(patient_ids, draws, latent, seed),
+            torch.zeros(patients, draws, len(self.design.channels)),
+        ]
+        unseen = self.membership.unseen(patient_ids)[:, member]
+        weights = torch.where(unseen, 0.0, -torch.inf)
+        blind = ~unseen.any(dim=1)
+        weights[blind] = 0.0
+        return TwinState(
+            patient_ids=tuple(patient_ids),
+            days=torch.zeros(patients, dtype=torch.float64),
+            draws=torch.cat(columns, dim=2),
+            log_weights=normalised(weights),
+            names=self._names(),
+            seed=seed,
+        )
+
+    def observe(
+        self,
+        state: TwinState,
+        observation: Observation,
+        *,
+        under: Intervention = NO_INTERVENTION,
+    ) -> TwinState:
+        """Add what a visit says to the belief.
+
+        Raises
+        ------
+        TwinError
+            If the patients, the modalities, their sizes or the days do not fit, or a scheduled
+            visit is shown twice.
+        """
+        self._check(state, observation)
+        draws = state.draws.clone()
+        agents = self._agents(under).expand(len(state.patient_ids), -1)
+        for modality, values in observation.values.items():
+            for index, rows in self._visits(modality, observation.days, values).items():
+                self._add(state, draws, index, torch.where(rows[:, None], values, torch.nan), agents)
+        days = torch.maximum(state.days, observation.days.to(state.days))
+        return replace(state, draws=draws, days=days)
+
+    @torch.no_grad()
+    def simulate(
+        self, state: TwinState, intervention: Intervention, days: Float[Tensor, " time"]
+    ) -> Trajectory:
+        """Return every draw's trajectory under an intervention.
+
+        Survival quantities are conditional on the patient being alive and free of the event on
+        the day of the last visit.
+
+        Raises
+        ------
+        TwinError
+            If an agent of the intervention is not known to this twin.
+        """
+        agents = self._agents(intervention)
+        latent = self._latent_code(state)
+        member = state.draws[0, :, 0].long()
+        asked = torch.cat([days.double(), state.days.clamp(min=0.0).unique()]).float()
+        parts = [
+            self.network.simulate(latent[start : start + _CHUNK], member, agents, asked)
+            for start in range(0, len(latent), _CHUNK)
+        ]
+        values = torch.cat(parts)
+        return Trajectory(
+            patient_ids=state.patient_ids,
+            days=days.double(),
+            values=self._given_event_free(values, asked, state.days, len(days)),
+            log_weights=state.log_weights,
+            names=self.quantities,
+            units=tuple(unit for head in self.network.outcome.heads for unit in head.units),
+        )
+
+    def _given_event_free(
+        self, values: Tensor, asked: Tensor, reached: Tensor, wanted: int
+    ) -> Tensor:
+        now = torch.searchsorted(asked[wanted:], reached.clamp(min=0.0).float()) + wanted
+        at_visit = values[torch.arange(len(values)), :, now].unsqueeze(2)
+        future = values[:, :, :wanted]
+        survival = torch.tensor(
+            [hasattr(h, "edges_days") for h in self.network.outcome.heads for _ in h.quantities]
+        )
+        conditional = (future / at_visit.clamp(min=1e-6)).clamp(max=1.0)
+        return torch.where(survival, conditional, future)
+
+    def _names(self) -> tuple[str, ...]:
+        parts = ("shift", "precision", "noise")
+        code = [f"{part}_{k}" for part in parts for k in range(self.network.latent)]
+        return ("member", *code, *(f"seen_{channel.name}" for channel in self.design.channels))
+
+    def _latent_code(self, state: TwinState) -> Float[Tensor, "patient draw latent"]:
+        shift, precision, noise = state.draws[
+            ..., 1 : 1 + 3 * self.network.latent
+        ].chunk(3, dim=-1)
+        total = 1.0 + precision
+        return shift / total + noise * total.rsqrt()
+
+    def _agents(self, intervention: Intervention) -> Float[Tensor, " agent"]:
+        chosen = torch.zeros(len(self.agents))
+        for drug in intervention.drugs:
+            if drug not in self.agents:
+                raise TwinError(
+                    f"agent '{drug}' of '{intervention.name}' is not known to this twin"
+                    f"{nearest(drug, self.agents)}"
+                )
+            chosen[self.agents.index(drug)] = 1.0
+        return chosen
+
+    def _check(self, state: TwinState, observation: Observation) -> None:
+        if observation.patient_ids != state.patient_ids:
+            raise TwinError(
+                f"the observation is of {len(observation.patient_ids)} patients, the state of "
+                f"{len(state.patient_ids)}: expected the same patients in the same order"
+            )
+        late = observation.days.to(state.days) < torch.where(state.days > 0, state.days, -torch.inf)
+        if bool(late.any()):
+            who = state.patient_ids[int(torch.nonzero(late)[0, 0])]
+            raise TwinError(f"a visit of patient '{who}' is before the last one: order visits by day")
+        known = {modality.name: modality for modality in self.modalities}
+        for name, values in observation.values.items():
+            if name not in known:
+                raise TwinError(f"unknown modality '{name}'{nearest(name, known)}")
+            expected = len(known[name].features)
+            if values.shape != (len(state.patient_ids), expected):
+                raise TwinError(
+                    f"modality '{name}' has shape {tuple(values.shape)}, the model expects "
+                    f"({len(state.patient_ids)}, {expected}); its features begin with "
+                    f"{quoted(known[name].features, most=2)}"
+                )
+            if bool(torch.isinf(values).any()):
+                raise TwinError(f"modality '{name}' holds an infinite value, expected a number or NaN")
+
+    def _visits(
+        self, modality: str, days: Tensor, values: Tensor
+    ) -> Mapping[int, Bool[Tensor, " patient"]]:
+        """Which patients' rows belong to which channel: the nearest scheduled visit."""
+        channels = [
+            (index, channel)
+            for index, channel in enumerate(self.design.channels)
+            if channel.modality == modality
+        ]
+        schedule = torch.tensor([c.visit_day for _, c in channels], dtype=torch.float64)
+        # What is measured before treatment is a baseline value however long before.
+        asked = days.double().clamp(min=0.0) if bool((schedule <= 0).any()) else days.double()
+        distance = (asked[:, None] - schedule).abs()
+        nearest_visit = distance.argmin(dim=1)
+        measured = ~torch.isnan(values).all(dim=1)
+        found: dict[int, Tensor] = {}
+        for position, (index, channel) in enumerate(channels):
+            rows = measured & (nearest_visit == position)
+            self._check_window(channel, distance[:, position][rows], days[rows])
+            if bool(rows.any()):
+                found[index] = rows
+        return found
+
+    @staticmethod
+    def _check_window(channel: ChannelDesign, distance: Tensor, days: Tensor) -> None:
+        far = distance > channel.window_days
+        if bool(far.any()):
+            raise TwinError(
+                f"'{channel.modality}' was measured on day {float(days[far][0]):g}, expected within "
+                f"{channel.window_days:g} days of a scheduled visit, the nearest on day "
+                f"{channel.visit_day:g}"
+            )
+
+    @torch.no_grad()
+    def _add(
+        self, state: TwinState, draws: Tensor, index: int, values: Tensor, agents: Tensor
+    ) -> None:
+        channel, latent = self.design.channels[index], self.network.latent
+        measured = ~torch.isnan(values).all(dim=1)
+        flag = 1 + 3 * latent + index
+        if bool((draws[measured, 0, flag] > 0).any()):
+            raise TwinError(
+                f"'{channel.name}' was already observed, expected each scheduled visit once"
+            )
+        member = state.draws[0, :, 0].long()
+        for start in range(0, len(values), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            evidence = self.network.evidence(channel.name, values[rows], agents[rows])
+            found = torch.cat([evidence.shift, evidence.precision], dim=-1)
+            draws[rows, :, 1 : 1 + 2 * latent] += found[member].transpose(0, 1)
+        draws[..., flag] += measured[:, None].float()

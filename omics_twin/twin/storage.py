@@ -1,0 +1,82 @@
+"""A neural twin on disk: safetensors and JSON under a SHA-256 manifest; no pickle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+
+from omics_twin.errors import ModelError
+from omics_twin.files import read_checked, write_json, write_manifest, write_whole
+from omics_twin.models.build import restored_network
+from omics_twin.tensors.design import Design
+from omics_twin.twin.neural import Membership, NeuralTwin
+
+FORMAT = 1
+_WEIGHTS, _TWIN = "weights.safetensors", "twin.json"
+
+
+def save_twin(folder: Path, twin: NeuralTwin, record: Mapping[str, Any]) -> None:
+    """Write a twin and a JSON record of what else belongs to it; whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        tensors = {f"network.{k}": v.contiguous() for k, v in twin.network.state_dict().items()}
+        tensors["membership.digests"] = twin.membership.digests
+        tensors["membership.seen"] = twin.membership.seen
+        write_whole(temporary / _WEIGHTS, save(tensors))
+        stored = {
+            "format": FORMAT,
+            "name": twin.name,
+            "agents": list(twin.agents),
+            "salt": twin.membership.salt,
+            "heads": [head.described() for head in twin.network.outcome.heads],
+            "design": twin.design.to_json(),
+            "record": record,
+        }
+        write_json(temporary / _TWIN, stored)
+        write_manifest(temporary)
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def load_twin(folder: Path) -> tuple[NeuralTwin, dict[str, Any]]:
+    """Return a twin and its record, every file checked before anything is read.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model, a damaged one, or one of a later format.
+    """
+    content = read_checked(folder)
+    stored = json.loads(content[_TWIN])
+    if stored["format"] > FORMAT:
+        raise ModelError(
+            f"model '{folder}' has format {stored['format']}, this version reads up to {FORMAT}: "
+            "install a later omics_twin"
+        )
+    tensors = load(content[_WEIGHTS])
+    weights = {k.removeprefix("network."): v for k, v in tensors.items() if k[:8] == "network."}
+    design = Design.from_json(stored["design"])
+    network = restored_network([c.name for c in design.channels], stored["heads"], weights)
+    twin = NeuralTwin(
+        name=stored["name"],
+        network=network.eval().requires_grad_(False),
+        design=design,
+        agents=tuple(stored["agents"]),
+        membership=Membership(
+            stored["salt"], tensors["membership.digests"], tensors["membership.seen"].to(torch.bool)
+        ),
+    )
+    return twin, stored["record"]

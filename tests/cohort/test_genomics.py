@@ -1,0 +1,44 @@
+"""Mutation calls become one row per assayed patient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from omics_twin.cohort.genomics import mutation_matrix
+from omics_twin.errors import CohortError
+from omics_twin.intake.channels import Variants
+from omics_twin.intake.declaration import Kind
+
+
+def calls(*rows: tuple[str, str, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["patient_id", "gene", "fraction"])
+
+
+def test_an_assayed_patient_without_a_call_is_wild_type() -> None:
+    found = calls(("a", "TP53", 0.2), ("a", "TP53", 0.4), ("c", "KRAS", 0.1))
+    channel = mutation_matrix(Variants("genomics", ("a", "b", "c"), found, True, 0.1))
+    expected = pd.DataFrame(
+        {
+            "KRAS": [0.0, 0.0, 1.0],
+            "TP53": [1.0, 0.0, 0.0],
+            "mutation_count": [2.0, 0.0, 1.0],
+            "highest_allele_fraction": [0.4, np.nan, 0.1],
+        },
+        index=pd.Index(["a", "b", "c"], name="patient_id"),
+    )
+    pd.testing.assert_frame_equal(channel.values, expected)
+    assert channel.columns["KRAS"].kind is Kind.BINARY
+    assert channel.columns["mutation_count"].unit == "count"
+
+
+def test_patients_without_any_call_are_still_measured() -> None:
+    channel = mutation_matrix(Variants("genomics", ("a", "b"), calls(), False, 0.0))
+    assert channel.values["mutation_count"].tolist() == [0.0, 0.0]
+    assert list(channel.columns) == ["mutation_count"]
+
+
+def test_a_gene_with_the_name_of_an_added_feature_is_refused() -> None:
+    with pytest.raises(CohortError, match="genes named 'mutation_count'"):
+        mutation_matrix(Variants("g", ("a",), calls(("a", "mutation_count", 0.1)), False, 0.0))
