@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
-from omics_twin import tracking
-from omics_twin.answers import endpoint_values, everyone, strata_keys
+from omics_twin.answers import received_of, strata_keys
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.cohort.split import joint_labels, repeated_folds
-from omics_twin.config import Config, plain
+from omics_twin.cohort.split import joint_labels, last_held_out, repeated_folds
+from omics_twin.config import Config, digest, plain
 from omics_twin.errors import CohortError, TrainingError, nearest
-from omics_twin.evaluate import baselines as reference
-from omics_twin.evaluate import plots
-from omics_twin.evaluate.design import Design as BaselineDesign
-from omics_twin.evaluate.design import Outcome as BaselineOutcome
-from omics_twin.evaluate.metrics import summarise
-from omics_twin.evaluate.policy import policy_value
-from omics_twin.evaluate.score import score
+from omics_twin.evaluate.design import Outcome
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.report.console import Console
 from omics_twin.settings import Device, SplitBy
 from omics_twin.tensors import transforms
 from omics_twin.tensors.design import Design
+from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.members import MemberPlan, plan_members
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
-from omics_twin.tracking import TrainedModel
-from omics_twin.twin.draws import reweighted, weighted_mean
+from omics_twin.tracking import TrainedModel, commit
 from omics_twin.twin.neural import Membership, NeuralTwin
 from omics_twin.types import Endpoint
 
@@ -65,7 +54,7 @@ class Task:
     matrices: transforms.DesignMatrices
     arms: np.ndarray
     held_out: np.ndarray
-    outcome: BaselineOutcome
+    outcome: Outcome
     outcome_name: str
 
 
@@ -121,22 +110,26 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
     )
 
 
-def outcome_of(cohort: Cohort, name: str, endpoint: Endpoint) -> BaselineOutcome:
+def outcome_of(cohort: Cohort, name: str, endpoint: Endpoint) -> Outcome:
     """Return an outcome as the metrics take it; survival is judged up to the horizon."""
     found = cohort.outcomes[name]
     grid = None
     if found.kind is OutcomeKind.TIME_TO_EVENT:
         # The first day of the grid is not 0, where every model is certain.
         grid = np.linspace(0.0, endpoint.horizon_days, 25)[1:]
-    return BaselineOutcome(found.kind, found.values, found.events, grid)
+    return Outcome(found.kind, found.values, found.events, grid)
 
 
 def _folds(cohort: Cohort, config: Config, name: str) -> np.ndarray:
-    from omics_twin.cohort import split
-
     asked, outcome = config.split, cohort.outcomes[name]
+    role = {SplitBy.SITE: "site", SplitBy.TIME: "enrolled"}.get(asked.by)
+    if role is not None and role not in cohort.groups:
+        raise CohortError(
+            f"cohort '{cohort.name}' does not record '{role}': use split.by=PATIENT"
+        )
     if asked.by is SplitBy.TIME:
-        return split.later_folds(cohort, folds=asked.folds)
+        enrolled = cohort.groups["enrolled"].astype(float)
+        return last_held_out(cohort.patient_ids, enrolled, share=1.0 / asked.folds)
     labels = None
     if outcome.kind is OutcomeKind.BINARY:
         labels = joint_labels(outcome.values, cohort.received, folds=asked.folds)
@@ -144,8 +137,6 @@ def _folds(cohort: Cohort, config: Config, name: str) -> np.ndarray:
         labels = joint_labels(outcome.events, cohort.received, folds=asked.folds)
     groups = None
     if asked.by is SplitBy.SITE:
-        if "site" not in cohort.groups:
-            raise CohortError(f"cohort '{cohort.name}' has no site: use split.by=PATIENT")
         labels, groups = None, cohort.groups["site"].fillna("not recorded").tolist()
     return repeated_folds(
         cohort.patient_ids,
@@ -154,4 +145,143 @@ def _folds(cohort: Cohort, config: Config, name: str) -> np.ndarray:
         folds=asked.folds,
         repeats=asked.repeats,
         seed=asked.seed,
+    )
+
+
+def fit(task: Task, config: Config, folder: Path, console: Console) -> Fitted:
+    """Train all members in one pass, from the last checkpoint if there is one.
+
+    Raises
+    ------
+    TrainingError
+        If a GPU is asked for and there is none, or training diverges.
+    """
+    import lightning
+
+    from omics_twin.models.checkpoint import EveryFewEpochs, SafeCheckpoints, last_checkpoint
+    from omics_twin.models.module import EnsembleModule, EpochLines
+
+    plan = plan_members(
+        task.held_out,
+        replicas=config.split.replicas,
+        stopping_share=config.split.stopping_share,
+        bayesian_bootstrap=config.split.bayesian_bootstrap,
+        seed=config.split.seed,
+    )
+    channels, outcomes, tensors = _tensors(task, plan)
+    network = build_network(
+        channels,
+        outcomes,
+        len(task.catalogue.known_agents),
+        plan.training,
+        config.model,
+        seed=config.trainer.seed,
+    )
+    module = EnsembleModule(network, tensors, config.trainer)
+    resume = last_checkpoint(folder)
+    resumed_at = 0
+    if resume is not None:
+        resumed_at = int(resume.stem.removeprefix("epoch-"))
+        console.say(f"resuming after epoch {resumed_at}")
+    every = config.trainer.checkpoint_every_epochs
+    with warnings.catch_warnings():
+        # The loader hands out step numbers; more workers would only be in the way.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists.*")
+        trainer = lightning.Trainer(
+            max_epochs=config.trainer.max_epochs,
+            accelerator=_accelerator(config.trainer.device),
+            devices=1,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=True,
+            callbacks=[EveryFewEpochs(folder, every), EpochLines(console.say)],
+            plugins=[SafeCheckpoints()],
+            default_root_dir=folder,
+        )
+        trainer.fit(module, ckpt_path=None if resume is None else str(resume))
+    if not bool(torch.isfinite(module.best_loss).all()):
+        broken = int((~torch.isfinite(module.best_loss)).sum())
+        raise TrainingError(
+            f"training diverged in {broken} of {network.members} members: "
+            "lower trainer.learning_rate"
+        )
+    module.restore_best()
+    network.cpu().eval().requires_grad_(requires_grad=False)
+    return Fitted(module, plan, resumed_at)
+
+
+def _accelerator(device: Device) -> str:
+    if device is Device.GPU and not torch.cuda.is_available():
+        raise TrainingError("trainer.device is GPU, but no GPU was found: use trainer.device=AUTO")
+    return {Device.AUTO: "auto", Device.CPU: "cpu", Device.GPU: "gpu"}[device]
+
+
+def _tensors(
+    task: Task, plan: MemberPlan
+) -> tuple[dict[str, ChannelTensors], list[OutcomeTensors], TrainingTensors]:
+    """Return the training patients as the network takes them."""
+    channels = {
+        channel.name: ChannelTensors(
+            values=task.matrices.values[channel.name],
+            binary=torch.tensor([feature.binary for feature in channel.features]),
+            minimum_frequency=channel.minimum_frequency,
+            follow_up=channel.follow_up,
+        )
+        for channel in task.design.channels
+    }
+    value = torch.tensor(task.outcome.values, dtype=torch.float32)
+    event = torch.zeros_like(value)
+    if task.outcome.event is not None:
+        event = torch.tensor(task.outcome.event, dtype=torch.float32)
+    unit = task.cohort.outcomes[task.outcome_name].unit
+    fields = torch.stack([value, event], dim=1)
+    outcomes = [OutcomeTensors(task.outcome_name, task.outcome.kind.value, unit, fields)]
+    agents = torch.tensor([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms])
+    tensors = TrainingTensors(
+        channels=task.matrices.values,
+        visit_days={channel.name: channel.visit_day for channel in task.design.channels},
+        agents=agents[torch.tensor(task.arms)],
+        targets=fields,
+        training=plan.training,
+        stopping=plan.stopping,
+    )
+    return channels, outcomes, tensors
+
+
+def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
+    """Return the trained ensemble with all it needs at the bedside."""
+    cohort = task.cohort
+    received = [str(arm) for arm in received_of(cohort)]
+    columns = tuple(cohort.strata.columns)
+    twin = NeuralTwin(
+        name=config.name,
+        network=fitted.module.network,
+        design=task.design,
+        agents=task.catalogue.known_agents,
+        membership=Membership.of(
+            cohort.patient_ids, fitted.plan.seen, salt=digest(config, cohort.fingerprint)
+        ),
+    )
+    return TrainedModel(
+        twin=twin,
+        endpoint=task.endpoint,
+        title=task.title,
+        outcome=task.outcome_name,
+        outcome_kind=task.outcome.kind.value,
+        catalogue=task.catalogue,
+        support=Support.of(columns, strata_keys(columns, cohort), received),
+        provenance={
+            "cohort": cohort.name,
+            "cohort_title": config.cohort.title,
+            "fingerprint": cohort.fingerprint,
+            "patients": len(cohort.patient_ids),
+            "members": fitted.module.network.members,
+            "permission": cohort.permission.basis,
+            "commit": commit(),
+            "trained_on": date.today().isoformat(),
+            "config": plain(config),
+        },
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omics_twin import answers, learning, tracking
+from omics_twin import answers, judging, learning, tracking
 from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.config import Config, digest, plain
 from omics_twin.errors import CohortError, ConfigError, nearest
@@ -49,34 +49,46 @@ def train(config: Config, console: Console) -> Trained:
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = learning.task_of(cohort, config, console)
     run = Path(config.output_root) / config.name / digest(config, cohort.fingerprint)
-    finished = run / "metrics.json"
-    if finished.is_file():
+    if _finished(run, config):
         console.say(f"already done: {run}")
-        metrics = json.loads(finished.read_text())
-        console.metrics(metrics)
-        return Trained(run, metrics)
+        stored = json.loads((run / "metrics.json").read_text())
+        return _told(Trained(run, stored), console)
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / "config.json", plain(config))
     with console.stage("training"):
         fitted = learning.fit(task, config, run / "checkpoints", console)
     model = learning.model_of(task, fitted, config)
-    model.save(run / tracking.MODEL_FOLDER)
     with console.stage("held-out predictions"):
-        predicted = learning.held_out_predictions(task, model, fitted.plan, config)
+        predicted = judging.held_out_predictions(task, model, fitted.plan, config)
     with console.stage("baselines on the same folds"):
-        baselines = learning.baseline_predictions(task, config, run / "baselines", console)
-    metrics = learning.metrics(task, predicted, baselines)
-    truth = Path(config.cohort.root) / "truth"
-    if truth.is_dir():
-        metrics["truth"] = learning.against_truth(
-            task, predicted, baselines, read_truth(Path(config.cohort.root))
-        )
-    learning.draw_plots(task, predicted, baselines, run)
-    metrics["tracking"] = learning.record(task, fitted, metrics, config, run, console)
-    write_json(finished, metrics)
-    console.metrics(metrics)
-    console.say(f"run folder: {run}")
-    return Trained(run, metrics)
+        baselines = judging.baseline_predictions(task, config, run / "baselines", console)
+    metrics = judging.metrics(task, predicted, baselines)
+    metrics["by_visit"] = judging.by_visit(task, model, fitted.plan, config)
+    root = Path(config.cohort.root)
+    if (root / "truth").is_dir():
+        metrics["truth"] = judging.against_truth(task, predicted, baselines, read_truth(root))
+    model = replace(model, provenance={**model.provenance, "performance": metrics})
+    model.save(run / tracking.MODEL_FOLDER)
+    judging.draw_plots(task, predicted, run)
+    write_json(run / "metrics.json", metrics)
+    with console.stage("recording the run"):
+        where = judging.record(task, fitted, metrics, config, run, console)
+    write_json(run / "tracking.json", where)
+    return _told(Trained(run, metrics), console)
+
+
+def _finished(run: Path, config: Config) -> bool:
+    recorded = run / "tracking.json"
+    if not recorded.is_file():
+        return False
+    return bool(json.loads(recorded.read_text())) or not config.tracking.enabled
+
+
+def _told(trained: Trained, console: Console) -> Trained:
+    write_json(trained.folder.parent / "latest.json", {"run_folder": str(trained.folder)})
+    console.metrics(trained.metrics)
+    console.say(f"run folder: {trained.folder}")
+    return trained
 
 
 def evaluate(config: Config, console: Console) -> dict[str, Any]:
@@ -88,7 +100,10 @@ def evaluate(config: Config, console: Console) -> dict[str, Any]:
             f"cohort '{cohort.name}' has no outcome '{model.outcome}', which the model predicts"
             f"{nearest(model.outcome, cohort.outcomes)}"
         )
-    metrics = answers.evaluation(model, cohort, config.twin, console)
+    outcome = learning.outcome_of(cohort, model.outcome, model.endpoint)
+    metrics = answers.evaluation(
+        model, cohort, outcome, config.twin, console, as_of_days=config.as_of_days
+    )
     if config.output:
         write_json(Path(config.output), metrics)
         console.say(f"metrics: {config.output}")
@@ -102,7 +117,9 @@ def predict(config: Config, console: Console) -> Path:
     output = _output(config, ".csv")
     cohort = read_cohort(config, console, Purpose.SCORING)
     chosen = model.catalogue.intervention(config.intervention) if config.intervention else None
-    answers.write_predictions(model, cohort, config.twin, chosen, output, console)
+    answers.write_predictions(
+        model, cohort, config.twin, chosen, output, console, as_of_days=config.as_of_days
+    )
     console.say(f"predictions: {output}")
     return output
 
@@ -112,7 +129,15 @@ def rank(config: Config, console: Console) -> Path:
     model = _model(config, console)
     output = _output(config, ".csv", ".json")
     cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
-    answers.write_ranking(model, cohort, config.twin, output, console, excluded=config.excluded)
+    answers.write_ranking(
+        model,
+        cohort,
+        config.twin,
+        output,
+        console,
+        excluded=config.excluded,
+        as_of_days=config.as_of_days,
+    )
     console.say(f"ranking: {output}")
     return output
 
@@ -126,7 +151,7 @@ def report(config: Config, console: Console) -> Path:
     if not config.patient:
         raise ConfigError("no patient was named: add patient=ID")
     cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
-    belief = answers.beliefs(model, cohort, config.twin, console)
+    belief = answers.beliefs(model, cohort, config.twin, console, as_of_days=config.as_of_days)
     write_report(model, cohort, belief, output)
     console.say(f"report: {output}")
     return output

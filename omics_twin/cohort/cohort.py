@@ -33,8 +33,8 @@ class Cohort:
         One AnnData per channel, which holds the patients measured in it. ``X``: number and
         binary columns with NaN. ``obs``: the category columns and ``day`` [day]. ``var``: kind,
         unit and log of each column of ``X``; ``uns["categories"]``: the category columns.
-        ``uns`` also has ``modality``, ``visit_day`` [day], ``minimum_frequency`` and
-        ``absent_value`` (of a feature that the channel does not list, NaN: not measured).
+        ``uns`` also has ``modality``, ``visit_day`` [day], ``minimum_frequency``,
+        ``window_days`` [day] and ``absent_value`` (of a feature that the channel does not list, NaN: not measured).
     patient_ids
         Patients in the order of the roster.
     received
@@ -193,6 +193,7 @@ def _annotated(channel: Channel, order: pd.Index) -> AnnData:
             "visit_day": channel.visit_day,
             "minimum_frequency": channel.minimum_frequency,
             "absent_value": channel.absent_value,
+            "window_days": channel.window_days,
             "categories": categories,
         },
     )

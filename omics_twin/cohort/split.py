@@ -163,66 +163,6 @@ def last_held_out(
     return held_out[None, :]
 
 
-def expanding_folds(
-    patient_ids: Sequence[str], enrolled: Sequence[float], *, folds: int
-) -> np.ndarray:
-    """Hold out consecutive blocks of time, each to be predicted from all patients before it.
-
-    Use ``training_mask(..., expanding=True)`` with the answer.
-
-    Parameters
-    ----------
-    patient_ids
-        Patients, each once.
-    enrolled
-        A number that orders them in time, shape (patient,); equal times stay together.
-    folds
-        Number of blocks held out, after a first block that is only trained on.
-
-    Returns
-    -------
-    np.ndarray
-        Block from 0 to ``folds - 1``, -1 for the first block, shape (1, patient).
-
-    Raises
-    ------
-    CohortError
-        If a time is missing or there are too few different times.
-    """
-    _check_folds(patient_ids, folds, 1)
-    times = _times(patient_ids, enrolled)
-    distinct, position = np.unique(times, return_inverse=True)
-    if len(distinct) <= folds:
-        raise CohortError(
-            f"{len(distinct)} different enrolment times cannot make {folds} blocks after a first "
-            f"one, expected at least {folds + 1}: use fewer folds or finer times"
-        )
-    block = np.full(len(distinct), NEVER_HELD_OUT)
-    for fold, (_, test) in enumerate(TimeSeriesSplit(n_splits=folds).split(distinct[:, None])):
-        block[test] = fold
-    return block[position][None, :]
-
-
-def training_mask(held_out: np.ndarray, fold: int, *, expanding: bool = False) -> np.ndarray:
-    """Return who may be trained on when a fold is held out.
-
-    Parameters
-    ----------
-    held_out
-        Fold of each patient, shape (patient,).
-    fold
-        The fold held out.
-    expanding
-        Later folds lie in the future and are not trained on either.
-
-    Returns
-    -------
-    np.ndarray
-        Booleans, shape (patient,).
-    """
-    return held_out < fold if expanding else held_out != fold
-
-
 def _check_folds(patient_ids: Sequence[str], folds: int, repeats: int) -> None:
     repeated = [patient for patient, number in Counter(patient_ids).items() if number > 1]
     if repeated:

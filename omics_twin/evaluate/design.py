@@ -106,6 +106,11 @@ class Outcome:
         if seen.size and seen.min() < 0:
             raise CohortError(f"a time to event is {seen.min():g} days, expected 0 or more")
 
+    def at(self, rows: Bool[ndarray, " patient"]) -> Outcome:
+        """Return the outcome of some of the patients."""
+        event = None if self.event is None else self.event[rows]
+        return Outcome(self.kind, self.values[rows], event, self.grid_days)
+
     @property
     def followed(self) -> tuple[Bool[ndarray, " patient"], Float[ndarray, " time"]]:
         """The events and the grid of a time-to-event outcome.

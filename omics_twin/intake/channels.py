@@ -33,6 +33,8 @@ class Channel:
         Actual day of each measured patient [day].
     minimum_frequency
         Binary features rarer than this among training patients are not used.
+    window_days
+        How far from the scheduled day a visit may lie [day].
     absent_value
         Value, for every measured patient, of a feature that this channel does not list: 0 for
         mutations, where a gene without a call is wild type. NaN: not measured.
@@ -46,6 +48,7 @@ class Channel:
     days: pd.Series
     minimum_frequency: float = 0.0
     absent_value: float = float("nan")
+    window_days: float = 14.0
 
 
 @dataclass(frozen=True)
@@ -280,6 +283,7 @@ def _channel(
         },
         days=pd.Series(days[measured], index=kept.index, name="day", dtype=np.float64),
         minimum_frequency=modality.minimum_frequency,
+        window_days=modality.window_days,
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import lightning
 import torch
@@ -13,43 +12,7 @@ from torch.utils.data import DataLoader
 from omics_twin.models.fusion import Evidence
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.settings import TrainerSettings
-
-
-@dataclass(frozen=True)
-class TrainingTensors:
-    """The training patients, resident on the device.
-
-    Attributes
-    ----------
-    channels
-        Channel -> (patient, feature).
-    visit_days
-        Channel -> scheduled day [day]; later than 0 is a follow-up.
-    agents
-        1 for each agent received, (patient, agent).
-    targets
-        Two fields per outcome, (patient, 2 x outcome).
-    training, stopping
-        Member weights, each (member, patient).
-    """
-
-    channels: Mapping[str, Tensor]
-    visit_days: Mapping[str, float]
-    agents: Tensor
-    targets: Tensor
-    training: Tensor
-    stopping: Tensor
-
-    def to(self, device: torch.device) -> TrainingTensors:
-        """Return the same tensors on a device."""
-        return TrainingTensors(
-            channels={name: values.to(device) for name, values in self.channels.items()},
-            visit_days=self.visit_days,
-            agents=self.agents.to(device),
-            targets=self.targets.to(device),
-            training=self.training.to(device),
-            stopping=self.stopping.to(device),
-        )
+from omics_twin.tensors.batch import TrainingTensors
 
 
 class EnsembleModule(lightning.LightningModule):
@@ -215,6 +178,28 @@ class EnsembleModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Continue the learning curves."""
         self.curves = list(checkpoint["curves"])
+
+
+class EpochLines(lightning.Callback):
+    """Tell a person, now and then, how training goes."""
+
+    def __init__(self, say: Callable[[str], None], every: int = 10) -> None:
+        self.say = say
+        self.every = every
+
+    def on_train_epoch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Report the epoch before this one."""
+        if trainer.current_epoch % self.every or not isinstance(pl_module, EnsembleModule):
+            return
+        if pl_module.curves:
+            last = pl_module.curves[-1]
+            self.say(
+                f"epoch {trainer.current_epoch} of at most {trainer.max_epochs}: loss on inner "
+                f"validation {last['stopping_loss']:.4f}, members still learning "
+                f"{last['members_running']:.0f} of {pl_module.network.members}"
+            )
 
 
 def _best(name: str) -> str:

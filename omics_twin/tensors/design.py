@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from omics_twin.errors import ModelError, nearest
 from omics_twin.types import Modality
 
 
@@ -110,3 +113,35 @@ class Design:
                 for channel in stored
             )
         )
+
+
+def encoded(channel: ChannelDesign, columns: Mapping[str, object]) -> list[float]:
+    """Return one patient's raw values in the order of a channel's features, NaN: not measured.
+
+    Raises
+    ------
+    ModelError
+        If a column or category level is unknown, or a number is not a finite number.
+    """
+    known = dict.fromkeys(feature.column for feature in channel.features)
+    for column in columns:
+        if column not in known:
+            raise ModelError(f"unknown column '{column}'{nearest(column, known)}")
+    return [_encoded(channel, feature, columns.get(feature.column)) for feature in channel.features]
+
+
+def _encoded(channel: ChannelDesign, feature: Feature, value: object) -> float:
+    if value is None:
+        return 0.0 if channel.absent_is_zero and feature.binary else math.nan
+    if feature.level is not None:
+        levels = [each.level for each in channel.features if each.column == feature.column]
+        if value not in levels:
+            raise ModelError(f"column '{feature.column}' has an unknown level; known: {levels}")
+        return float(value == feature.level)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ModelError(f"column '{feature.column}' is not a finite number")
+    if feature.binary and value not in (0, 1):
+        raise ModelError(f"column '{feature.column}' is binary, expected 0 or 1")
+    if feature.log and value < 0:
+        raise ModelError(f"column '{feature.column}' is negative, expected 0 or more")
+    return math.log1p(value) if feature.log else float(value)

@@ -1,0 +1,139 @@
+"""The command line: ``omics-twin <verb> key=value …``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+VERBS = {
+    "train": "train a twin beside its baselines:      omics-twin train experiment=ispy2_response",
+    "evaluate": "the same metrics for another cohort:    omics-twin evaluate model_uri=… cohort=…",
+    "predict": "expected endpoint per patient:          omics-twin predict model_uri=… cohort=… output=p.csv",
+    "rank": "therapies ranked per patient:           omics-twin rank model_uri=… cohort=… output=r.csv",
+    "report": "one patient's page:                     omics-twin report model_uri=… cohort=… patient=… output=report.html",
+    "synthesise": "a synthetic trial with known truth:     omics-twin synthesise intake.patients=1000 output=FOLDER",
+    "fetch": "a cohort's public source files:         omics-twin fetch cohort=ispy2 output=FOLDER",
+}
+_NEEDS = {
+    "train": ("experiment",),
+    "evaluate": ("model_uri", "cohort"),
+    "predict": ("model_uri", "cohort", "output"),
+    "rank": ("model_uri", "cohort", "output"),
+    "report": ("model_uri", "cohort", "patient", "output"),
+    "fetch": ("cohort",),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status; a mistake is answered by one sentence."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if given[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("omics-twin"))
+        return 0
+    from omics_twin.errors import OmicsTwinError
+
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    try:
+        return _run(given[0], given[1:])
+    except OmicsTwinError as error:
+        print(f"omics-twin: {error}", file=sys.stderr)
+        for note in getattr(error, "__notes__", ()):
+            print(f"  {note}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"omics-twin: {error.strerror or error}: '{error.filename}'", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("omics-twin: interrupted; start again to resume", file=sys.stderr)
+        return 130
+
+
+def _run(verb: str, rest: list[str]) -> int:
+    from omics_twin.errors import ConfigError, nearest
+
+    if verb not in VERBS:
+        raise ConfigError(f"unknown verb '{verb}'{nearest(verb, VERBS)}")
+    if any(each in ("-h", "--help") for each in rest):
+        print(_help())
+        return 0
+    several = any(each in ("-m", "--multirun") for each in rest)
+    overrides = _with_cohort([each for each in rest if each not in ("-m", "--multirun")], verb)
+    _check_needed(verb, overrides)
+    if several:
+        return _sweep(verb, overrides)
+    from omics_twin import config
+
+    _execute(verb, config.load(verb, overrides))
+    return 0
+
+
+def _with_cohort(rest: list[str], verb: str) -> list[str]:
+    """Let ``omics-twin fetch ispy2`` mean ``cohort=ispy2``."""
+    if verb == "fetch" and rest and "=" not in rest[0]:
+        return [f"cohort={rest[0]}", *rest[1:]]
+    return rest
+
+
+def _check_needed(verb: str, overrides: Sequence[str]) -> None:
+    from omics_twin.errors import ConfigError
+
+    present = {each.split("=", 1)[0].lstrip("+") for each in overrides}
+    for key in _NEEDS.get(verb, ()):
+        if key not in present:
+            folder = _config_folder() / key
+            choices = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
+            which = f", one of {choices}" if choices else ""
+            raise ConfigError(f"'{verb}' needs {key}=…{which}")
+
+
+def _execute(verb: str, config: object) -> None:
+    from omics_twin import pipelines
+    from omics_twin.report.console import Console
+
+    getattr(pipelines, verb)(config, Console())
+
+
+def _sweep(verb: str, overrides: list[str]) -> int:
+    """Run the verb once for every combination, by Hydra's launcher."""
+    import hydra
+
+    from omics_twin import config
+
+    config.check_overrides(overrides)
+
+    @hydra.main(config_path=str(config.config_folder()), config_name="config", version_base="1.3")
+    def job(composed: object) -> None:
+        _execute(verb, config.typed(composed))  # type: ignore[arg-type]
+
+    sys.argv = ["omics-twin", "--multirun", f"verb={verb}", *overrides]
+    job()
+    return 0
+
+
+def _config_folder() -> Path:
+    package = Path(__file__).resolve().parent
+    return next(each for each in (package / "conf", package.parent / "conf") if each.is_dir())
+
+
+def _help() -> str:
+    folder = _config_folder()
+    lines = ["omics-twin: patient digital twins from multi-omics cohorts", "", "verbs"]
+    lines += [f"  {verb:<11}{text}" for verb, text in VERBS.items()]
+    lines += ["", "groups (choose with group=option, change with group.key=value)"]
+    for group in sorted(each for each in folder.iterdir() if each.is_dir()):
+        options = ", ".join(sorted(each.stem for each in group.glob("*.yaml")))
+        lines.append(f"  {group.name:<11}{options}")
+    lines += [
+        "",
+        "-m before key=1,2,3 runs every combination. Real cohorts are read below",
+        "OMICS_TWIN_DATA (now '" + os.environ.get("OMICS_TWIN_DATA", "data") + "').",
+        "Research use only: not a medical device.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,283 @@
+"""Is it true? Held-out predictions beside baselines, plots, and the record of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.numpy import load_file, save
+
+from omics_twin import tracking
+from omics_twin.answers import beliefs_of, by_received, outcome_values, received_of
+from omics_twin.config import Config, plain
+from omics_twin.evaluate import baselines as reference
+from omics_twin.evaluate import plots
+from omics_twin.evaluate.design import Design
+from omics_twin.evaluate.metrics import summarise
+from omics_twin.evaluate.policy import policy_value
+from omics_twin.evaluate.score import score
+from omics_twin.files import write_whole
+from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.learning import Fitted, Task
+from omics_twin.report.console import Console
+from omics_twin.tensors.members import MemberPlan
+from omics_twin.tracking import RunRecord, TrainedModel
+from omics_twin.twin.draws import reweighted, select, weighted_mean
+from omics_twin.types import TwinState
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Held-out predictions of one learner.
+
+    Attributes
+    ----------
+    received
+        Under the therapy received, (repeat, patient) or (repeat, patient, time).
+    every_arm
+        Under each arm averaged over repeats, (patient, arm); None unless the truth is known.
+    """
+
+    received: np.ndarray
+    every_arm: np.ndarray | None
+
+
+def held_out_predictions(
+    task: Task, model: TrainedModel, plan: MemberPlan, config: Config, *, as_of_days: float = 0.0
+) -> Predictions:
+    """Return the twin's predictions, every patient answered by members that never saw them."""
+    repeats, patients = task.held_out.shape
+    grid = task.outcome.grid_days
+    received = np.full((repeats, patients, 1 if grid is None else len(grid)), np.nan)
+    arms = received_of(task.cohort)
+    every_arm = np.full((patients, len(task.catalogue.arms)), np.nan)
+    for belief in beliefs_of(model, task.matrices, arms, config.twin, as_of_days=as_of_days):
+        for rows, therapy in by_received(arms, belief, model):
+            state = select(belief.state, rows)
+            values = outcome_values(model, state, therapy, task.outcome)
+            for repeat in range(repeats):
+                folds = task.held_out[repeat][belief.rows[rows]]
+                held_out = _held_out_draws(state, plan, repeat, folds)
+                out = folds >= 0
+                weighted = weighted_mean(values, held_out.log_weights).numpy()
+                received[repeat, belief.rows[rows][out]] = weighted[out]
+        if _truth_known(config) and grid is None:
+            for index, therapy in enumerate(task.catalogue.interventions()):
+                values = outcome_values(model, belief.state, therapy, task.outcome)[..., 0]
+                every_arm[belief.rows, index] = weighted_mean(values, belief.state.log_weights)
+    known = _truth_known(config) and grid is None
+    return Predictions(
+        received[..., 0] if grid is None else received, every_arm if known else None
+    )
+
+
+def _held_out_draws(
+    state: TwinState, plan: MemberPlan, repeat: int, folds: np.ndarray
+) -> TwinState:
+    """Keep the draws of the members of a repeat that never saw the patient."""
+    member = state.draws[0, :, 0].long()
+    mine = (plan.repeat[member] == repeat) & (
+        plan.fold[member][None, :] == torch.tensor(folds)[:, None]
+    )
+    # A patient who is never held out keeps the belief; nothing is read from it.
+    return reweighted(state, torch.where(mine.any(dim=1, keepdim=True), mine, torch.tensor(True)))
+
+
+def _truth_known(config: Config) -> bool:
+    return (Path(config.cohort.root) / "truth").is_dir()
+
+
+def baseline_design(task: Task) -> Design:
+    """Return what the baselines see: the same baseline measurements and therapies."""
+    channels = [channel for channel in task.design.channels if not channel.follow_up]
+    features = [(channel, feature) for channel in channels for feature in channel.features]
+    values = torch.cat([task.matrices.values[channel.name] for channel in channels], dim=1)
+    return Design(
+        values=values.numpy().astype(np.float64),
+        names=tuple(feature.name for _, feature in features),
+        modality=tuple(channel.modality for channel, _ in features),
+        binary=np.array([feature.binary for _, feature in features]),
+        arms=task.arms,
+        arm_names=task.catalogue.arms,
+        agents=np.array([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms]),
+        agent_names=task.catalogue.known_agents,
+    )
+
+
+def baseline_predictions(
+    task: Task, config: Config, folder: Path, console: Console
+) -> dict[str, Predictions]:
+    """Return the baselines' predictions on the same folds; those of an earlier start are kept."""
+    design = baseline_design(task)
+    found = {}
+    for name in reference.baselines_for(task.outcome.kind):
+        stored = folder / f"{name}.safetensors"
+        if not stored.is_file():
+            fitted = reference.fit_predict_folds(
+                name,
+                design,
+                task.outcome,
+                task.held_out,
+                seed=config.split.seed,
+                every_arm=_truth_known(config) and task.outcome.grid_days is None,
+                progress=console.progress(f"{name}: folds"),
+            )
+            arrays = {"received": fitted.received}
+            if fitted.every_arm is not None:
+                arrays["every_arm"] = fitted.every_arm.mean(axis=0)
+            write_whole(stored, save(arrays))
+        arrays = load_file(stored)
+        found[name] = Predictions(arrays["received"], arrays.get("every_arm"))
+    return found
+
+
+def metrics(
+    task: Task, twin: Predictions, baselines: Mapping[str, Predictions]
+) -> dict[str, Any]:
+    """Return the table of a run: the twin beside its baselines, with spread over repeats."""
+    return {
+        "endpoint": task.endpoint.name,
+        "outcome": task.outcome_name,
+        "cohort": task.cohort.name,
+        "n": int(np.isfinite(task.outcome.values).sum()),
+        "folds": int(task.held_out.max()) + 1,
+        "repeats": len(task.held_out),
+        "model": _summary(task, twin),
+        "baselines": {name: _summary(task, each) for name, each in baselines.items()},
+    }
+
+
+def _summary(task: Task, predicted: Predictions) -> dict[str, dict[str, float | None]]:
+    found = summarise([score(task.outcome, each) for each in predicted.received])
+    return {
+        name: {key: float(value) if np.isfinite(value) else None for key, value in each.items()}
+        for name, each in found.items()
+    }
+
+
+def by_visit(
+    task: Task, model: TrainedModel, plan: MemberPlan, config: Config
+) -> dict[str, dict[str, Any]]:
+    """Return the twin's metrics as visits come in, on the patients who have all of them."""
+    days = [day for day in task.design.visit_days if day > 0]
+    if not days:
+        return {}
+    followed = np.ones(len(task.arms), dtype=bool)
+    for channel in task.design.channels:
+        if channel.follow_up:
+            followed &= ~torch.isnan(task.matrices.values[channel.name]).all(dim=1).numpy()
+    values = task.outcome.values[followed]
+    if followed.sum() < 30 or (task.outcome.kind is OutcomeKind.BINARY and len(set(values)) < 2):
+        return {}
+    found = {}
+    for day in [0.0, *days]:
+        predicted = held_out_predictions(task, model, plan, config, as_of_days=day + 0.5)
+        hidden = np.where(
+            followed.reshape(1, -1, *[1] * (predicted.received.ndim - 2)),
+            predicted.received,
+            np.nan,
+        )
+        found[f"day {day:g}"] = {
+            "n": int(followed.sum()),
+            **_summary(task, Predictions(hidden, None)),
+        }
+    return found
+
+
+def against_truth(
+    task: Task,
+    twin: Predictions,
+    baselines: Mapping[str, Predictions],
+    truth: pd.DataFrame,
+) -> dict[str, Any]:
+    """Return what following each ranking would be worth, the truth being known."""
+    table = truth.loc[list(task.cohort.patient_ids)]
+    columns = [f"p_response::{arm}" for arm in task.catalogue.arms]
+    known = table[columns].to_numpy(dtype=float)
+    found: dict[str, Any] = {"model": {}, "baselines": {}}
+    for name, each in [("model", twin), *baselines.items()]:
+        if each.every_arm is None:
+            continue
+        value = policy_value(each.every_arm.argmax(axis=1), known)
+        worth = {"captured": value.captured, "followed": value.followed}
+        if name == "model":
+            found["model"] = worth
+            found["best_single_arm"] = value.best_single_arm
+            found["own_best_arm"] = value.own_best_arm
+        else:
+            found["baselines"][name] = worth
+    return found
+
+
+def draw_plots(task: Task, twin: Predictions, folder: Path) -> None:
+    """Write the plots of a run as PNG."""
+    rows = np.isfinite(twin.received).reshape(*twin.received.shape[:2], -1).any(axis=(0, 2))
+    mean = np.nanmean(twin.received[:, rows], axis=0)
+    outcome, arms, name = task.outcome.at(rows), task.arms[rows], task.title
+    labels = task.catalogue.labels
+    if outcome.kind is OutcomeKind.BINARY:
+        figures = {
+            "roc": plots.roc_figure(mean, outcome.values, name),
+            "calibration": plots.reliability_figure(mean, outcome.values, name),
+            "per_arm": plots.per_arm_figure(mean, outcome.values, arms, labels, name),
+        }
+    elif outcome.kind is OutcomeKind.TIME_TO_EVENT:
+        risk = 1.0 - np.trapezoid(mean, outcome.grid_days, axis=1) / outcome.grid_days[-1]
+        figures = {"survival": plots.survival_figure(risk, outcome.values, outcome.event, name)}
+    else:
+        figures = {}
+    for stem, figure in figures.items():
+        figure.savefig(folder / f"{stem}.png", dpi=150)
+
+
+def record(
+    task: Task,
+    fitted: Fitted,
+    found: Mapping[str, Any],
+    config: Config,
+    run: Path,
+    console: Console,
+) -> dict[str, str]:
+    """Hand the finished run to the tracker and return where it is."""
+    numbers = {f"model.{name}.{k}": v for name, each in found["model"].items() for k, v in each.items()}
+    for baseline, each in found["baselines"].items():
+        numbers |= {f"{baseline}.{name}.{k}": v for name, s in each.items() for k, v in s.items()}
+    where = tracking.record_run(
+        RunRecord(
+            name=config.name,
+            parameters=_flat(plain(config)),
+            tags={
+                "commit": tracking.commit(),
+                "data_fingerprint": task.cohort.fingerprint,
+                "cohort": task.cohort.name,
+                "patients": str(found["n"]),
+                "resumed_at_epoch": str(fitted.resumed_at_epoch),
+            },
+            metrics={name: value for name, value in numbers.items() if value is not None},
+            curves=fitted.module.curves,
+            folder=run,
+        ),
+        config.tracking,
+    )
+    if where:
+        console.say(f"MLflow run {where['run_id']} at {where['tracking_uri']}")
+        if "model_uri" in where:
+            console.say(f"model: {where['model_uri']}")
+    return where
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the chosen settings flat; the cohort's declaration is an artefact, not a parameter."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            if name not in ("cohort", "therapy", "intake"):
+                flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,263 @@
+"""What a person at a terminal is told while they wait, and the table they waited for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+_MODEL = "omics_twin"
+_SPARSE_STEP = 0.2
+
+
+class Console:
+    """Plain lines on standard output; warnings on standard error.
+
+    Parameters
+    ----------
+    quiet
+        Only warnings are written.
+
+    Examples
+    --------
+    >>> console = Console()
+    >>> with console.stage("training"):
+    ...     console.note("20 members")
+    training ...
+      20 members
+    training: 0.0 s
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._open_line: TextIO | None = None
+
+    def say(self, line: str) -> None:
+        """Write a line."""
+        if not self.quiet:
+            self._write(line, sys.stdout)
+
+    def note(self, line: str) -> None:
+        """Write a line of lesser weight, indented."""
+        self.say(f"  {line}")
+
+    def warn(self, line: str) -> None:
+        """Write a warning to standard error, even when quiet."""
+        self._write(f"warning: {line}", sys.stderr)
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[None]:
+        """Name a step when it starts, and say how long it took or that it stopped."""
+        self.say(f"{title} ...")
+        start = time.monotonic()
+        finished = False
+        try:
+            yield
+            finished = True
+        finally:
+            ending = "" if finished else ", stopped by an error"
+            self.say(f"{title}: {_elapsed(time.monotonic() - start)}{ending}")
+
+    def progress(self, what: str) -> Callable[[int, int], None]:
+        """Return a function of (done, total) that tells how far something is.
+
+        On a terminal it is one line that is written over; elsewhere a line about every 20 %.
+        """
+        told = -1.0
+
+        def step(done: int, total: int) -> None:
+            nonlocal told
+            if self.quiet or total <= 0:
+                return
+            share = done / total
+            line = f"  {what}: {done} of {total} ({100 * share:.0f} %)"
+            if sys.stdout.isatty():
+                self._overwrite(line, last=done >= total)
+            elif share - told >= _SPARSE_STEP - 1e-9 or (done >= total and told < 1.0):
+                self._write(line, sys.stdout)
+            else:
+                return
+            told = share
+
+        return step
+
+    def metrics(self, found: Mapping[str, Any]) -> None:
+        """Write a run's metrics as one table, its baselines below the model.
+
+        Parameters
+        ----------
+        found
+            ``endpoint``, ``n``, ``model`` (metric -> mean and sd over repeats) and ``baselines``
+            (name -> the same); optionally ``truth`` (the value of following each ranking) and
+            ``by_visit`` (visit -> metrics).
+        """
+        if not self.quiet:
+            for line in metrics_lines(found):
+                self._write(line, sys.stdout)
+
+    def _write(self, line: str, stream: TextIO) -> None:
+        if self._open_line is not None:
+            self._open_line.write("\n")
+            self._open_line = None
+        stream.write(_encodable(line, stream) + "\n")
+        stream.flush()
+
+    def _overwrite(self, line: str, *, last: bool) -> None:
+        stream = sys.stdout
+        # Carriage return, then erase to the end of the line: a shorter line leaves no tail.
+        stream.write("\r" + _encodable(line, stream) + "\x1b[K" + ("\n" if last else ""))
+        stream.flush()
+        self._open_line = None if last else stream
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A metric as a column; ``direction`` is 1 where higher is better, 0 where unknown."""
+
+    name: str
+    direction: int
+    cells: tuple[Mapping[str, float | None] | None, ...]
+
+    def texts(self) -> list[str]:
+        """Return ``mean ± sd``, the best marked; equal at the shown precision are both best."""
+        means = [None if cell is None else cell.get("mean") for cell in self.cells]
+        rounded = [None if mean is None else round(mean, 3) * self.direction for mean in means]
+        known = [mean for mean in rounded if mean is not None]
+        best = max(known) if len(known) > 1 and self.direction else None
+        return [
+            _number(cell) + (" *" if best is not None and mean == best else "  ")
+            for cell, mean in zip(self.cells, rounded, strict=True)
+        ]
+
+
+def metrics_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return the lines of :meth:`Console.metrics`."""
+    rows = {_MODEL: found["model"], **found["baselines"]}
+    columns = _columns(rows) + _truth_columns(found.get("truth"), list(rows))
+    spread = _spread(found)
+    lines = ["", f"{found['endpoint']}: {_counted(found['n'], 'patient')}{spread}"]
+    lines += _table(list(rows), columns)
+    if any(column.direction and len(rows) > 1 for column in columns):
+        lines.append("* best of the column; > higher is better, < lower is better")
+    lines += _worth(found.get("truth"))
+    lines += _verdict(rows)
+    visits = found.get("by_visit") or {}
+    if visits:
+        lines += ["", f"{_MODEL} as visits come in, on the patients who have all of them"]
+        names = [f"{visit} (n {each['n']})" for visit, each in visits.items()]
+        measured = [{k: v for k, v in each.items() if k != "n"} for each in visits.values()]
+        lines += _table(names, _columns(dict(zip(names, measured, strict=True))))
+    return [*lines, ""]
+
+
+def _columns(rows: Mapping[str, Mapping[str, Any]]) -> list[_Column]:
+    # Only who asks for a table waits for the metrics to load.
+    from omics_twin.evaluate.score import HIGHER_IS_BETTER
+
+    names = dict.fromkeys(metric for each in rows.values() for metric in each)
+    directions = {name: {True: 1, False: -1, None: 0}[HIGHER_IS_BETTER.get(name)] for name in names}
+    return [
+        _Column(name, directions[name], tuple(each.get(name) for each in rows.values()))
+        for name in names
+    ]
+
+
+def _truth_columns(truth: Mapping[str, Any] | None, rows: Sequence[str]) -> list[_Column]:
+    if not truth:
+        return []
+    worth = {_MODEL: truth.get("model") or {}, **(truth.get("baselines") or {})}
+    return [
+        _Column(name, 1, tuple(_only_mean(worth.get(row, {}).get(name)) for row in rows))
+        for name in ("captured", "followed")
+        if any(worth.get(row, {}).get(name) is not None for row in rows)
+    ]
+
+
+def _only_mean(value: float | None) -> dict[str, float | None] | None:
+    return None if value is None else {"mean": value, "sd": None}
+
+
+def _table(names: Sequence[str], columns: Sequence[_Column]) -> list[str]:
+    """Return aligned lines: header, rule, one line for each name."""
+    width = max(map(len, names))
+    header, body = [" " * width], [[name.ljust(width)] for name in names]
+    for column in columns:
+        sign = {1: " >", -1: " <", 0: ""}[column.direction]
+        texts = column.texts()
+        size = max(len(column.name + sign), *map(len, texts))
+        header.append((column.name + sign).rjust(size))
+        for line, text in zip(body, texts, strict=True):
+            line.append(text.rjust(size))
+    lines = ["   ".join(line).rstrip() for line in [header, *body]]
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+
+
+def _number(cell: Mapping[str, float | None] | None) -> str:
+    if cell is None or cell.get("mean") is None:
+        return "not known"
+    spread = cell.get("sd")
+    return f"{cell['mean']:.3f}" + ("" if spread is None else f" ± {spread:.3f}")
+
+
+def _spread(found: Mapping[str, Any]) -> str:
+    if "repeats" not in found:
+        return ""
+    folds, repeats = _counted(found["folds"], "fold"), _counted(found["repeats"], "repeat")
+    return f", held out in {folds}, mean ± sd over {repeats}"
+
+
+def _worth(truth: Mapping[str, Any] | None) -> list[str]:
+    if not truth or "best_single_arm" not in truth:
+        return []
+    return [
+        "truth: followed = mean endpoint if every patient got the therapy ranked first; "
+        f"the best single arm for all gives {truth['best_single_arm']:.3f}, "
+        f"each patient's own best arm {truth['own_best_arm']:.3f}; "
+        "captured = share of that gain"
+    ]
+
+
+def _verdict(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say it when a baseline is better than the model on the headline metric."""
+    from omics_twin.evaluate.score import HEADLINE
+
+    headline = next((name for name in HEADLINE.values() if name in rows[_MODEL]), None)
+    if headline is None or len(rows) < 2:
+        return []
+    means = {name: (each.get(headline) or {}).get("mean") for name, each in rows.items()}
+    known = {name: round(mean, 3) for name, mean in means.items() if mean is not None}
+    own = known.pop(_MODEL, None)
+    if own is None or not known:
+        return []
+    best = max(known, key=lambda name: known[name])
+    if known[best] <= own:
+        return []
+    return [
+        f"the baseline '{best}' is better than {_MODEL} on {headline} "
+        f"({known[best]:.3f} against {own:.3f}): prefer it for prediction alone"
+    ]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _elapsed(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s ({seconds:.0f} s)"
+
+
+def _encodable(line: str, stream: TextIO) -> str:
+    """Return the line as the stream can hold it: a plain terminal gets ``+/-`` for ``±``."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        plain = line.replace("±", "+/-")
+        return plain.encode(encoding, errors="backslashreplace").decode(encoding)
+    return line
