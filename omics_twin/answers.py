@@ -81,7 +81,8 @@ def received_of(cohort: Cohort) -> list[str | None]:
     """Return the arm each patient received, None where it is not known."""
     if cohort.received is None:
         return [None] * len(cohort.patient_ids)
-    return [None if arm is None or arm != arm else str(arm) for arm in cohort.received]
+    known = cohort.received.notna()
+    return [str(arm) if is_known else None for arm, is_known in zip(cohort.received, known, strict=True)]
 
 
 def beliefs_of(
@@ -151,6 +152,8 @@ def strata_keys(model_columns: Sequence[str], cohort: Cohort) -> list[str]:
             f"cohort '{cohort.name}' has no stratum column '{missing[0]}', which decides what is "
             "open to a patient: declare it under 'strata'"
         )
+    if not model_columns:
+        return [stratum_key((), ())] * len(cohort.patient_ids)
     table = cohort.strata[list(model_columns)].astype(object)
     table = table.where(table.notna(), "not measured")
     return [stratum_key(model_columns, list(row)) for row in table.itertuples(index=False)]
@@ -249,7 +252,10 @@ def evaluation(
         "n": int(scored.sum()),
         "not_scored": int((~scored).sum()),
         "in_training": trained_on,
-        "model": {name: {"mean": value, "sd": None} for name, value in score(outcome, given).items()},
+        "model": {
+            name: {"mean": float(value) if np.isfinite(value) else None, "sd": None}
+            for name, value in score(outcome, given).items()
+        },
         "baselines": {},
     }
 

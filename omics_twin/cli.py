@@ -10,10 +10,21 @@ from pathlib import Path
 VERBS = {
     "train": "train a twin beside its baselines:      omics-twin train experiment=ispy2_response",
     "evaluate": "the same metrics for another cohort:    omics-twin evaluate model_uri=… cohort=…",
-    "predict": "expected endpoint per patient:          omics-twin predict model_uri=… cohort=… output=p.csv",
-    "rank": "therapies ranked per patient:           omics-twin rank model_uri=… cohort=… output=r.csv",
-    "report": "one patient's page:                     omics-twin report model_uri=… cohort=… patient=… output=report.html",
-    "synthesise": "a synthetic trial with known truth:     omics-twin synthesise intake.patients=1000 output=FOLDER",
+    "predict": (
+        "expected endpoint per patient:          "
+        "omics-twin predict model_uri=… cohort=… output=p.csv"
+    ),
+    "rank": (
+        "therapies ranked per patient:           omics-twin rank model_uri=… cohort=… output=r.csv"
+    ),
+    "report": (
+        "one patient's page:                     "
+        "omics-twin report model_uri=… cohort=… patient=… output=report.html"
+    ),
+    "synthesise": (
+        "a synthetic trial with known truth:     "
+        "omics-twin synthesise intake.patients=1000 output=FOLDER"
+    ),
     "fetch": "a cohort's public source files:         omics-twin fetch cohort=ispy2 output=FOLDER",
 }
 _NEEDS = {
@@ -43,16 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(given[0], given[1:])
     except OmicsTwinError as error:
-        print(f"omics-twin: {error}", file=sys.stderr)
-        for note in getattr(error, "__notes__", ()):
-            print(f"  {note}", file=sys.stderr)
+        _tell(str(error), *getattr(error, "__notes__", ()))
         return 1
     except OSError as error:
-        print(f"omics-twin: {error.strerror or error}: '{error.filename}'", file=sys.stderr)
+        where = "" if error.filename is None else f": '{error.filename}'"
+        _tell(f"{error.strerror or error}{where}")
         return 1
     except KeyboardInterrupt:
         print("omics-twin: interrupted; start again to resume", file=sys.stderr)
         return 130
+
+
+def _tell(sentence: str, *notes: str) -> None:
+    """Write a mistake on one line, so that no name can pass for another message."""
+    for line in (f"omics-twin: {sentence}", *(f"  {note}" for note in notes)):
+        shown = [each if each.isprintable() else repr(each)[1:-1] for each in line]
+        print("".join(shown), file=sys.stderr)
 
 
 def _run(verb: str, rest: list[str]) -> int:
@@ -66,11 +83,15 @@ def _run(verb: str, rest: list[str]) -> int:
     several = any(each in ("-m", "--multirun") for each in rest)
     overrides = _with_cohort([each for each in rest if each not in ("-m", "--multirun")], verb)
     _check_needed(verb, overrides)
-    if several:
-        return _sweep(verb, overrides)
     from omics_twin import config
 
-    _execute(verb, config.load(verb, overrides))
+    if not several:
+        _execute(verb, config.load(verb, overrides))
+        return 0
+    runs = config.combinations(verb, overrides)
+    for place, each in enumerate(runs, start=1):
+        print(f"run {place} of {len(runs)}")
+        _execute(verb, each)
     return 0
 
 
@@ -98,23 +119,6 @@ def _execute(verb: str, config: object) -> None:
     from omics_twin.report.console import Console
 
     getattr(pipelines, verb)(config, Console())
-
-
-def _sweep(verb: str, overrides: list[str]) -> int:
-    """Run the verb once for every combination, by Hydra's launcher."""
-    import hydra
-
-    from omics_twin import config
-
-    config.check_overrides(overrides)
-
-    @hydra.main(config_path=str(config.config_folder()), config_name="config", version_base="1.3")
-    def job(composed: object) -> None:
-        _execute(verb, config.typed(composed))  # type: ignore[arg-type]
-
-    sys.argv = ["omics-twin", "--multirun", f"verb={verb}", *overrides]
-    job()
-    return 0
 
 
 def _config_folder() -> Path:

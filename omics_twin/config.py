@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from enum import Enum
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -28,7 +32,11 @@ from omics_twin.settings import (
     TrainerSettings,
     TrustSettings,
     TwinSettings,
+    require,
+    require_named,
 )
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass
@@ -38,7 +46,7 @@ class Config:
     Attributes
     ----------
     name, verb
-        The experiment and what is done.
+        The experiment, which also names its folder and its registered model, and what is done.
     data_root, output_root, synthetic_root
         Where real cohorts are read, runs are written and the synthetic cohort lies.
     model_uri
@@ -78,6 +86,19 @@ class Config:
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
 
+    def __post_init__(self) -> None:
+        """Refuse names that lead elsewhere, empty answers and days that are none."""
+        if not _PLAIN_NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"'name' is '{self.name}', expected letters, digits, '_', '-' and '.', beginning "
+                "with a letter or digit"
+            )
+        for setting in (
+            "data_root output_root synthetic_root model_uri output patient intervention"
+        ).split():
+            require_named(setting, getattr(self, setting))
+        require("as_of_days", self.as_of_days, 0.0)
+
 
 def config_folder() -> Path:
     """Return the folder of the shipped configuration, in a checkout or an installation."""
@@ -103,13 +124,48 @@ def load(verb: str, overrides: Sequence[str]) -> Config:
     ConfigError
         For anything that is unknown, missing, of the wrong type or out of range.
     """
-    check_overrides(overrides)
+    settings = [_addable(override) for override in check_overrides(overrides)]
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = compose("config", [*overrides, f"verb={verb}"])
+            composed = compose("config", [*settings, f"verb={verb}"])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_sentence(error)) from error
     return typed(composed)
+
+
+def _addable(override: Override) -> str:
+    """Let a setting that exists, but is not written out in ``conf/``, be set like any other."""
+    text = str(override.input_line)
+    if override.is_sweep_override():
+        raise ConfigError(
+            f"'{text}' gives several values: put -m before the settings to run every combination, "
+            "or quotation marks around a value with commas"
+        )
+    changed = override.is_delete() or override.is_add() or override.is_force_add()
+    return text if changed or override.key_or_group in groups() else f"++{text}"
+
+
+def combinations(verb: str, overrides: Sequence[str]) -> list[Config]:
+    """Return the configuration of every combination of several values, all checked.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`load`, and if two runs would write the same output.
+    """
+    choices = [
+        [f"{each.get_key_element()}={value}" for value in each.sweep_string_iterator()]
+        if each.is_sweep_override()
+        else [str(each.input_line)]
+        for each in check_overrides(overrides)
+    ]
+    found = [load(verb, chosen) for chosen in product(*choices)]
+    outputs = [each.output for each in found if each.output]
+    if len(set(outputs)) < len(outputs):
+        raise ConfigError(
+            f"{len(found)} runs would write {len(set(outputs))} outputs: ask for one run at a time"
+        )
+    return found
 
 
 def typed(composed: DictConfig) -> Config:
@@ -118,7 +174,7 @@ def typed(composed: DictConfig) -> Config:
     Raises
     ------
     ConfigError
-        If a key is unknown or a value is of the wrong type or out of range.
+        If a key is unknown or a value is of the wrong type, out of range or infinite.
     """
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), composed)
@@ -130,7 +186,20 @@ def typed(composed: DictConfig) -> Config:
         raise ConfigError(_sentence(error)) from error
     if not isinstance(config, Config):
         raise ConfigError("the configuration is not a mapping: compose it from conf/config.yaml")
+    _check_finite("", asdict(config))
     return config
+
+
+def _check_finite(key: str, value: object) -> None:
+    """Refuse NaN and infinity wherever they are: no record of a run can hold them."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            _check_finite(f"{key}.{name}".lstrip("."), each)
+    elif isinstance(value, list):
+        for each in value:
+            _check_finite(key, each)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"'{key}' is {value:g}, expected a finite number")
 
 
 def plain(config: Config) -> dict[str, Any]:
@@ -145,9 +214,20 @@ def digest(config: Config, fingerprint: str) -> str:
     """
     settings = plain(config)
     for elsewhere in (
-        "verb data_root output_root synthetic_root model_uri output patient intervention "
-        "excluded as_of_days accept_unverified tracking intake"
-    ).split():
+        "verb",
+        "data_root",
+        "output_root",
+        "synthetic_root",
+        "model_uri",
+        "output",
+        "patient",
+        "intervention",
+        "excluded",
+        "as_of_days",
+        "accept_unverified",
+        "tracking",
+        "intake",
+    ):
         settings.pop(elsewhere)
     settings["cohort"].pop("root")
     text = json.dumps([settings, fingerprint], sort_keys=True)
@@ -160,8 +240,8 @@ def _enum_name(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no place in a configuration")
 
 
-def check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse overrides that name nothing, with the nearest name that exists.
+def check_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Return overrides, each of which names something that can be set.
 
     Raises
     ------
@@ -184,17 +264,28 @@ def check_overrides(overrides: Sequence[str]) -> None:
         if key in seen:
             raise ConfigError(f"'{key}' is given twice: give it once")
         seen.add(key)
-        if (config_folder() / key).is_dir():
-            value = override.value()
-            for choice in value if isinstance(value, list) else [value]:
-                if not override.is_sweep_override() and str(choice) not in options(key):
-                    raise ConfigError(f"unknown {key} '{choice}'{nearest(str(choice), options(key))}")
+        if key == "verb":
+            raise ConfigError("'verb' is the first word, not a setting: leave it out here")
+        if key in groups():
+            _check_choice(key, override)
         else:
-            _check_key(key)
+            _check_key(key, removed=override.is_delete())
+    return parsed
 
 
-def _check_key(key: str) -> None:
-    """Walk the schema along a dotted key."""
+def _check_choice(group: str, override: Override) -> None:
+    known = options(group)
+    chosen = override.value()
+    if override.is_delete() or isinstance(chosen, list | dict):
+        raise ConfigError(f"'{group}' takes one choice: choose one of {', '.join(known)}")
+    several = override.is_sweep_override()
+    for choice in override.sweep_string_iterator() if several else [str(chosen)]:
+        if choice not in known:
+            raise ConfigError(f"unknown {group} '{choice}'{nearest(choice, known)}")
+
+
+def _check_key(key: str, *, removed: bool) -> None:
+    """Walk the schema along a dotted key; only what a person has named can be removed."""
     node: Any = Config
     walked: list[str] = []
     for part in key.split("."):
@@ -205,6 +296,8 @@ def _check_key(key: str) -> None:
             if part not in known:
                 where = ".".join([*walked, part])
                 raise ConfigError(f"unknown key '{where}'{nearest(part, known)}")
+            if removed and key == ".".join([*walked, part]):
+                raise ConfigError(f"'{key}' cannot be removed: give it a value")
             node = _without_none(get_type_hints(node)[part])
         elif get_origin(node) is not list:
             raise ConfigError(f"unknown key '{key}': '{'.'.join(walked)}' has no settings below it")

@@ -42,6 +42,10 @@ class TrainingError(OmicsTwinError, RuntimeError):
     """Training cannot start, continue or finish."""
 
 
+class TrackingError(OmicsTwinError, RuntimeError):
+    """The tracking server does not take a run."""
+
+
 class FetchError(OmicsTwinError, OSError):
     """A public source file could not be downloaded or is not the file expected."""
 

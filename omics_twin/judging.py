@@ -71,9 +71,7 @@ def held_out_predictions(
                 values = outcome_values(model, belief.state, therapy, task.outcome)[..., 0]
                 every_arm[belief.rows, index] = weighted_mean(values, belief.state.log_weights)
     known = _truth_known(config) and grid is None
-    return Predictions(
-        received[..., 0] if grid is None else received, every_arm if known else None
-    )
+    return Predictions(received[..., 0] if grid is None else received, every_arm if known else None)
 
 
 def _held_out_draws(
@@ -136,9 +134,7 @@ def baseline_predictions(
     return found
 
 
-def metrics(
-    task: Task, twin: Predictions, baselines: Mapping[str, Predictions]
-) -> dict[str, Any]:
+def metrics(task: Task, twin: Predictions, baselines: Mapping[str, Predictions]) -> dict[str, Any]:
     """Return the table of a run: the twin beside its baselines, with spread over repeats."""
     return {
         "endpoint": task.endpoint.name,
@@ -244,7 +240,9 @@ def record(
     console: Console,
 ) -> dict[str, str]:
     """Hand the finished run to the tracker and return where it is."""
-    numbers = {f"model.{name}.{k}": v for name, each in found["model"].items() for k, v in each.items()}
+    numbers = {
+        f"model.{name}.{k}": v for name, each in found["model"].items() for k, v in each.items()
+    }
     for baseline, each in found["baselines"].items():
         numbers |= {f"{baseline}.{name}.{k}": v for name, s in each.items() for k, v in s.items()}
     where = tracking.record_run(

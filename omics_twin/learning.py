@@ -18,6 +18,7 @@ from omics_twin.config import Config, digest, plain
 from omics_twin.errors import CohortError, TrainingError, nearest
 from omics_twin.evaluate.design import Outcome
 from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.logs import quiet
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.report.console import Console
 from omics_twin.settings import Device, SplitBy
@@ -30,6 +31,9 @@ from omics_twin.therapy.support import Support
 from omics_twin.tracking import TrainedModel, commit
 from omics_twin.twin.neural import Membership, NeuralTwin
 from omics_twin.types import Endpoint
+
+# Losses are about 0.5 to 1 before training; a member whose best is this many times that is lost.
+_DIVERGED = 10.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
         asked.name, asked.outcome, asked.horizon_days, asked.higher_is_better, asked.reading
     )
     design = transforms.design_of(cohort)
+    _check_outcome(asked.outcome, cohort)
     return Task(
         cohort=cohort,
         catalogue=catalogue,
@@ -108,6 +113,23 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
         outcome=outcome_of(cohort, asked.outcome, endpoint),
         outcome_name=asked.outcome,
     )
+
+
+def _check_outcome(name: str, cohort: Cohort) -> None:
+    """Refuse an outcome from which nothing can be learned."""
+    outcome = cohort.outcomes[name]
+    if outcome.kind is OutcomeKind.TIME_TO_EVENT:
+        if outcome.events is None or not outcome.events.any():
+            raise CohortError(
+                f"outcome '{name}' has no event in {len(outcome.values)} patients: "
+                "choose an outcome that some of them had"
+            )
+    elif len(np.unique(outcome.values)) < 2:
+        shown = ", ".join(f"{each:g}" for each in np.unique(outcome.values)) or "not known"
+        raise CohortError(
+            f"outcome '{name}' is {shown} in all {len(outcome.values)} patients: "
+            "there is nothing to tell apart"
+        )
 
 
 def outcome_of(cohort: Cohort, name: str, endpoint: Endpoint) -> Outcome:
@@ -128,7 +150,7 @@ def _folds(cohort: Cohort, config: Config, name: str) -> np.ndarray:
             f"cohort '{cohort.name}' does not record '{role}': use split.by=PATIENT"
         )
     if asked.by is SplitBy.TIME:
-        enrolled = cohort.groups["enrolled"].astype(float)
+        enrolled = cohort.groups["enrolled"].astype(float).to_numpy()
         return last_held_out(cohort.patient_ids, enrolled, share=1.0 / asked.folds)
     labels = None
     if outcome.kind is OutcomeKind.BINARY:
@@ -178,17 +200,21 @@ def fit(task: Task, config: Config, folder: Path, console: Console) -> Fitted:
         seed=config.trainer.seed,
     )
     module = EnsembleModule(network, tensors, config.trainer)
+    with torch.no_grad():
+        untrained = module.stopping_loss()
     resume = last_checkpoint(folder)
     resumed_at = 0
     if resume is not None:
         resumed_at = int(resume.stem.removeprefix("epoch-"))
         console.say(f"resuming after epoch {resumed_at}")
     every = config.trainer.checkpoint_every_epochs
-    with warnings.catch_warnings():
+    with quiet("lightning.pytorch"), warnings.catch_warnings():
         # The loader hands out step numbers; more workers would only be in the way.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists.*")
+        # Lightning's own use of PyTorch, not this project's.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         trainer = lightning.Trainer(
             max_epochs=config.trainer.max_epochs,
             accelerator=_accelerator(config.trainer.device),
@@ -202,8 +228,10 @@ def fit(task: Task, config: Config, folder: Path, console: Console) -> Fitted:
             default_root_dir=folder,
         )
         trainer.fit(module, ckpt_path=None if resume is None else str(resume))
-    if not bool(torch.isfinite(module.best_loss).all()):
-        broken = int((~torch.isfinite(module.best_loss)).sum())
+    # A comparison with NaN is false, so a member that never had a loss has diverged too.
+    diverged = ~(module.best_loss.cpu() <= _DIVERGED * untrained)
+    if bool(diverged.any()):
+        broken = int(diverged.sum())
         raise TrainingError(
             f"training diverged in {broken} of {network.members} members: "
             "lower trainer.learning_rate"

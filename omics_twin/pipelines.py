@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ def _told(trained: Trained, console: Console) -> Trained:
 
 def evaluate(config: Config, console: Console) -> dict[str, Any]:
     """Return the training run's metrics for another cohort."""
+    output = _output(config, ".json") if config.output else None
     model = _model(config, console)
     cohort = read_cohort(config, console, Purpose.SCORING)
     if model.outcome not in cohort.outcomes:
@@ -104,9 +106,9 @@ def evaluate(config: Config, console: Console) -> dict[str, Any]:
     metrics = answers.evaluation(
         model, cohort, outcome, config.twin, console, as_of_days=config.as_of_days
     )
-    if config.output:
-        write_json(Path(config.output), metrics)
-        console.say(f"metrics: {config.output}")
+    if output:
+        write_json(output, metrics)
+        console.say(f"metrics: {output}")
     console.metrics(metrics)
     return metrics
 
@@ -152,7 +154,7 @@ def report(config: Config, console: Console) -> Path:
         raise ConfigError("no patient was named: add patient=ID")
     cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
     belief = answers.beliefs(model, cohort, config.twin, console, as_of_days=config.as_of_days)
-    write_report(model, cohort, belief, output)
+    write_report(model, cohort, belief, output, config.twin)
     console.say(f"report: {output}")
     return output
 
@@ -170,6 +172,8 @@ def fetch(config: Config, console: Console) -> Path:
     from omics_twin.intake import fetch as downloads
 
     root = Path(config.output or config.cohort.root)
+    if not config.cohort.sources:
+        raise ConfigError(f"cohort '{config.cohort.name}' names no public source to fetch")
     downloads.fetch(
         config.cohort.sources,
         root,
@@ -196,6 +200,9 @@ def _output(config: Config, *endings: str) -> Path:
         raise ConfigError(f"output is '{output}', expected a name that ends in {wanted}")
     if output.is_dir():
         raise ConfigError(f"output '{output}' is a folder, expected a file that ends in {wanted}")
+    above = next(each for each in output.absolute().parents if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConfigError(f"output '{output}' cannot be written: '{above}' is no writable folder")
     return output
 
 

@@ -31,10 +31,21 @@ class Reading(Enum):
     MEAN_UP_TO_HORIZON = "mean_up_to_horizon"
 
 
-def _require(name: str, found: float, lowest: float, highest: float = float("inf")) -> None:
+def require(name: str, found: float, lowest: float, highest: float = float("inf")) -> None:
+    """Refuse a number that is out of range, or not a number."""
     if not lowest <= found <= highest:
         limit = f"at least {lowest:g}" if highest == float("inf") else f"{lowest:g} to {highest:g}"
         raise ConfigError(f"'{name}' is {found:g}, expected {limit}")
+
+
+def require_named(name: str, found: str | None) -> None:
+    """Refuse text that names nothing: an empty answer is not the same as none."""
+    if found is None:
+        return
+    if not found.strip():
+        raise ConfigError(f"'{name}' is empty: give it a value or leave it out")
+    if "\0" in found:
+        raise ConfigError(f"'{name}' holds a zero byte: give it a name without one")
 
 
 @dataclass
@@ -52,6 +63,9 @@ class NetworkSettings:
         Share of hidden units dropped in training.
     intervals
         Intervals of a discrete-time hazard.
+    wide_features, components
+        A channel with more usable features than the first enters as this many principal
+        components, fitted to each member's own training patients.
     """
 
     latent: int = 16
@@ -61,14 +75,18 @@ class NetworkSettings:
     initial_precision: float = 4.0
     dropout: float = 0.1
     intervals: int = 12
+    wide_features: int = 200
+    components: int = 32
 
     def __post_init__(self) -> None:
         """Refuse sizes no network can have."""
         for name in ("latent", "hidden", "therapy_code", "interaction_hidden"):
-            _require(f"model.{name}", getattr(self, name), 1, 4096)
-        _require("model.initial_precision", self.initial_precision, 1e-3, 1e3)
-        _require("model.dropout", self.dropout, 0.0, 0.95)
-        _require("model.intervals", self.intervals, 2, 1000)
+            require(f"model.{name}", getattr(self, name), 1, 4096)
+        require("model.initial_precision", self.initial_precision, 1e-3, 1e3)
+        require("model.dropout", self.dropout, 0.0, 0.95)
+        require("model.intervals", self.intervals, 2, 1000)
+        require("model.wide_features", self.wide_features, 1)
+        require("model.components", self.components, 1, self.wide_features)
 
 
 @dataclass
@@ -88,8 +106,6 @@ class TrainerSettings:
     modality_dropout
         Probability that a measured modality is hidden from a patient in a step, so that any
         subset may be missing at the bedside.
-    follow_up_share
-        Probability that a patient is shown follow-up visits in a step.
     checkpoint_every_epochs
         Epochs between checkpoints.
     seed
@@ -105,7 +121,6 @@ class TrainerSettings:
     weight_decay: float = 1e-2
     divergence_weight: float = 0.01
     modality_dropout: float = 0.1
-    follow_up_share: float = 0.5
     checkpoint_every_epochs: int = 5
     seed: int = 0
     device: Device = Device.AUTO
@@ -113,13 +128,12 @@ class TrainerSettings:
     def __post_init__(self) -> None:
         """Refuse settings nothing can be trained with."""
         for name in ("max_epochs", "patience", "batch_size", "checkpoint_every_epochs"):
-            _require(f"trainer.{name}", getattr(self, name), 1)
-        _require("trainer.learning_rate", self.learning_rate, 1e-8, 10.0)
-        _require("trainer.weight_decay", self.weight_decay, 0.0)
-        _require("trainer.divergence_weight", self.divergence_weight, 0.0)
-        _require("trainer.modality_dropout", self.modality_dropout, 0.0, 0.95)
-        _require("trainer.follow_up_share", self.follow_up_share, 0.0, 1.0)
-        _require("trainer.seed", self.seed, 0, 2**31 - 1)
+            require(f"trainer.{name}", getattr(self, name), 1)
+        require("trainer.learning_rate", self.learning_rate, 1e-8, 10.0)
+        require("trainer.weight_decay", self.weight_decay, 0.0)
+        require("trainer.divergence_weight", self.divergence_weight, 0.0)
+        require("trainer.modality_dropout", self.modality_dropout, 0.0, 0.95)
+        require("trainer.seed", self.seed, 0, 2**31 - 1)
 
 
 @dataclass
@@ -142,9 +156,9 @@ class TwinSettings:
 
     def __post_init__(self) -> None:
         """Refuse beliefs that cannot be held."""
-        _require("twin.draws", self.draws, 1, 1_000_000)
-        _require("twin.seed", self.seed, 0, 2**31 - 1)
-        _require("twin.interval", self.interval, 0.01, 0.999)
+        require("twin.draws", self.draws, 1, 1_000_000)
+        require("twin.seed", self.seed, 0, 2**31 - 1)
+        require("twin.interval", self.interval, 0.01, 0.999)
 
 
 @dataclass
@@ -177,11 +191,11 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         """Refuse divisions that hold out nobody or everybody."""
-        _require("split.folds", self.folds, 2, 1000)
-        _require("split.repeats", self.repeats, 1, 1000)
-        _require("split.replicas", self.replicas, 1, 1000)
-        _require("split.stopping_share", self.stopping_share, 0.01, 0.9)
-        _require("split.seed", self.seed, 0, 2**31 - 1)
+        require("split.folds", self.folds, 2, 1000)
+        require("split.repeats", self.repeats, 1, 1000)
+        require("split.replicas", self.replicas, 1, 1000)
+        require("split.stopping_share", self.stopping_share, 0.01, 0.9)
+        require("split.seed", self.seed, 0, 2**31 - 1)
 
 
 @dataclass
@@ -211,7 +225,7 @@ class EndpointSettings:
 
     def __post_init__(self) -> None:
         """Refuse a horizon in the past."""
-        _require("endpoint.horizon_days", self.horizon_days, 0.5)
+        require("endpoint.horizon_days", self.horizon_days, 0.5)
 
 
 @dataclass
@@ -246,6 +260,10 @@ class CatalogueDeclaration:
     arms: dict[str, ArmDeclaration] = field(default_factory=dict)
     thin_support: int = 10
 
+    def __post_init__(self) -> None:
+        """Refuse a number of patients below zero."""
+        require("therapy.thin_support", self.thin_support, 0)
+
 
 @dataclass
 class TrackingSettings:
@@ -277,3 +295,7 @@ class TrustSettings:
     """
 
     ledger: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an empty ledger: it must not pass for the study's own grant."""
+        require_named("trust.ledger", self.ledger)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omics_twin.errors import ModelError
+from omics_twin.errors import ModelError, TrackingError
+from omics_twin.logs import quiet
 from omics_twin.settings import Reading, TrackingSettings
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
 from omics_twin.twin.neural import NeuralTwin
-from omics_twin.twin.storage import load_twin, save_twin
+from omics_twin.twin.storage import load_twin, readable, save_twin
 from omics_twin.types import Endpoint
 
 MODEL_FOLDER = "model"
@@ -68,6 +68,11 @@ class TrainedModel:
             If the folder holds no model or a damaged one.
         """
         twin, record = load_twin(folder)
+        with readable(folder):
+            return TrainedModel._restored(twin, record)
+
+    @staticmethod
+    def _restored(twin: NeuralTwin, record: Mapping[str, Any]) -> TrainedModel:
         endpoint, catalogue = record["endpoint"], record["catalogue"]
         return TrainedModel(
             twin=twin,
@@ -87,9 +92,17 @@ class TrainedModel:
         )
 
 
-def forbid_pickle() -> None:
-    """Keep MLflow from ever unpickling a model: its default is to allow it."""
+def _tracker() -> Any:
+    """Return MLflow, kept from unpickling anything and from trying a dead server for minutes."""
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    import mlflow
+
+    return mlflow
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def load_model(uri: str, settings: TrackingSettings) -> TrainedModel:
@@ -113,22 +126,20 @@ def _local(uri: str, settings: TrackingSettings) -> Path:
         folder = _downloaded(uri, settings)
     else:
         folder = Path(uri.removeprefix("file://"))
-    if not folder.exists():
+    if not folder.is_dir():
         raise ModelError(f"no model at '{uri}': expected a run's folder or models:/name/version")
     places = [folder, folder / MODEL_FOLDER, folder / "artifacts" / MODEL_FOLDER]
     return next((each for each in places if (each / "twin.json").is_file()), folder)
 
 
 def _downloaded(uri: str, settings: TrackingSettings) -> Path:
-    forbid_pickle()
-    import mlflow
-
-    mlflow.set_tracking_uri(tracking_uri(settings))
+    mlflow = _tracker()
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+        with quiet("mlflow", "alembic"):
+            mlflow.set_tracking_uri(tracking_uri(settings))
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except (mlflow.exceptions.MlflowException, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"cannot fetch the model '{uri}': {first}") from error
+        raise ModelError(f"cannot fetch the model '{uri}': {_first_line(error)}") from error
 
 
 def tracking_uri(settings: TrackingSettings) -> str:
@@ -172,18 +183,33 @@ def record_run(run: RunRecord, settings: TrackingSettings) -> dict[str, str]:
     dict
         ``run_id``, ``tracking_uri`` and, where registered, ``model_uri``; empty when tracking is
         off.
+
+    Raises
+    ------
+    TrackingError
+        If the server cannot be reached or refuses the run, which is kept in its folder.
     """
     if not settings.enabled:
         return {}
-    forbid_pickle()
-    import mlflow
+    mlflow = _tracker()
+    uri = tracking_uri(settings)
+    try:
+        return _recorded(mlflow, run, settings, uri)
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        raise TrackingError(
+            f"the run is complete in '{run.folder}' but could not be recorded at '{uri}' "
+            f"({_first_line(error)}): start again to record it, or add tracking=off"
+        ) from error
+
+
+def _recorded(mlflow: Any, run: RunRecord, settings: TrackingSettings, uri: str) -> dict[str, str]:
     from mlflow.entities import Metric, Param, RunTag
 
-    uri = tracking_uri(settings)
     mlflow.set_tracking_uri(uri)
-    with _quiet(), mlflow.start_run(
-        experiment_id=_experiment(mlflow, settings), run_name=run.name
-    ) as active:
+    with (
+        quiet("mlflow", "alembic"),
+        mlflow.start_run(experiment_id=_experiment(mlflow, settings), run_name=run.name) as active,
+    ):
         client = mlflow.MlflowClient()
         metrics = [Metric(k, float(v), 0, 0) for k, v in run.metrics.items()]
         metrics += [
@@ -231,22 +257,6 @@ def _log_model(mlflow: Any, run: RunRecord, settings: TrackingSettings) -> dict[
         version = logged.registered_model_version
         return {"model_uri": f"models:/{run.name}/{version}"}
     return {"model_uri": logged.model_uri}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the tracker's own notices out of a person's table; its errors still reach them."""
-    import logging
-
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)
 
 
 def commit() -> str:

@@ -34,7 +34,8 @@ class Cohort:
         binary columns with NaN. ``obs``: the category columns and ``day`` [day]. ``var``: kind,
         unit and log of each column of ``X``; ``uns["categories"]``: the category columns.
         ``uns`` also has ``modality``, ``visit_day`` [day], ``minimum_frequency``,
-        ``window_days`` [day] and ``absent_value`` (of a feature that the channel does not list, NaN: not measured).
+        ``window_days`` [day] and ``absent_value`` (of a feature that the channel does not list,
+        NaN: not measured).
     patient_ids
         Patients in the order of the roster.
     received

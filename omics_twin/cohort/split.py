@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from sklearn.model_selection import (
@@ -21,7 +21,7 @@ NEVER_HELD_OUT = -1
 
 def repeated_folds(
     patient_ids: Sequence[str],
-    labels: Sequence[object] | None,
+    labels: Sequence[object] | np.ndarray | None,
     groups: Sequence[object] | None,
     *,
     folds: int,
@@ -89,7 +89,7 @@ def _splitter(
     return kind(n_splits=folds, shuffle=True, random_state=state)
 
 
-def joint_labels(labels: Sequence[object], arms: Sequence[object], *, folds: int) -> np.ndarray:
+def joint_labels(labels: Iterable[object], arms: Iterable[object], *, folds: int) -> np.ndarray:
     """Return labels joined with arms, rare combinations pooled so that each fills every fold.
 
     Parameters
@@ -127,7 +127,7 @@ def joint_labels(labels: Sequence[object], arms: Sequence[object], *, folds: int
 
 
 def last_held_out(
-    patient_ids: Sequence[str], enrolled: Sequence[float], *, share: float
+    patient_ids: Sequence[str], enrolled: Sequence[float] | np.ndarray, *, share: float
 ) -> np.ndarray:
     """Hold out the patients enrolled last.
 
@@ -194,7 +194,7 @@ def _check_members(labels: np.ndarray | None, groups: np.ndarray | None, folds: 
             )
 
 
-def _texts(what: str, values: Sequence[object], patient_ids: Sequence[str]) -> np.ndarray:
+def _texts(what: str, values: Sequence[object] | np.ndarray, patient_ids: Sequence[str]) -> np.ndarray:
     """Return labels or groups as text; a missing one is refused by patient."""
     if len(values) != len(patient_ids):
         raise CohortError(
@@ -211,7 +211,7 @@ def _texts(what: str, values: Sequence[object], patient_ids: Sequence[str]) -> n
     return np.array(texts, dtype=object)
 
 
-def _times(patient_ids: Sequence[str], enrolled: Sequence[float]) -> np.ndarray:
+def _times(patient_ids: Sequence[str], enrolled: Sequence[float] | np.ndarray) -> np.ndarray:
     times = np.asarray(enrolled, dtype=np.float64)
     if times.shape != (len(patient_ids),):
         raise CohortError(

@@ -99,4 +99,5 @@ def wilson_interval(
     middle = (share + z**2 / (2 * patients)) / (1 + z**2 / patients)
     spread = share * (1 - share) / patients + z**2 / (4 * patients**2)
     half = z * np.sqrt(spread) / (1 + z**2 / patients)
-    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    lower, upper = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    return np.asarray(lower), np.asarray(upper)

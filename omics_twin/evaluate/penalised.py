@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,6 +21,7 @@ from omics_twin.errors import TrainingError
 Columns = Float[ndarray, "patient member"]
 
 
+@runtime_checkable
 class Loss(Protocol):
     """A convex loss of the linear predictor; weights 0 leave a patient out of a member."""
 

@@ -35,12 +35,12 @@ class StepFunction(NamedTuple):
     def at(self, days: ArrayLike) -> Float[ndarray, "*shape"]:
         """Return the survival at any days; after the last time it stays where it was."""
         place = np.searchsorted(self.days, np.asarray(days, dtype=np.float64), side="right")
-        return np.append(1.0, self.survival)[place]
+        return np.asarray(np.append(1.0, self.survival)[place])
 
     def error_at(self, days: ArrayLike) -> Float[ndarray, "*shape"]:
         """Return the standard error at any days."""
         place = np.searchsorted(self.days, np.asarray(days, dtype=np.float64), side="right")
-        return np.append(0.0, self.standard_error)[place]
+        return np.asarray(np.append(0.0, self.standard_error)[place])
 
 
 def kaplan_meier(time: ArrayLike, event: ArrayLike) -> StepFunction:

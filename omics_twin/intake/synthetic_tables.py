@@ -308,7 +308,7 @@ def _with_missing_cells(
     lost = np.asfortranarray(random.random((rows, len(names)), dtype=np.float32) < share)
     kept = dict(columns)
     for position, name in enumerate(names):
-        empty = None if columns[name].dtype == object else np.nan
+        empty: Any = None if columns[name].dtype == object else np.nan
         kept[name] = np.where(lost[:, position], empty, columns[name])
     return kept
 

@@ -103,6 +103,8 @@ def _check_assignment(found: object) -> None:
 def _check_number(name: str, found: object, *, whole: bool) -> None:
     low, high = _RANGES[name]
     wanted = f"a {'whole ' if whole else ''}number from {low:,} to {high:,}"
-    right = isinstance(found, int) if whole else isinstance(found, int | float)
-    if isinstance(found, bool) or not right or math.isnan(found) or not low <= found <= high:
-        raise ConfigError(f"synthetic trial: '{name}' is {found!r}, expected {wanted}: correct it")
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        right = isinstance(found, int) or not whole
+        if right and not math.isnan(found) and low <= found <= high:
+            return
+    raise ConfigError(f"synthetic trial: '{name}' is {found!r}, expected {wanted}: correct it")

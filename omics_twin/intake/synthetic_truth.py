@@ -198,7 +198,8 @@ def stream_of(seed: int, chunk: int) -> Stream:
 def draw_tumours(stream: Stream, patients: int) -> Tumours:
     """Draw the true state of ``patients`` patients."""
     age = np.clip(50.0 + 11.0 * stream("age").standard_normal(patients), 22.0, 85.0)
-    stage = 1.0 + np.searchsorted([0.12, 0.72], stream("stage").random(patients), side="right")
+    place = np.searchsorted([0.12, 0.72], stream("stage").random(patients), side="right")
+    stage = 1.0 + place.astype(float)
     hr = (stream("hr").random(patients) < 0.55).astype(float)
     her2 = (stream("her2").random(patients) < 0.28).astype(float)
     frequency = np.array(list(DRIVERS.values())).T

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
+from sklearn.utils.extmath import randomized_svd
 from torch import Generator, Tensor
 
 from omics_twin.errors import TrainingError
@@ -77,7 +78,7 @@ def build_network(
     members = weights.shape[0]
     encoders = {
         name: ChannelEncoder(
-            input_statistics(channel, weights),
+            input_statistics(channel, weights, settings, seed=seed),
             hidden=settings.hidden,
             latent=settings.latent,
             agents=agents if channel.follow_up else 0,
@@ -104,9 +105,17 @@ def build_network(
 
 
 def input_statistics(
-    channel: ChannelTensors, weights: Float[Tensor, "member patient"]
+    channel: ChannelTensors,
+    weights: Float[Tensor, "member patient"],
+    settings: NetworkSettings,
+    *,
+    seed: int,
 ) -> InputStatistics:
-    """Return what standardises a channel: per member, from its own training patients."""
+    """Return what standardises a channel: per member, from its own training patients.
+
+    A number is divided by its standard deviation, a 0/1 feature by one half (Gelman 2008,
+    doi:10.1002/sim.3107), so that a rare mutation is not blown up.
+    """
     values = channel.values.double()
     measured = (~torch.isnan(values)).double()
     count = measured.sum(dim=0).clamp(min=1.0)
@@ -124,16 +133,51 @@ def input_statistics(
     usable = (patients >= 8) & (deviation > 1e-6)
     rare = _rarer_share(filled, measured, wide, patients) < channel.minimum_frequency
     usable &= ~(channel.binary & rare)
+    deviation = torch.where(channel.binary, 0.5 / spread, deviation)
     scale = torch.where(usable, 1.0 / deviation.clamp(min=1e-6), torch.zeros_like(deviation))
+    offset = -mean * scale
+    directions = None
+    if int(usable.any(dim=0).sum()) > settings.wide_features:
+        directions = _principal_directions(
+            conditioned, measured, scale, offset, wide > 0, settings.components, seed
+        )
     return InputStatistics(
         location=location.float(),
         spread=spread.float(),
         scale=scale.float(),
-        offset=(-mean * scale).float(),
+        offset=offset.float(),
+        directions=directions,
         sometimes_missing=torch.nonzero((measured == 0).any(dim=0) & (measured == 1).any(dim=0))[
             :, 0
         ],
     )
+
+
+def _principal_directions(
+    conditioned: Tensor,
+    measured: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    inside: Tensor,
+    components: int,
+    seed: int,
+) -> Float[Tensor, "member feature component"]:
+    """Principal directions of each member's patients, scaled to components of unit variance."""
+    found = []
+    for member in range(len(scale)):
+        rows = inside[member] & (measured.sum(dim=1) > 0)
+        if int(rows.sum()) <= components:
+            raise TrainingError(
+                f"a fold leaves {int(rows.sum())} training patients with a wide modality, expected "
+                f"more than model.components, which is {components}: set fewer components"
+            )
+        standard = (conditioned[rows] * scale[member] + offset[member]) * measured[rows]
+        _, singular, right = randomized_svd(
+            standard.numpy(), n_components=components, n_iter=3, random_state=seed
+        )
+        deviation = torch.from_numpy(singular) / max(int(rows.sum()), 1) ** 0.5
+        found.append((torch.from_numpy(right) / deviation.clamp(min=1e-6)[:, None]).T)
+    return torch.stack(found).float()
 
 
 def _rarer_share(filled: Tensor, measured: Tensor, wide: Tensor, patients: Tensor) -> Tensor:
@@ -211,9 +255,7 @@ def restored_network(
         members, inputs, hidden = weights[f"outcome.surfaces.{index}.inner.weight"].shape
         code = codes.shape[2]
         surfaces.append(
-            ResponseSurface(
-                members, inputs - code, code, hidden, head.outputs, generator=generator
-            )
+            ResponseSurface(members, inputs - code, code, hidden, head.outputs, generator=generator)
         )
         restored.append(head)
     network = MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, restored))
@@ -233,6 +275,7 @@ def _restored_encoder(
             scale=weights[prefix + "first.scale"],
             offset=weights[prefix + "first.offset"],
             sometimes_missing=weights[prefix + "sometimes_missing"],
+            directions=weights.get(prefix + "first.directions"),
         ),
         hidden=hidden,
         latent=latent,
@@ -243,7 +286,9 @@ def _restored_encoder(
     )
 
 
-def _restored_head(described: Mapping[str, str], prefix: str, weights: Mapping[str, Tensor]) -> Head:
+def _restored_head(
+    described: Mapping[str, str], prefix: str, weights: Mapping[str, Tensor]
+) -> Head:
     level = weights[prefix + "level"]
     members = level.shape[0]
     if described["kind"] == "binary":

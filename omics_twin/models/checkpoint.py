@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from omics_twin.errors import TrainingError
 from omics_twin.files import sha256, write_json, write_whole
 
 _POINTER = "last.json"
+_FILE = re.compile(r"epoch-\d+\.safetensors")
 _FORMAT = 1
 
 
@@ -50,7 +52,7 @@ class SafeCheckpoints(CheckpointIO):
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
         """Return the checkpoint, checked against the pointer's digest."""
         path = Path(path)
-        pointer = json.loads((path.parent / _POINTER).read_text())
+        pointer = _pointer(path.parent)
         content = path.read_bytes()
         if sha256(content) != pointer["sha256"]:
             raise TrainingError(
@@ -73,18 +75,30 @@ def last_checkpoint(folder: Path) -> Path | None:
     Raises
     ------
     TrainingError
-        If the pointer names a file that is not there.
+        If the pointer is damaged, or names a file that is not there.
     """
     pointer = folder / _POINTER
     if not pointer.is_file():
         return None
-    path = folder / str(json.loads(pointer.read_text())["file"])
+    path = folder / _pointer(folder)["file"]
     if not path.is_file():
         raise TrainingError(
             f"'{pointer}' names '{path.name}', which is not there: "
             "delete the folder to train from the start"
         )
     return path
+
+
+def _pointer(folder: Path) -> dict[str, Any]:
+    try:
+        pointer = json.loads((folder / _POINTER).read_bytes())
+        if not (_FILE.fullmatch(pointer["file"]) and pointer["sha256"]):
+            raise ValueError("it names no checkpoint")
+    except (ValueError, LookupError, TypeError) as error:
+        raise TrainingError(
+            f"'{folder / _POINTER}' is damaged: delete its folder to train from the start"
+        ) from error
+    return pointer
 
 
 class EveryFewEpochs(Checkpoint):
@@ -103,7 +117,8 @@ class EveryFewEpochs(Checkpoint):
         """Save where the epoch number is a multiple, and at the end."""
         done = trainer.current_epoch + 1
         if done % self.every == 0 or trainer.should_stop:
-            trainer.save_checkpoint(self.folder / f"epoch-{done:05d}.safetensors")
+            # The second argument asks for the optimiser's state beside the weights.
+            trainer.save_checkpoint(self.folder / f"epoch-{done:05d}.safetensors", False)
 
 
 def _split(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -121,7 +136,9 @@ def _split(value: Any, tensors: dict[str, Tensor]) -> Any:
         return [_split(each, tensors) for each in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"a checkpoint holds a {type(value).__name__}: expected tensors and plain values")
+    raise TypeError(
+        f"a checkpoint holds a {type(value).__name__}: expected tensors and plain values"
+    )
 
 
 def _join(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -11,7 +11,12 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from omics_twin.models.fusion import Evidence
-from omics_twin.models.layers import MemberLinear, SharedInputLinear, dropout
+from omics_twin.models.layers import (
+    MemberLinear,
+    ProjectedInputLinear,
+    SharedInputLinear,
+    dropout,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,9 @@ class InputStatistics:
         patients, each (member, feature); both zero for a feature the member must not use.
     sometimes_missing
         Indices of the features with missing cells.
+    directions
+        Principal directions of a wide channel, (member, feature, component); None: a channel with
+        few features is learned from directly.
     """
 
     location: Float[Tensor, " feature"]
@@ -35,6 +43,7 @@ class InputStatistics:
     scale: Float[Tensor, "member feature"]
     offset: Float[Tensor, "member feature"]
     sometimes_missing: Int[Tensor, " some"]
+    directions: Float[Tensor, "member feature component"] | None = None
 
 
 class ChannelEncoder(nn.Module):
@@ -73,13 +82,15 @@ class ChannelEncoder(nn.Module):
         members = statistics.scale.shape[0]
         self.latent, self.hidden = latent, hidden
         self.dropout_probability = dropout_probability
-        self.first = SharedInputLinear(
-            statistics.scale,
-            statistics.offset,
-            latent + hidden,
-            gain=0.5,
-            generator=generator,
-        )
+        outputs = latent + hidden
+        scale, offset = statistics.scale, statistics.offset
+        self.first: nn.Module
+        if statistics.directions is None:
+            self.first = SharedInputLinear(scale, offset, outputs, gain=0.5, generator=generator)
+        else:
+            self.first = ProjectedInputLinear(
+                scale, offset, statistics.directions, outputs, gain=0.5, generator=generator
+            )
         self.second = MemberLinear(members, hidden, latent, gain=0.1, generator=generator)
         self.certainty = nn.Parameter(
             torch.full((members, 1, latent), math.log(math.expm1(initial_precision)))

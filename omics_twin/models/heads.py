@@ -33,6 +33,9 @@ class ResponseSurface(nn.Module):
         self.modified = MemberLinear(members, latent, code * outputs, gain=0.3, generator=generator)
         self.inner = MemberLinear(members, latent + code, hidden, gain=1.0, generator=generator)
         self.outer = MemberLinear(members, hidden, outputs, gain=0.0, generator=generator)
+        # Weight decay shrinks what is said about a patient; the gain, which is not decayed, lets
+        # a member say it as firmly as its own patients bear out.
+        self.gain = nn.Parameter(torch.ones(members, 1, 1))
 
     def forward(
         self, latent: Float[Tensor, "member row latent"], code: Float[Tensor, "member row code"]
@@ -40,12 +43,13 @@ class ResponseSurface(nn.Module):
         """Return the score of each row."""
         modified = self.modified(latent).unflatten(-1, (-1, code.shape[-1]))
         hidden = functional.gelu(self.inner(torch.cat([latent, code], dim=-1)))
-        return (
+        score = (
             self.prognosis(latent)
             + self.effect(code)
             + (modified * code.unsqueeze(-2)).sum(dim=-1)
             + self.outer(hidden)
         )
+        return score * self.gain
 
 
 class BinaryHead(nn.Module):
@@ -103,9 +107,10 @@ class ContinuousHead(nn.Module):
         self.quantities = (name,)
         self.units = (unit,)
         self.level = nn.Parameter(torch.zeros(len(location), 1))
-        # Parameters, not buffers: whatever differs between members is a parameter.
-        self.location = nn.Parameter(location.view(-1, 1), requires_grad=False)
-        self.scale = nn.Parameter(scale.view(-1, 1), requires_grad=False)
+        # Parameters, not buffers: whatever differs between members is a parameter. Cloned, so that
+        # restoring one cannot write into the other.
+        self.location = nn.Parameter(location.view(-1, 1).clone(), requires_grad=False)
+        self.scale = nn.Parameter(scale.view(-1, 1).clone(), requires_grad=False)
 
     def described(self) -> dict[str, str]:
         """Return what, beside its tensors, restores the head."""

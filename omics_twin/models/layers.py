@@ -9,6 +9,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 
+_FEW_INPUTS = 24
+
+
 class MemberLinear(nn.Module):
     """One affine map per member, applied to that member's own inputs.
 
@@ -64,7 +67,12 @@ class SharedInputLinear(nn.Module):
     ) -> None:
         super().__init__()
         members, inputs = scale.shape
-        deviation = gain / math.sqrt(max(inputs, 1))
+        usable = max(int((scale != 0).any(dim=0).sum()), 1)
+        # An adaptive optimiser moves every weight by the same step, so a modality of many
+        # features would learn, and overfit, faster than one of few: its weights act through a
+        # factor that undoes this (Yang & Hu 2021, arXiv:2011.14522).
+        self.pace = min(1.0, _FEW_INPUTS / usable)
+        deviation = gain / math.sqrt(usable) / self.pace
         draws = torch.randn(members, inputs, outputs, generator=generator)
         self.weight = nn.Parameter(deviation * draws)
         self.missing = nn.Parameter(torch.zeros(members, inputs, outputs))
@@ -90,20 +98,73 @@ class SharedInputLinear(nn.Module):
         sometimes_missing
             Indices of the inputs that get a missing indicator.
         """
-        weight = self.weight * self.scale.unsqueeze(-1)
-        level = self.weight * self.offset.unsqueeze(-1)
+        weight = self.pace * self.weight * self.scale.unsqueeze(-1)
+        level = self.pace * self.weight * self.offset.unsqueeze(-1)
         rows = [values, measured, 1.0 - measured[:, sometimes_missing]]
         used = self.used[:, sometimes_missing].unsqueeze(-1)
-        stack = torch.cat([weight, level, self.missing[:, sometimes_missing] * used], dim=1)
+        stack = torch.cat([weight, level, self.pace * self.missing[:, sometimes_missing] * used], dim=1)
         members, inputs, outputs = stack.shape
         wide = stack.transpose(0, 1).reshape(inputs, members * outputs)
         product = torch.cat(rows, dim=1) @ wide
         return product.view(-1, members, outputs).transpose(0, 1) + self.bias
 
 
-def dropout(
-    values: Tensor, probability: float, generator: Generator | None
-) -> Tensor:
+class ProjectedInputLinear(nn.Module):
+    """One affine map per member of the member's own principal components of the same rows.
+
+    Thousands of correlated features carry a few dozen directions of biology; learning on those
+    keeps a network from fitting the rest. The projection is fixed and one wide product for all
+    members; only the small map behind it is learned.
+
+    Parameters
+    ----------
+    scale, offset
+        Member statistics, each (member, input); see :class:`SharedInputLinear`.
+    directions
+        Principal directions of each member's own training patients, scaled so that the
+        components have unit variance, (member, input, component).
+    outputs
+        Size of the output axis.
+    """
+
+    scale: Tensor
+    offset: Tensor
+    directions: Tensor
+
+    def __init__(
+        self,
+        scale: Float[Tensor, "member input"],
+        offset: Float[Tensor, "member input"],
+        directions: Float[Tensor, "member input component"],
+        outputs: int,
+        *,
+        gain: float,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        members, _, components = directions.shape
+        self.map = MemberLinear(members, components, outputs, gain=gain, generator=generator)
+        self.register_buffer("scale", scale)
+        self.register_buffer("offset", offset)
+        self.register_buffer("directions", directions)
+
+    def forward(
+        self,
+        values: Float[Tensor, "row input"],
+        measured: Float[Tensor, "row input"],
+        sometimes_missing: Tensor,
+    ) -> Float[Tensor, "member row out"]:
+        """Return the map of the rows for every member; what is missing sits at the mean."""
+        weight = self.directions * self.scale.unsqueeze(-1)
+        level = self.directions * self.offset.unsqueeze(-1)
+        stack = torch.cat([weight, level], dim=1)
+        members, inputs, components = stack.shape
+        wide = stack.transpose(0, 1).reshape(inputs, members * components)
+        product = torch.cat([values, measured], dim=1) @ wide
+        return self.map(product.view(-1, members, components).transpose(0, 1))
+
+
+def dropout(values: Tensor, probability: float, generator: Generator | None) -> Tensor:
     """Return values with a share set to zero and the rest scaled up.
 
     The mask is drawn on the CPU from a generator that is a function of (seed, step), so that a

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from omics_twin.models.fusion import Evidence
+from omics_twin.models.fusion import Evidence, posterior
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.settings import TrainerSettings
 from omics_twin.tensors.batch import TrainingTensors
@@ -57,9 +57,9 @@ class EnsembleModule(lightning.LightningModule):
         return DataLoader(range(self.steps_per_epoch), batch_size=None)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return AdamW; levels and biases are not decayed."""
+        """Return AdamW; levels, gains and biases are not decayed."""
         parameters = [each for each in self.network.named_parameters() if each[1].requires_grad]
-        plain = ("bias", "level", "certainty")
+        plain = ("bias", "level", "certainty", "gain")
         decayed = [p for name, p in parameters if not name.endswith(plain)]
         free = [p for name, p in parameters if name.endswith(plain)]
         groups = [
@@ -80,46 +80,63 @@ class EnsembleModule(lightning.LightningModule):
         size = self.settings.batch_size
         rows = order[position * size : (position + 1) * size].to(self.device)
         generator = _generator(self.settings.seed, step, 2)
-        loss = self._loss(rows, self._shown(len(rows), generator), generator)
         weights = self.tensors.training
         share = weights[:, rows] / (weights.mean(dim=1, keepdim=True) * len(rows))
-        per_member = (loss * share).sum(dim=1)
-        self._epoch_loss.append(per_member.detach())
-        return per_member.sum()
+        before = self._before_treatment(rows, self._shown(len(rows), generator), generator)
+        loss = (self._loss(rows, before, generator, self.settings.divergence_weight) * share).sum(1)
+        self._epoch_loss.append(loss.detach())
+        if self._follow_ups:
+            loss = loss + (self._follow_up_loss(rows, before, generator) * share).sum(dim=1)
+        return loss.sum()
+
+    @property
+    def _follow_ups(self) -> list[str]:
+        return [name for name, day in self.tensors.visit_days.items() if day > 0]
+
+    def _before_treatment(
+        self, rows: Tensor, shown: dict[str, Tensor], generator: Generator | None
+    ) -> Evidence:
+        values = {name: self.tensors.channels[name][rows] for name in shown}
+        return self.network.together(values, self.tensors.agents[rows], shown, generator)
 
     def _loss(
-        self, rows: Tensor, shown: dict[str, Tensor], generator: Generator, training: bool = True
+        self, rows: Tensor, evidence: Evidence, generator: Generator, divergence_weight: float
     ) -> Tensor:
-        values = {
-            name: self.tensors.channels[name][rows] for name in shown if bool(shown[name].any())
-        }
-        agents = self.tensors.agents[rows]
-        evidence = (
-            self.network.together(values, agents, shown, generator if training else None)
-            if values
-            else self._nothing(len(rows))
-        )
         noise = torch.randn(evidence.shift.shape, generator=generator).to(self.device)
-        weight = self.settings.divergence_weight if training else 0.0
-        return self.network.loss(evidence, agents, self.tensors.targets[rows], noise, weight)
+        agents, targets = self.tensors.agents[rows], self.tensors.targets[rows]
+        return self.network.loss(evidence, agents, targets, noise, divergence_weight)
 
-    def _nothing(self, patients: int) -> Evidence:
-        shape = (self.network.members, patients, self.network.latent)
-        zero = torch.zeros(shape, device=self.device)
-        return Evidence(zero, zero)
+    def _follow_up_loss(self, rows: Tensor, before: Evidence, generator: Generator) -> Tensor:
+        """Return the loss after a random prefix of the follow-up visits.
+
+        A follow-up expert learns to move the belief that the measurements before treatment led
+        to: neither they nor the head see its gradient, so the answer before treatment is the one
+        of a network that never saw a follow-up visit.
+        """
+        days = sorted({self.tensors.visit_days[name] for name in self._follow_ups})
+        last = torch.tensor(days)[torch.randint(len(days), (len(rows),), generator=generator)]
+        evidence = Evidence(before.shift.detach(), before.precision.detach())
+        came = torch.zeros(len(rows), device=self.device)
+        for name in self._follow_ups:
+            shown = (last >= self.tensors.visit_days[name]).float().to(self.device)
+            values = self.tensors.channels[name][rows]
+            evidence = evidence + self.network.together(
+                {name: values}, self.tensors.agents[rows], {name: shown}, generator
+            )
+            came = torch.maximum(came, shown * (~torch.isnan(values)).any(dim=1))
+        mean, deviation = posterior(evidence)
+        noise = torch.randn(mean.shape, generator=generator).to(self.device)
+        latent = mean + deviation * noise
+        agents, targets = self.tensors.agents[rows], self.tensors.targets[rows]
+        return self.network.frozen_loss(latent, agents, targets) * came
 
     def _shown(self, patients: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw which channels each patient of a step is shown: any subset, a prefix of visits."""
-        days = sorted({day for day in self.tensors.visit_days.values() if day > 0})
-        last = torch.zeros(patients)
-        if days:
-            followed = torch.rand(patients, generator=generator) < self.settings.follow_up_share
-            prefix = torch.randint(len(days), (patients,), generator=generator)
-            last = torch.where(followed, torch.tensor(days, dtype=last.dtype)[prefix], last)
+        """Draw which channels each patient of a step is shown before treatment: any subset."""
         shown = {}
         for name, day in self.tensors.visit_days.items():
-            kept = torch.rand(patients, generator=generator) >= self.settings.modality_dropout
-            shown[name] = (kept & (last >= day)).float().to(self.device)
+            if day <= 0:
+                kept = torch.rand(patients, generator=generator) >= self.settings.modality_dropout
+                shown[name] = kept.float().to(self.device)
         return shown
 
     @torch.no_grad()
@@ -148,20 +165,21 @@ class EnsembleModule(lightning.LightningModule):
             self.trainer.should_stop = True
 
     def stopping_loss(self) -> Tensor:
-        """Return each member's loss on its own inner validation patients, (member,)."""
+        """Return each member's loss before treatment on its inner validation patients, (member,)."""
         self.network.eval()
         total = torch.zeros(self.network.members, device=self.device)
         everyone = torch.arange(self.patients, device=self.device)
         for start in range(0, self.patients, 4096):
             rows = everyone[start : start + 4096]
             generator = _generator(self.settings.seed, start, 3)
-            for last in sorted({0.0, max(self.tensors.visit_days.values())}):
-                shown = {
-                    name: torch.full((len(rows),), float(day <= last), device=self.device)
-                    for name, day in self.tensors.visit_days.items()
-                }
-                loss = self._loss(rows, shown, generator, training=False)
-                total += (loss * self.tensors.stopping[:, rows]).sum(dim=1)
+            shown = {
+                name: torch.ones(len(rows), device=self.device)
+                for name, day in self.tensors.visit_days.items()
+                if day <= 0
+            }
+            before = self._before_treatment(rows, shown, None)
+            loss = self._loss(rows, before, generator, divergence_weight=0.0)
+            total += (loss * self.tensors.stopping[:, rows]).sum(dim=1)
         self.network.train()
         return total / self.tensors.stopping.sum(dim=1)
 

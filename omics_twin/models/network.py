@@ -55,6 +55,17 @@ class TherapyOutcome(nn.Module):
         return total
 
 
+class _Loss(nn.Module):
+    """The loss of a :class:`TherapyOutcome` as a module's forward, for ``functional_call``."""
+
+    def __init__(self, outcome: TherapyOutcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+    def forward(self, latent: Tensor, agents: Tensor, targets: Tensor) -> Tensor:
+        return self.outcome.loss(latent, agents, targets)
+
+
 class MultimodalNetwork(nn.Module):
     """An ensemble of multimodal networks.
 
@@ -123,6 +134,16 @@ class MultimodalNetwork(nn.Module):
         mean, deviation = posterior(evidence)
         fit = self.outcome.loss(mean + deviation * noise, agents, targets)
         return fit + divergence_weight * divergence_from_prior(evidence)
+
+    def frozen_loss(
+        self,
+        latent: Float[Tensor, "member patient latent"],
+        agents: Float[Tensor, "patient agent"],
+        targets: Float[Tensor, "patient field"],
+    ) -> Float[Tensor, "member patient"]:
+        """Return each patient's negative log-likelihood; only the latent code has a gradient."""
+        fixed = {name: each.detach() for name, each in self.outcome.named_parameters()}
+        return functional_call(_Loss(self.outcome), {f"outcome.{k}": v for k, v in fixed.items()}, (latent, agents, targets))
 
     def simulate(
         self,

@@ -23,8 +23,6 @@ class RegimenEncoder(nn.Module):
         draws = torch.randn(members, agents, width, generator=generator)
         self.codes = nn.Parameter(0.3 * draws)
 
-    def forward(
-        self, agents: Float[Tensor, "*row agent"]
-    ) -> Float[Tensor, "member *row code"]:
+    def forward(self, agents: Float[Tensor, "*row agent"]) -> Float[Tensor, "member *row code"]:
         """Return the code of each row of 0/1 agents for every member."""
         return torch.einsum("...a,mac->m...c", agents, self.codes)

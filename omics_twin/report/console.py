@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
 _MODEL = "omics_twin"
 _SPARSE_STEP = 0.2
@@ -33,12 +33,12 @@ class Console:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self._open_line: TextIO | None = None
+        self._line_is_open = False
 
     def say(self, line: str) -> None:
         """Write a line."""
         if not self.quiet:
-            self._write(line, sys.stdout)
+            self._write(line)
 
     def note(self, line: str) -> None:
         """Write a line of lesser weight, indented."""
@@ -46,7 +46,7 @@ class Console:
 
     def warn(self, line: str) -> None:
         """Write a warning to standard error, even when quiet."""
-        self._write(f"warning: {line}", sys.stderr)
+        self._write(f"warning: {line}", warning=True)
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
@@ -77,7 +77,7 @@ class Console:
             if sys.stdout.isatty():
                 self._overwrite(line, last=done >= total)
             elif share - told >= _SPARSE_STEP - 1e-9 or (done >= total and told < 1.0):
-                self._write(line, sys.stdout)
+                self._write(line)
             else:
                 return
             told = share
@@ -96,21 +96,22 @@ class Console:
         """
         if not self.quiet:
             for line in metrics_lines(found):
-                self._write(line, sys.stdout)
+                self._write(line)
 
-    def _write(self, line: str, stream: TextIO) -> None:
-        if self._open_line is not None:
-            self._open_line.write("\n")
-            self._open_line = None
-        stream.write(_encodable(line, stream) + "\n")
+    def _write(self, line: str, *, warning: bool = False) -> None:
+        if self._line_is_open:
+            sys.stdout.write("\n")
+            self._line_is_open = False
+        stream = sys.stderr if warning else sys.stdout
+        stream.write(_encodable(line, stream.encoding) + "\n")
         stream.flush()
 
     def _overwrite(self, line: str, *, last: bool) -> None:
-        stream = sys.stdout
         # Carriage return, then erase to the end of the line: a shorter line leaves no tail.
-        stream.write("\r" + _encodable(line, stream) + "\x1b[K" + ("\n" if last else ""))
-        stream.flush()
-        self._open_line = None if last else stream
+        text = _encodable(line, sys.stdout.encoding)
+        sys.stdout.write(f"\r{text}\x1b[K" + ("\n" if last else ""))
+        sys.stdout.flush()
+        self._line_is_open = not last
 
 
 @dataclass(frozen=True)
@@ -220,24 +221,41 @@ def _worth(truth: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _verdict(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Say it when a baseline is better than the model on the headline metric."""
+def better_baseline(
+    rows: Mapping[str, Mapping[str, Any]],
+) -> tuple[str, str, float, float] | None:
+    """Return the headline metric, the baseline that beats the model on it, its value, the model's.
+
+    None where no baseline is better at the three decimals that are shown.
+
+    Parameters
+    ----------
+    rows
+        Metrics of the model, first, and of each baseline.
+    """
     from omics_twin.evaluate.score import HEADLINE
 
-    headline = next((name for name in HEADLINE.values() if name in rows[_MODEL]), None)
-    if headline is None or len(rows) < 2:
-        return []
+    model = next(iter(rows))
+    headline = next((name for name in HEADLINE.values() if name in rows[model]), None)
+    if headline is None:
+        return None
     means = {name: (each.get(headline) or {}).get("mean") for name, each in rows.items()}
     known = {name: round(mean, 3) for name, mean in means.items() if mean is not None}
-    own = known.pop(_MODEL, None)
+    own = known.pop(model, None)
     if own is None or not known:
-        return []
+        return None
     best = max(known, key=lambda name: known[name])
-    if known[best] <= own:
+    return (headline, best, known[best], own) if known[best] > own else None
+
+
+def _verdict(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    better = better_baseline(rows)
+    if better is None:
         return []
+    headline, name, theirs, own = better
     return [
-        f"the baseline '{best}' is better than {_MODEL} on {headline} "
-        f"({known[best]:.3f} against {own:.3f}): prefer it for prediction alone"
+        f"the baseline '{name}' is better than {_MODEL} on {headline} "
+        f"({theirs:.3f} against {own:.3f}): prefer it for prediction alone"
     ]
 
 
@@ -252,12 +270,12 @@ def _elapsed(seconds: float) -> str:
     return f"{minutes} min {rest} s ({seconds:.0f} s)"
 
 
-def _encodable(line: str, stream: TextIO) -> str:
-    """Return the line as the stream can hold it: a plain terminal gets ``+/-`` for ``±``."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
+def _encodable(line: str, encoding: str | None) -> str:
+    """Return the line as a stream can hold it: a plain terminal gets ``+/-`` for ``±``."""
+    known = encoding or "utf-8"
     try:
-        line.encode(encoding)
+        line.encode(known)
     except UnicodeEncodeError:
         plain = line.replace("±", "+/-")
-        return plain.encode(encoding, errors="backslashreplace").decode(encoding)
+        return plain.encode(known, errors="backslashreplace").decode(known)
     return line

@@ -128,7 +128,7 @@ def _channel_values(
     plain = [i for i, feature in enumerate(channel.features) if feature.level is None]
     found = positions >= 0
     matrix[:, np.array(plain)[found]] = np.asarray(part.X, dtype=float)[:, positions[found]]
-    # Only a channel whose absent features are zero gets past the check with absent features.
+    # Only genes of a channel in which an absent gene is wild type get past the check when absent.
     matrix[:, np.array(plain)[~found]] = 0.0
     logged = [i for i, feature in enumerate(channel.features) if feature.log]
     matrix[:, logged] = np.log1p(matrix[:, logged])
@@ -156,8 +156,10 @@ def _set_levels(
 def _check_columns(channel: ChannelDesign, part: AnnData) -> None:
     present = set(part.var_names) | set(part.uns["categories"])
     wanted = dict.fromkeys(feature.column for feature in channel.features)
-    missing = [column for column in wanted if column not in present]
-    if missing and not channel.absent_is_zero:
+    calls = {feature.column for feature in channel.features if feature.binary}
+    may_be_absent = calls if channel.absent_is_zero else set()
+    missing = [column for column in wanted if column not in present | may_be_absent]
+    if missing:
         raise ModelError(
             f"modality '{channel.modality}' has {len(wanted) - len(missing)} of the "
             f"{len(wanted)} columns the model expects; first missing: {quoted(missing, most=2)}"

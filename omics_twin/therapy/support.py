@@ -78,7 +78,10 @@ class Support:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and dictionaries."""
-        return {"columns": list(self.columns), "counts": {k: dict(v) for k, v in self.counts.items()}}
+        return {
+            "columns": list(self.columns),
+            "counts": {k: dict(v) for k, v in self.counts.items()},
+        }
 
     @staticmethod
     def from_json(stored: Mapping[str, Any]) -> Support:

@@ -46,7 +46,9 @@ class Membership:
     seen: Bool[Tensor, "member patient"]
 
     @staticmethod
-    def of(patient_ids: Sequence[str], seen: Bool[Tensor, "member patient"], salt: str) -> Membership:
+    def of(
+        patient_ids: Sequence[str], seen: Bool[Tensor, "member patient"], salt: str
+    ) -> Membership:
         """Return the membership of training patients."""
         digests = torch.tensor([_digest(salt, patient) for patient in patient_ids])
         return Membership(salt, digests, seen)
@@ -162,7 +164,9 @@ class NeuralTwin:
         agents = self._agents(under).expand(len(state.patient_ids), -1)
         for modality, values in observation.values.items():
             for index, rows in self._visits(modality, observation.days, values).items():
-                self._add(state, draws, index, torch.where(rows[:, None], values, torch.nan), agents)
+                self._add(
+                    state, draws, index, torch.where(rows[:, None], values, torch.nan), agents
+                )
         days = torch.maximum(state.days, observation.days.to(state.days))
         return replace(state, draws=draws, days=days)
 
@@ -216,9 +220,7 @@ class NeuralTwin:
         return ("member", *code, *(f"seen_{channel.name}" for channel in self.design.channels))
 
     def _latent_code(self, state: TwinState) -> Float[Tensor, "patient draw latent"]:
-        shift, precision, noise = state.draws[
-            ..., 1 : 1 + 3 * self.network.latent
-        ].chunk(3, dim=-1)
+        shift, precision, noise = state.draws[..., 1 : 1 + 3 * self.network.latent].chunk(3, dim=-1)
         total = 1.0 + precision
         return shift / total + noise * total.rsqrt()
 
@@ -242,7 +244,9 @@ class NeuralTwin:
         late = observation.days.to(state.days) < torch.where(state.days > 0, state.days, -torch.inf)
         if bool(late.any()):
             who = state.patient_ids[int(torch.nonzero(late)[0, 0])]
-            raise TwinError(f"a visit of patient '{who}' is before the last one: order visits by day")
+            raise TwinError(
+                f"a visit of patient '{who}' is before the last one: order visits by day"
+            )
         known = {modality.name: modality for modality in self.modalities}
         for name, values in observation.values.items():
             if name not in known:
@@ -255,7 +259,9 @@ class NeuralTwin:
                     f"{quoted(known[name].features, most=2)}"
                 )
             if bool(torch.isinf(values).any()):
-                raise TwinError(f"modality '{name}' holds an infinite value, expected a number or NaN")
+                raise TwinError(
+                    f"modality '{name}' holds an infinite value, expected a number or NaN"
+                )
 
     def _visits(
         self, modality: str, days: Tensor, values: Tensor

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from omics_twin.errors import ModelError
+from omics_twin.errors import ModelError, OmicsTwinError
 from omics_twin.files import read_checked, write_json, write_manifest, write_whole
 from omics_twin.models.build import restored_network
 from omics_twin.tensors.design import Design
@@ -60,6 +62,32 @@ def load_twin(folder: Path) -> tuple[NeuralTwin, dict[str, Any]]:
         If the folder holds no model, a damaged one, or one of a later format.
     """
     content = read_checked(folder)
+    with readable(folder):
+        return _twin_of(folder, content)
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Name the folder whose content, though unchanged, is no model of this format.
+
+    Raises
+    ------
+    ModelError
+        If a part is absent or does not fit the others.
+    """
+    try:
+        yield
+    except OmicsTwinError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as e:
+        found = " ".join(str(e).split())[:160]
+        raise ModelError(
+            f"model '{folder}' cannot be read ({type(e).__name__}: {found}): "
+            "save it again with this version"
+        ) from e
+
+
+def _twin_of(folder: Path, content: Mapping[str, bytes]) -> tuple[NeuralTwin, dict[str, Any]]:
     stored = json.loads(content[_TWIN])
     if stored["format"] > FORMAT:
         raise ModelError(

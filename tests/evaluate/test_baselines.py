@@ -227,6 +227,7 @@ def test_a_feature_never_measured_in_training_is_harmless():
         assert np.isfinite(found.received).all()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_errors_say_what_was_found_and_what_to_do():
     design = _design()
     outcome = _outcome(OutcomeKind.BINARY, _score(design))

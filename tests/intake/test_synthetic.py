@@ -298,6 +298,7 @@ def test_the_catalogue_lists_the_regimens_of_the_generator() -> None:
         ("assignment", "confounded", "choose one of 'randomised', 'confounded'"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_a_setting_out_of_range_is_refused_in_one_sentence(
     setting: str, found: object, expected: str
 ) -> None:

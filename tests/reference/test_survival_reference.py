@@ -68,7 +68,7 @@ def test_kaplan_meier_equals_lifelines(case):
 def test_ridge_cox_equals_scikit_survival(case):
     given, expected = case
     features, time, event = given["features"], given["time"], given["event"]
-    loss, order = cox_loss(time, event)
+    loss, order = cox_loss(time, event == 1)
     rotation = rotate(features[order])
     fit = fit_members(
         rotation,

@@ -1,0 +1,191 @@
+"""One patient's page: therapies ranked, with what the answer rests on and what it leaves open."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from datetime import date
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from omics_twin.answers import Belief, ranking_of, received_of, strata_keys
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.errors import CohortError
+from omics_twin.files import write_whole
+from omics_twin.report.comparison import ClosedTherapy, Comparison, compare, plot_of, table_of
+from omics_twin.report.limits import (
+    Patient,
+    evidence_of,
+    limits_of,
+    performance_of,
+    summary_of,
+)
+from omics_twin.report.measured import measured_in
+from omics_twin.report.words import Scale, percent, stratum_in_words, visible
+from omics_twin.settings import TwinSettings
+from omics_twin.tracking import TrainedModel
+from omics_twin.types import NO_INTERVENTION, Ranking
+
+
+def write_report(
+    model: TrainedModel,
+    cohort: Cohort,
+    beliefs: Iterator[Belief],
+    output: Path,
+    settings: TwinSettings | None = None,
+    *,
+    written_on: date | None = None,
+) -> None:
+    """Write one patient's page, whole or not at all.
+
+    Parameters
+    ----------
+    cohort
+        Of one patient.
+    beliefs
+        The belief about that patient; the first is taken.
+    settings
+        Those the belief was made with.
+    written_on
+        Today unless another day is given.
+
+    Raises
+    ------
+    CohortError
+        If the cohort holds more than one patient, or the belief is about another one.
+    """
+    if len(cohort.patient_ids) != 1:
+        raise CohortError(
+            f"a page is about one patient, the cohort holds {len(cohort.patient_ids)}: "
+            "add patient=ID"
+        )
+    belief = next(iter(beliefs), None)
+    if belief is None or belief.state.patient_ids != cohort.patient_ids:
+        raise CohortError(
+            f"the belief is not about patient '{cohort.patient_ids[0]}': make it from this cohort"
+        )
+    page = page_of(model, cohort, belief, settings or TwinSettings(), written_on or date.today())
+    write_whole(output, render(page).encode())
+
+
+def page_of(
+    model: TrainedModel, cohort: Cohort, belief: Belief, settings: TwinSettings, written_on: date
+) -> dict[str, Any]:
+    """Return everything the page says."""
+    ranking = ranking_of(model, cohort, belief, settings)
+    patient = _patient(model, cohort, belief)
+    comparison = _in_words(compare(model, belief, ranking), model, cohort, patient)
+    scale = Scale.of(model.endpoint, model.outcome_kind, _unit(model, belief))
+    measured, notes = measured_in(model, cohort, belief.shown[0])
+    return {
+        "patient": patient,
+        "title": visible(model.title),
+        "outcome_kind": model.outcome_kind,
+        "higher_is_better": model.endpoint.higher_is_better,
+        "interval": percent(settings.interval),
+        "scale": scale,
+        "measured": measured,
+        "notes": notes,
+        "summary": summary_of(model, patient, comparison, scale, measured, settings.interval),
+        "comparison": comparison,
+        "plot": plot_of(comparison, scale),
+        "table": table_of(comparison, scale),
+        "thin_support": model.catalogue.thin_support,
+        "evidence": evidence_of(model),
+        "performance": performance_of(model),
+        "limits": limits_of(model, patient, comparison, measured, settings.interval),
+        "provenance": _provenance(model, cohort, belief, ranking, written_on),
+    }
+
+
+def _patient(model: TrainedModel, cohort: Cohort, belief: Belief) -> Patient:
+    columns = model.support.columns
+    key = strata_keys(columns, cohort)[0]
+    row = cohort.strata[list(columns)].astype(object).iloc[0]
+    values = {c: str(row[c]) if known else "not measured" for c, known in row.notna().items()}
+    unseen = model.twin.membership.unseen(cohort.patient_ids)[0]
+    days = float(belief.state.days[0])
+    received = received_of(cohort)[0]
+    return Patient(
+        name=visible(cohort.patient_ids[0]),
+        stratum=stratum_in_words(columns, values),
+        similar=sum(model.support.counts.get(key, {}).values()),
+        members=len(unseen),
+        unseen=int(unseen.sum()),
+        as_of_days=days,
+        received=visible(_label(model, received)) if received and days > 0 else "",
+    )
+
+
+def _label(model: TrainedModel, arm: str) -> str:
+    arms = model.catalogue.arms
+    return model.catalogue.labels[arms.index(arm)] if arm in arms else arm
+
+
+def _in_words(
+    comparison: Comparison, model: TrainedModel, cohort: Cohort, patient: Patient
+) -> Comparison:
+    """Return the comparison with the stratum in its reasons as a clinician would say it."""
+    key = strata_keys(model.support.columns, cohort)[0]
+    closed = tuple(
+        ClosedTherapy(
+            each.label,
+            # The heading above it says that it is not open.
+            visible(each.reason.replace(key, patient.stratum or key).removeprefix("not open: ")),
+        )
+        for each in comparison.closed
+    )
+    return Comparison(comparison.opened, closed)
+
+
+def _unit(model: TrainedModel, belief: Belief) -> str:
+    simulated = model.twin.simulate(belief.state, NO_INTERVENTION, model.endpoint.days())
+    return dict(zip(simulated.names, simulated.units, strict=True))[model.endpoint.quantity]
+
+
+def _provenance(
+    model: TrainedModel, cohort: Cohort, belief: Belief, ranking: Ranking, written_on: date
+) -> list[tuple[str, str]]:
+    known, state = model.provenance, belief.state
+    weighted = int((~torch.isinf(state.log_weights[0])).sum())
+    lines = [
+        ("Model", model.twin.name),
+        ("Model trained on", known.get("trained_on", "not recorded")),
+        ("Code of the model (commit)", known.get("commit", "not recorded")),
+        ("Training data (fingerprint)", known.get("fingerprint", "not recorded")),
+        ("Training cohort", known.get("cohort", "not recorded")),
+        ("Permission for training", known.get("permission", "not recorded")),
+        ("This patient's data (cohort, fingerprint)", f"{cohort.name}, {cohort.fingerprint}"),
+        ("Permission for this page", cohort.permission.basis),
+        ("Endpoint", f"{model.endpoint.name}, horizon {model.endpoint.horizon_days:g} days"),
+        ("Belief", f"seed {state.seed}, {state.draws.shape[1]} draws, {weighted} with weight"),
+        ("Interval", f"central {percent(ranking.interval)} of the draws"),
+        ("Software", f"omics_twin {_version()}"),
+        ("Page written on", written_on.isoformat()),
+    ]
+    return [(name, visible(str(value))) for name, value in lines]
+
+
+def _version() -> str:
+    try:
+        return metadata.version("omics-twin")
+    except metadata.PackageNotFoundError:
+        return "not installed as a package"
+
+
+def render(page: dict[str, Any]) -> str:
+    """Return the page as HTML that loads nothing and runs nothing."""
+    folder = resources.files("omics_twin.report")
+    style = (folder / "patient.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string((folder / "patient.html.j2").read_text(encoding="utf-8"))
+    return template.render(page, style=Markup(style), style_digest=digest) + "\n"

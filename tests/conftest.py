@@ -1,0 +1,57 @@
+"""What every folder of tests may ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+from omics_twin.cli import main
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Hand over what the annotations forbid, as a caller without a type checker can."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """A run of a few seconds: what later tests read, and copy before they change it."""
+
+    trial: Path
+    run: Path
+    settings: tuple[str, ...]
+
+    @property
+    def model(self) -> Path:
+        return self.run / "model"
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """Train a small twin on a small synthetic trial, once for all tests."""
+    folder = tmp_path_factory.mktemp("small_run")
+    settings = (
+        "intake.patients=150",
+        "intake.genes=200",
+        "model=small",
+        "split.folds=2",
+        "split.repeats=1",
+        "split.replicas=2",
+        "trainer.max_epochs=3",
+        "trainer.checkpoint_every_epochs=1",
+        "trainer.device=CPU",
+        "tracking=off",
+        f"synthetic_root={folder / 'trial'}",
+    )
+    arguments = ["experiment=synthetic_response", *settings, f"output_root={folder / 'runs'}"]
+    assert main(["train", *arguments]) == 0
+    latest = json.loads((folder / "runs" / "synthetic_response" / "latest.json").read_text())
+    return SmallRun(folder / "trial", Path(latest["run_folder"]), settings)

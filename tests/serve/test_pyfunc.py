@@ -1,0 +1,94 @@
+"""The served model gives the answer that the command line gives."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omics_twin.cli import main
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.config import load
+from omics_twin.errors import ModelError, TwinError
+from omics_twin.pipelines import read_cohort
+from omics_twin.report.console import Console
+from omics_twin.serve.pyfunc import rank_record
+from omics_twin.tracking import TrainedModel
+from omics_twin.trust.consent import Purpose
+from tests.conftest import SmallRun
+
+
+@pytest.fixture(scope="module")
+def cohort(small_run: SmallRun) -> Cohort:
+    config = load("rank", ["cohort=synthetic", f"synthetic_root={small_run.trial}"])
+    return read_cohort(config, Console(quiet=True), Purpose.SCORING)
+
+
+@pytest.fixture(scope="module")
+def model(small_run: SmallRun) -> TrainedModel:
+    return TrainedModel.load(small_run.model)
+
+
+def record_of(model: TrainedModel, cohort: Cohort, patient: str) -> dict[str, Any]:
+    """Return a patient of the cohort as a client would send them."""
+    measurements: dict[str, dict[str, Any]] = {}
+    for channel in model.twin.design.channels:
+        part = cohort.measurements.mod[channel.name]
+        if channel.follow_up or patient not in part.obs_names:
+            continue
+        row = part[patient]
+        columns = dict(zip(part.var_names, row.X[0].tolist(), strict=True))
+        columns |= {name: row.obs[name].iloc[0] for name in part.uns["categories"]}
+        measurements[channel.modality] = {
+            name: value for name, value in columns.items() if value == value
+        }
+    stratum = cohort.strata.loc[patient].dropna().to_dict()
+    return {"patient_id": patient, "measurements": measurements, "stratum": stratum}
+
+
+def test_a_record_gets_the_lines_of_the_rank_pipeline(
+    small_run: SmallRun, model: TrainedModel, cohort: Cohort, tmp_path: Path
+) -> None:
+    output = tmp_path / "ranking.json"
+    draws = 8 * model.twin.network.members
+    arguments = [f"model_uri={small_run.model}", "cohort=synthetic", f"output={output}"]
+    arguments += [f"synthetic_root={small_run.trial}", f"twin.draws={draws}"]
+    assert main(["rank", *arguments]) == 0
+    lines = json.loads(output.read_text())["ranking"]
+    for patient in cohort.patient_ids[:12]:
+        expected = [each for each in lines if each["patient_id"] == patient and each["eligible"]]
+        found = rank_record(model, record_of(model, cohort, patient))
+        assert [each["intervention"] for each in found] == [
+            each["intervention"] for each in expected
+        ]
+        for mine, theirs in zip(found, expected, strict=True):
+            for name, value in mine.items():
+                if isinstance(value, float):
+                    assert math.isclose(value, theirs[name], abs_tol=1e-5), name
+                else:
+                    assert value == theirs[name], name
+
+
+def test_a_patient_of_whom_nothing_is_known_gets_the_population(model: TrainedModel) -> None:
+    stratum = {"hr_positive": "1", "her2_positive": "0"}
+    first, second = (
+        rank_record(model, {"patient_id": "new", "measurements": given, "stratum": stratum})
+        for given in ({}, {"clinical": {}})
+    )
+    assert first == second
+    assert all(0.0 <= each["lower"] <= each["expected"] <= each["upper"] for each in first)
+
+
+def test_an_unknown_column_is_refused_by_name(model: TrainedModel) -> None:
+    record = {"patient_id": "new", "measurements": {"clinical": {"age_year": 50}}}
+    with pytest.raises(ModelError, match=r"unknown column 'age_year': did you mean 'age_years'\?"):
+        rank_record(model, record)
+
+
+def test_an_unknown_modality_is_refused_by_name(model: TrainedModel) -> None:
+    record = {"patient_id": "new", "measurements": {"clinic": {}}}
+    with pytest.raises(TwinError, match=r"unknown modality 'clinic': did you mean 'clinical'\?"):
+        rank_record(model, record)

@@ -1,0 +1,98 @@
+"""One function ranks for every twin, in the endpoint's own direction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from omics_twin.errors import TherapyError
+from omics_twin.therapy.rank import order, rank_therapies
+from omics_twin.types import Dose, Endpoint, Intervention, Ranking, TwinState
+from tests.twins import neural_twin, visit_of
+
+PATIENTS = ("ada", "ben", "cem")
+THERAPIES = tuple(
+    Intervention(name, tuple(Dose(each) for each in drugs))
+    for name, drugs in (
+        ("control", ["paclitaxel"]),
+        ("immune", ["paclitaxel", "pembrolizumab"]),
+        ("platinum", ["paclitaxel", "carboplatin"]),
+    )
+)
+ENDPOINT = Endpoint("pcr", "pcr", 180.0)
+TWIN = neural_twin(seed=3)
+
+
+def belief() -> TwinState:
+    state = TWIN.start(PATIENTS, draws=60, seed=1)
+    return TWIN.observe(state, visit_of(TWIN, PATIENTS, 0.0))
+
+
+def ranking(
+    endpoint: Endpoint = ENDPOINT, *, closed: tuple[int, ...] = (), interval: float = 0.9
+) -> Ranking:
+    eligible = torch.ones(3, 3, dtype=torch.bool)
+    eligible[:, list(closed)] = False
+    return rank_therapies(
+        TWIN,
+        belief(),
+        THERAPIES,
+        endpoint,
+        eligible=eligible,
+        support=torch.full((3, 3), 20.0),
+        reasons=[[""] * 3] * 3,
+        interval=interval,
+    )
+
+
+def test_the_order_follows_the_direction_of_merit() -> None:
+    higher, lower = ranking(), ranking(replace(ENDPOINT, higher_is_better=False))
+    for patient in range(3):
+        assert order(higher, patient) == order(lower, patient)[::-1]
+        best = order(higher, patient)[0]
+        assert higher.expected[patient, best] == higher.expected[patient].max()
+    torch.testing.assert_close(higher.expected, lower.expected)
+    two = ranking(closed=(2,)), ranking(replace(ENDPOINT, higher_is_better=False), closed=(2,))
+    torch.testing.assert_close(two[0].probability_best[:, 0], two[1].probability_best[:, 1])
+
+
+def test_a_closed_therapy_has_no_place_and_no_chance() -> None:
+    found = ranking(closed=(1,))
+    assert all(1 not in order(found, patient) for patient in range(3))
+    assert bool(torch.isnan(found.probability_best[:, 1]).all())
+    torch.testing.assert_close(found.probability_best.nansum(dim=1), torch.ones(3))
+
+
+def test_an_interval_holds_its_share_of_the_belief() -> None:
+    wide, narrow = ranking(interval=0.9), ranking(interval=0.5)
+    assert bool((wide.lower <= narrow.lower).all())
+    assert bool((narrow.lower <= narrow.upper).all())
+    assert bool((narrow.upper <= wide.upper).all())
+    state = belief()
+    values = ENDPOINT.read(TWIN.simulate(state, THERAPIES[0], ENDPOINT.days()))
+    inside = (values >= narrow.lower[:, :1]) & (values <= narrow.upper[:, :1])
+    share = (inside * state.log_weights.exp()).sum(dim=1)
+    # 60 draws: one draw more or less on either side.
+    torch.testing.assert_close(share, torch.full((3,), 0.5), atol=2.1 / 60, rtol=0)
+
+
+def test_nothing_to_compare_is_refused() -> None:
+    nothing = torch.zeros(3, 0)
+    with pytest.raises(TherapyError, match="no therapy to rank"):
+        rank_therapies(
+            TWIN,
+            belief(),
+            (),
+            ENDPOINT,
+            eligible=nothing.bool(),
+            support=nothing,
+            reasons=[[], [], []],
+        )
+
+
+@pytest.mark.parametrize("interval", [0.0, 1.0, 95.0])
+def test_an_impossible_interval_is_refused(interval: float) -> None:
+    with pytest.raises(TherapyError, match="expected between 0 and 1"):
+        ranking(interval=interval)

@@ -1,0 +1,90 @@
+"""A stored twin is the same twin to the last bit, and any other content is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from omics_twin.errors import ModelError
+from omics_twin.files import write_manifest
+from omics_twin.twin.neural import NeuralTwin
+from omics_twin.twin.storage import load_twin, save_twin
+from omics_twin.types import Dose, Intervention
+from tests.twins import neural_twin, visit_of
+
+RECORD = {"cohort": "study", "patients": 40}
+PLAN = Intervention("combination", (Dose("paclitaxel"), Dose("carboplatin")))
+
+
+def stored(folder: Path, kind: str = "binary") -> tuple[NeuralTwin, Path]:
+    twin = neural_twin(kind=kind)
+    save_twin(folder / "model", twin, RECORD)
+    return twin, folder / "model"
+
+
+def answer(twin: NeuralTwin) -> torch.Tensor:
+    patients = ("ada", "trained3")
+    state = twin.start(patients, draws=30, seed=5)
+    state = twin.observe(state, visit_of(twin, patients, 0.0))
+    days = torch.tensor([90.0, 180.0], dtype=torch.float64)
+    return torch.cat(
+        [twin.simulate(state, PLAN, days).values.flatten(), state.log_weights.flatten()]
+    )
+
+
+@pytest.mark.parametrize("kind", ["binary", "continuous", "time_to_event"])
+def test_a_loaded_twin_answers_with_the_same_bits(tmp_path: Path, kind: str) -> None:
+    twin, folder = stored(tmp_path, kind)
+    loaded, record = load_twin(folder)
+    assert torch.equal(answer(twin), answer(loaded))
+    assert loaded.design == twin.design
+    assert record == RECORD
+
+
+def test_the_same_twin_is_stored_as_the_same_bytes(tmp_path: Path) -> None:
+    _, first = stored(tmp_path / "a")
+    _, second = stored(tmp_path / "b")
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "twin.json", "manifest.json"])
+def test_any_flipped_bit_is_refused(tmp_path: Path, name: str) -> None:
+    _, folder = stored(tmp_path)
+    whole = (folder / name).read_bytes()
+    places = np.random.default_rng(0).integers(0, 8 * len(whole), size=40)
+    for place in [0, 8 * len(whole) - 1, *places.tolist()]:
+        content = bytearray(whole)
+        content[place // 8] ^= 1 << place % 8
+        (folder / name).write_bytes(bytes(content))
+        if name == "manifest.json" and bytes(content).split() == whole.split():
+            continue
+        with pytest.raises(ModelError):
+            load_twin(folder)
+
+
+def test_a_model_is_replaced_whole(tmp_path: Path) -> None:
+    _, folder = stored(tmp_path)
+    save_twin(folder, neural_twin(seed=1), {"cohort": "other"})
+    assert load_twin(folder)[1] == {"cohort": "other"}
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_cannot_be_stored_leaves_the_model_that_was_there(tmp_path: Path) -> None:
+    _, folder = stored(tmp_path)
+    with pytest.raises(ValueError, match="JSON"):
+        save_twin(folder, neural_twin(seed=1), {"loss": float("nan")})
+    assert load_twin(folder)[1] == RECORD
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_model_of_a_later_format_is_refused(tmp_path: Path) -> None:
+    _, folder = stored(tmp_path)
+    path = folder / "twin.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    write_manifest(folder)
+    with pytest.raises(ModelError, match="has format 2, this version reads up to 1"):
+        load_twin(folder)

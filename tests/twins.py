@@ -1,0 +1,90 @@
+"""Small twins for tests, built without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
+from omics_twin.settings import NetworkSettings
+from omics_twin.tensors.design import ChannelDesign, Design, Feature
+from omics_twin.twin.neural import Membership, NeuralTwin
+from omics_twin.types import Observation, Twin
+
+AGENTS = ("paclitaxel", "pembrolizumab", "carboplatin")
+TRAINED = tuple(f"trained{i}" for i in range(40))
+
+
+def channel(name: str, modality: str, day: float, features: Sequence[str]) -> ChannelDesign:
+    """Return a channel of numbers."""
+    return ChannelDesign(
+        name=name,
+        modality=modality,
+        visit_day=day,
+        window_days=10.0,
+        minimum_frequency=0.0,
+        absent_is_zero=False,
+        features=tuple(
+            Feature(each, each, None, "score", binary=False, log=False) for each in features
+        ),
+    )
+
+
+DESIGN = Design(
+    (
+        channel("clinical", "clinical", 0.0, ["age", "stage", "grade"]),
+        channel("mri@0", "mri", 0.0, ["volume", "sphericity"]),
+        channel("mri@21", "mri", 21.0, ["volume", "sphericity"]),
+        channel("mri@84", "mri", 84.0, ["volume", "sphericity"]),
+    )
+)
+
+
+def neural_twin(seed: int = 0, kind: str = "binary", members: int = 6) -> NeuralTwin:
+    """Return an untrained ensemble; its heads are scaled up so that its answers differ."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.ones(members, len(TRAINED))
+    fold = torch.arange(len(TRAINED)) % 3
+    for member in range(members):
+        weights[member, fold == member % 3] = 0.0
+    channels = {
+        each.name: ChannelTensors(
+            values=torch.randn(len(TRAINED), len(each.features), generator=generator),
+            binary=torch.zeros(len(each.features), dtype=torch.bool),
+            minimum_frequency=0.0,
+            follow_up=each.follow_up,
+        )
+        for each in DESIGN.channels
+    }
+    value = torch.rand(len(TRAINED), generator=generator)
+    event = (torch.rand(len(TRAINED), generator=generator) > 0.3).float()
+    first = {"binary": (value > 0.6).float(), "time_to_event": value * 900, "continuous": value}
+    fields = torch.stack([first[kind], event], dim=1)
+    network = build_network(
+        channels,
+        [OutcomeTensors("pcr", kind, "1", fields)],
+        len(AGENTS),
+        weights,
+        NetworkSettings(latent=4, hidden=8, dropout=0.0, intervals=5),
+        seed=seed,
+    )
+    return NeuralTwin(
+        name="small",
+        network=network.eval().requires_grad_(requires_grad=False),
+        design=DESIGN,
+        agents=AGENTS,
+        membership=Membership.of(TRAINED, weights > 0, salt="test"),
+    )
+
+
+def visit_of(twin: Twin, patient_ids: Sequence[str], day: float, seed: int = 0) -> Observation:
+    """Return a visit at which everything the twin can take on that day is measured."""
+    generator = torch.Generator().manual_seed(seed + 1000)
+    values = {
+        modality.name: torch.randn(len(patient_ids), len(modality.features), generator=generator)
+        for modality in twin.modalities
+        if day <= 0 or modality.name == "mri"
+    }
+    days = torch.full((len(patient_ids),), day, dtype=torch.float64)
+    return Observation(tuple(patient_ids), days, values)
