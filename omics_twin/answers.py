@@ -82,7 +82,9 @@ def received_of(cohort: Cohort) -> list[str | None]:
     if cohort.received is None:
         return [None] * len(cohort.patient_ids)
     known = cohort.received.notna()
-    return [str(arm) if is_known else None for arm, is_known in zip(cohort.received, known, strict=True)]
+    return [
+        str(arm) if is_known else None for arm, is_known in zip(cohort.received, known, strict=True)
+    ]
 
 
 def beliefs_of(

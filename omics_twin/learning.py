@@ -23,8 +23,8 @@ from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_networ
 from omics_twin.report.console import Console
 from omics_twin.settings import Device, SplitBy
 from omics_twin.tensors import transforms
-from omics_twin.tensors.design import Design
 from omics_twin.tensors.batch import TrainingTensors
+from omics_twin.tensors.design import Design
 from omics_twin.tensors.members import MemberPlan, plan_members
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
@@ -146,9 +146,7 @@ def _folds(cohort: Cohort, config: Config, name: str) -> np.ndarray:
     asked, outcome = config.split, cohort.outcomes[name]
     role = {SplitBy.SITE: "site", SplitBy.TIME: "enrolled"}.get(asked.by)
     if role is not None and role not in cohort.groups:
-        raise CohortError(
-            f"cohort '{cohort.name}' does not record '{role}': use split.by=PATIENT"
-        )
+        raise CohortError(f"cohort '{cohort.name}' does not record '{role}': use split.by=PATIENT")
     if asked.by is SplitBy.TIME:
         enrolled = cohort.groups["enrolled"].astype(float).to_numpy()
         return last_held_out(cohort.patient_ids, enrolled, share=1.0 / asked.folds)

@@ -135,7 +135,10 @@ REQUESTS: dict[str, Case] = {
         lambda w: w.train("+model.n_latnet=3"),
         "unknown key 'model.n_latnet': did you mean 'latent'?",
     ),
-    "unknown group": (lambda w: w.train("cohrt=oak"), "unknown key 'cohrt': did you mean 'cohort'?"),
+    "unknown group": (
+        lambda w: w.train("cohrt=oak"),
+        "unknown key 'cohrt': did you mean 'cohort'?",
+    ),
     "unknown option": (
         lambda w: w.train("cohort=ispy3"),
         "unknown cohort 'ispy3': did you mean 'ispy2'?",
@@ -157,7 +160,10 @@ REQUESTS: dict[str, Case] = {
     "value without key": (lambda w: w.train("=3"), "unknown key ''"),
     "open bracket": (lambda w: w.train("name=[1,"), "cannot read the settings"),
     "key twice": (lambda w: w.train("trainer.seed=1", "trainer.seed=2"), "is given twice"),
-    "group twice": (lambda w: w.train("split.folds=2", "split.folds=3"), "'split.folds' is given twice"),
+    "group twice": (
+        lambda w: w.train("split.folds=2", "split.folds=3"),
+        "'split.folds' is given twice",
+    ),
     "a number removed": (
         lambda w: w.train("~trainer.seed"),
         "'trainer.seed' cannot be removed: give it a value",
@@ -416,9 +422,7 @@ COHORTS: dict[str, Case] = {
         "first missing: 'age_years'",
     ),
     "other unit": (
-        lambda w: w.ask(
-            "rank", "cohort.modalities.radiomics.columns.tumour_volume_cm3.unit=mm3"
-        ),
+        lambda w: w.ask("rank", "cohort.modalities.radiomics.columns.tumour_volume_cm3.unit=mm3"),
         "column 'tumour_volume_cm3' is in 'mm3', the model expects 'cm3'",
     ),
     "number read as category": (
@@ -548,7 +552,10 @@ TRAININGS: dict[str, Case] = {
         lambda w: w.train("split.by=SITE", "split.folds=7"),
         "cannot fill 7 folds",
     ),
-    "more components than patients": (lambda w: w.train("model.wide_features=100", "model.components=90"), "components"),
+    "more components than patients": (
+        lambda w: w.train("model.wide_features=100", "model.components=90"),
+        "components",
+    ),
     "training diverges": (
         lambda w: w.train("trainer.learning_rate=10", "trainer.weight_decay=1e6"),
         "lower trainer.learning_rate",
@@ -575,9 +582,7 @@ MAY_REMAIN = ("config.json", "last.json", "safetensors", "latest.json", "mlflow.
 
 
 @pytest.fixture
-def world(
-    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> World:
+def world(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -586,8 +591,11 @@ def world(
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*")
-            if each.is_file()}
+    return {
+        str(each.relative_to(folder)): each.read_bytes()
+        for each in folder.rglob("*")
+        if each.is_file()
+    }
 
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

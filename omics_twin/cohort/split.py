@@ -11,7 +11,6 @@ from sklearn.model_selection import (
     KFold,
     StratifiedGroupKFold,
     StratifiedKFold,
-    TimeSeriesSplit,
 )
 
 from omics_twin.errors import CohortError, quoted
@@ -194,7 +193,9 @@ def _check_members(labels: np.ndarray | None, groups: np.ndarray | None, folds: 
             )
 
 
-def _texts(what: str, values: Sequence[object] | np.ndarray, patient_ids: Sequence[str]) -> np.ndarray:
+def _texts(
+    what: str, values: Sequence[object] | np.ndarray, patient_ids: Sequence[str]
+) -> np.ndarray:
     """Return labels or groups as text; a missing one is refused by patient."""
     if len(values) != len(patient_ids):
         raise CohortError(

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-
 _FEW_INPUTS = 24
 
 

@@ -44,8 +44,6 @@ def test_without_a_benefit_to_capture_there_is_no_value() -> None:
 @pytest.mark.parametrize(
     ("chosen", "truth"), [([0, 1, 0], TRUTH), ([0, 0, 0, 0], np.full((4, 2), np.nan))]
 )
-def test_choices_and_truth_must_fit(
-    chosen: list[int], truth: np.ndarray, unchecked: None
-) -> None:
+def test_choices_and_truth_must_fit(chosen: list[int], truth: np.ndarray, unchecked: None) -> None:
     with pytest.raises(CohortError, match="expected one per patient"):
         policy_value(np.array(chosen), truth)

@@ -15,7 +15,9 @@ def plan(
     patients: int = 60, folds: int = 3, repeats: int = 2, *, bootstrap: bool = False, seed: int = 0
 ) -> tuple[np.ndarray, MemberPlan]:
     generator = np.random.default_rng(seed)
-    held_out = np.array([generator.permutation(np.arange(patients) % folds) for _ in range(repeats)])
+    held_out = np.array(
+        [generator.permutation(np.arange(patients) % folds) for _ in range(repeats)]
+    )
     found = plan_members(
         held_out, replicas=3, stopping_share=0.2, bayesian_bootstrap=bootstrap, seed=seed
     )
@@ -50,9 +52,7 @@ def test_replicas_stop_on_different_patients() -> None:
 
 def test_a_patient_who_is_never_held_out_teaches_everyone() -> None:
     held_out = np.where(np.arange(50) < 40, -1, 0)[None, :]
-    found = plan_members(
-        held_out, replicas=2, stopping_share=0.2, bayesian_bootstrap=False, seed=0
-    )
+    found = plan_members(held_out, replicas=2, stopping_share=0.2, bayesian_bootstrap=False, seed=0)
     assert len(found.training) == 2
     assert bool(found.seen[:, :40].all())
     assert not bool(found.seen[:, 40:].any())
