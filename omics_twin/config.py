@@ -93,7 +93,15 @@ class Config:
                 f"'name' is '{self.name}', expected letters, digits, '_', '-' and '.', beginning "
                 "with a letter or digit"
             )
-        for setting in ["data_root", "output_root", "synthetic_root", "model_uri", "output", "patient", "intervention"]:
+        for setting in [
+            "data_root",
+            "output_root",
+            "synthetic_root",
+            "model_uri",
+            "output",
+            "patient",
+            "intervention",
+        ]:
             require_named(setting, getattr(self, setting))
         require("as_of_days", self.as_of_days, 0.0)
 

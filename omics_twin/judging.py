@@ -223,8 +223,9 @@ def draw_plots(task: Task, twin: Predictions, folder: Path) -> None:
             "per_arm": plots.per_arm_figure(mean, outcome.values, arms, labels, name),
         }
     elif outcome.kind is OutcomeKind.TIME_TO_EVENT:
-        risk = 1.0 - np.trapezoid(mean, outcome.grid_days, axis=1) / outcome.grid_days[-1]
-        figures = {"survival": plots.survival_figure(risk, outcome.values, outcome.event, name)}
+        event, grid = outcome.followed
+        risk = 1.0 - np.trapezoid(mean, grid, axis=1) / grid[-1]
+        figures = {"survival": plots.survival_figure(risk, outcome.values, event, name)}
     else:
         figures = {}
     for stem, figure in figures.items():

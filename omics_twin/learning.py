@@ -108,7 +108,7 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
         title=asked.title or asked.name,
         design=design,
         matrices=transforms.apply(design, cohort),
-        arms=np.array([catalogue.arms.index(arm) for arm in cohort.received]),
+        arms=np.array([catalogue.arms.index(arm) for arm in received_of(cohort) if arm]),
         held_out=_folds(cohort, config, asked.outcome),
         outcome=outcome_of(cohort, asked.outcome, endpoint),
         outcome_name=asked.outcome,
@@ -152,9 +152,9 @@ def _folds(cohort: Cohort, config: Config, name: str) -> np.ndarray:
         return last_held_out(cohort.patient_ids, enrolled, share=1.0 / asked.folds)
     labels = None
     if outcome.kind is OutcomeKind.BINARY:
-        labels = joint_labels(outcome.values, cohort.received, folds=asked.folds)
+        labels = joint_labels(outcome.values, received_of(cohort), folds=asked.folds)
     elif outcome.kind is OutcomeKind.TIME_TO_EVENT and outcome.events is not None:
-        labels = joint_labels(outcome.events, cohort.received, folds=asked.folds)
+        labels = joint_labels(outcome.events, received_of(cohort), folds=asked.folds)
     groups = None
     if asked.by is SplitBy.SITE:
         labels, groups = None, cohort.groups["site"].fillna("not recorded").tolist()

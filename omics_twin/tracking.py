@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -246,13 +247,16 @@ def _experiment(mlflow: Any, settings: TrackingSettings) -> str:
 def _log_model(mlflow: Any, run: RunRecord, settings: TrackingSettings) -> dict[str, str]:
     """Log the model as code and artefacts: no pickle on disk."""
     code = Path(__file__).parent / "serve" / "pyfunc.py"
-    logged = mlflow.pyfunc.log_model(
-        name=MODEL_FOLDER,
-        python_model=str(code),
-        artifacts={MODEL_FOLDER: str(run.folder / MODEL_FOLDER)},
-        pip_requirements=["omics-twin"],
-        registered_model_name=run.name if settings.register else None,
-    )
+    with warnings.catch_warnings():
+        # A patient's record has fields that differ between models: MLflow has no type for it.
+        warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
+        logged = mlflow.pyfunc.log_model(
+            name=MODEL_FOLDER,
+            python_model=str(code),
+            artifacts={MODEL_FOLDER: str(run.folder / MODEL_FOLDER)},
+            pip_requirements=["omics-twin"],
+            registered_model_name=run.name if settings.register else None,
+        )
     if settings.register:
         version = logged.registered_model_version
         return {"model_uri": f"models:/{run.name}/{version}"}

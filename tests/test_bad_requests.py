@@ -430,7 +430,7 @@ COHORTS: dict[str, Case] = {
             "rank",
             "cohort.modalities.radiomics.columns.sphericity={kind: CATEGORY}",
         ),
-        "column 'sphericity'",
+        "column 'sphericity' is declared as category, the model expects number",
     ),
     "stratum missing": (lambda w: w.ask("rank", "cohort.strata=[]"), "no stratum column"),
     "therapy received not known": (
@@ -513,8 +513,12 @@ TRAININGS: dict[str, Case] = {
         ),
         "outcome 'pfs' has no event",
     ),
-    "outcome known for nobody": (
+    "outcome both known and missing": (
         lambda w: w.train("cohort.outcomes.pcr.missing=['0','1']"),
+        "declares '0', '1' as both known and missing",
+    ),
+    "outcome known for nobody": (
+        lambda w: w.train(w.trial("outcome.parquet", lambda t: t.assign(pcr=float("nan")))),
         "is known for nobody",
     ),
     "too few patients": (

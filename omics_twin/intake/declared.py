@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from omics_twin.errors import ConfigError, IntakeError, nearest
+from omics_twin.errors import ConfigError, IntakeError, nearest, quoted
 from omics_twin.intake.columns import canonical
 from omics_twin.intake.declaration import (
     CohortDeclaration,
@@ -142,6 +142,13 @@ def _check_outcome(where: str, outcome: OutcomeDeclaration) -> None:
             raise ConfigError(
                 f"{where} has positive {outcome.positive} and negative {outcome.negative}, "
                 "expected two lists without a common value"
+            )
+        known = [*outcome.positive, *outcome.negative]
+        contradicted = {canonical(each) for each in known} & set(map(canonical, outcome.missing))
+        if contradicted:
+            raise ConfigError(
+                f"{where} declares {quoted(sorted(contradicted))} as both known and missing: "
+                "keep one of the two"
             )
     if outcome.kind is OutcomeKind.TIME_TO_EVENT:
         _check_event(where, outcome)

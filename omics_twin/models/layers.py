@@ -54,6 +54,7 @@ class SharedInputLinear(nn.Module):
 
     scale: Tensor
     offset: Tensor
+    used: Tensor
 
     def __init__(
         self,
@@ -101,7 +102,9 @@ class SharedInputLinear(nn.Module):
         level = self.pace * self.weight * self.offset.unsqueeze(-1)
         rows = [values, measured, 1.0 - measured[:, sometimes_missing]]
         used = self.used[:, sometimes_missing].unsqueeze(-1)
-        stack = torch.cat([weight, level, self.pace * self.missing[:, sometimes_missing] * used], dim=1)
+        stack = torch.cat(
+            [weight, level, self.pace * self.missing[:, sometimes_missing] * used], dim=1
+        )
         members, inputs, outputs = stack.shape
         wide = stack.transpose(0, 1).reshape(inputs, members * outputs)
         product = torch.cat(rows, dim=1) @ wide
@@ -128,6 +131,7 @@ class ProjectedInputLinear(nn.Module):
 
     scale: Tensor
     offset: Tensor
+    used: Tensor
     directions: Tensor
 
     def __init__(

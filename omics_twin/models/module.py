@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import lightning
 import torch
 from torch import Generator, Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from omics_twin.models.fusion import Evidence, posterior
 from omics_twin.models.network import MultimodalNetwork
@@ -54,7 +55,8 @@ class EnsembleModule(lightning.LightningModule):
 
     def train_dataloader(self) -> DataLoader:
         """Return the steps of an epoch; the patients of a step follow from seed and step."""
-        return DataLoader(range(self.steps_per_epoch), batch_size=None)
+        steps = cast(Dataset[int], range(self.steps_per_epoch))
+        return DataLoader(steps, batch_size=None)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return AdamW; levels, gains and biases are not decayed."""
@@ -165,7 +167,7 @@ class EnsembleModule(lightning.LightningModule):
             self.trainer.should_stop = True
 
     def stopping_loss(self) -> Tensor:
-        """Return each member's loss before treatment on its inner validation patients, (member,)."""
+        """Return each member's loss before treatment on its stopping patients, (member,)."""
         self.network.eval()
         total = torch.zeros(self.network.members, device=self.device)
         everyone = torch.arange(self.patients, device=self.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +27,12 @@ class TherapyOutcome(nn.Module):
         self.surfaces = nn.ModuleList(surfaces)
         self.heads = nn.ModuleList(heads)
 
+    @property
+    def parts(self) -> list[tuple[ResponseSurface, Head]]:
+        """Each head with the surface that it reads, in the order of the quantities."""
+        found = zip(self.surfaces, self.heads, strict=True)
+        return [(cast(ResponseSurface, surface), cast(Head, head)) for surface, head in found]
+
     def forward(
         self,
         latent: Float[Tensor, "member row latent"],
@@ -34,10 +41,7 @@ class TherapyOutcome(nn.Module):
     ) -> Float[Tensor, "member row time quantity"]:
         """Return the trajectories of all heads' quantities."""
         code = self.regimen(agents)
-        parts = [
-            head.trajectory(surface(latent, code), days)
-            for surface, head in zip(self.surfaces, self.heads, strict=True)
-        ]
+        parts = [head.trajectory(surface(latent, code), days) for surface, head in self.parts]
         return torch.cat(parts, dim=-1)
 
     def loss(
@@ -49,7 +53,7 @@ class TherapyOutcome(nn.Module):
         """Return the sum of the heads' losses; ``targets`` holds two fields per head."""
         code = self.regimen(agents)
         total = torch.zeros(latent.shape[:2], dtype=latent.dtype, device=latent.device)
-        for index, (surface, head) in enumerate(zip(self.surfaces, self.heads, strict=True)):
+        for index, (surface, head) in enumerate(self.parts):
             fields = targets[:, 2 * index : 2 * index + 2]
             total = total + head.loss(surface(latent, code), fields)
         return total
@@ -91,7 +95,7 @@ class MultimodalNetwork(nn.Module):
     @property
     def latent(self) -> int:
         """Size of the latent code."""
-        return self.encoders[0].latent
+        return cast(ChannelEncoder, self.encoders[0]).latent
 
     def evidence(
         self,
@@ -143,7 +147,11 @@ class MultimodalNetwork(nn.Module):
     ) -> Float[Tensor, "member patient"]:
         """Return each patient's negative log-likelihood; only the latent code has a gradient."""
         fixed = {name: each.detach() for name, each in self.outcome.named_parameters()}
-        return functional_call(_Loss(self.outcome), {f"outcome.{k}": v for k, v in fixed.items()}, (latent, agents, targets))
+        return functional_call(
+            _Loss(self.outcome),
+            {f"outcome.{k}": v for k, v in fixed.items()},
+            (latent, agents, targets),
+        )
 
     def simulate(
         self,

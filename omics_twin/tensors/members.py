@@ -78,8 +78,8 @@ def plan_members(
             for replica in range(replicas):
                 # Replicas stop on different patients, so together they train on everyone.
                 stop = np.roll(order, -replica * size)[:size]
-                weights = generator.exponential(size=held_out.shape[1])
-                weights = weights if bayesian_bootstrap else np.ones(held_out.shape[1])
+                drawn = np.asarray(generator.exponential(size=held_out.shape[1]))
+                weights = drawn if bayesian_bootstrap else np.ones(held_out.shape[1])
                 mask = fold_of != fold
                 mask[stop] = False
                 training.append(weights * mask)

@@ -165,13 +165,31 @@ def _check_columns(channel: ChannelDesign, part: AnnData) -> None:
             f"{len(wanted)} columns the model expects; first missing: {quoted(missing, most=2)}"
         )
     for feature in channel.features:
-        if feature.level is None and feature.column in part.var_names:
+        if feature.column not in present:
+            continue
+        kind, expected = _kind_of(part, feature.column), _kind_expected(feature)
+        if kind != expected:
+            raise ModelError(
+                f"column '{feature.column}' is declared as {kind}, the model expects {expected}: "
+                "declare it as in training"
+            )
+        if feature.level is None:
             unit = str(part.var.at[feature.column, "unit"])
             if unit != feature.unit:
                 raise ModelError(
                     f"column '{feature.column}' is in '{unit}', the model expects "
                     f"'{feature.unit}': convert it or declare its unit"
                 )
+
+
+def _kind_of(part: AnnData, column: str) -> str:
+    return "category" if column in part.uns["categories"] else str(part.var.at[column, "kind"])
+
+
+def _kind_expected(feature: Feature) -> str:
+    if feature.level is not None:
+        return "category"
+    return "binary" if feature.binary else "number"
 
 
 def observations(design: Design, matrices: DesignMatrices) -> list[Observation]:

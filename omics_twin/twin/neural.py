@@ -105,7 +105,7 @@ class NeuralTwin:
     @property
     def quantities(self) -> tuple[str, ...]:
         """What the twin simulates."""
-        return tuple(q for head in self.network.outcome.heads for q in head.quantities)
+        return tuple(q for _, head in self.network.outcome.parts for q in head.quantities)
 
     def start(self, patient_ids: Sequence[str], *, draws: int, seed: int) -> TwinState:
         """Return the belief about patients of whom nothing is known yet.
@@ -199,7 +199,7 @@ class NeuralTwin:
             values=self._given_event_free(values, asked, state.days, len(days)),
             log_weights=state.log_weights,
             names=self.quantities,
-            units=tuple(unit for head in self.network.outcome.heads for unit in head.units),
+            units=tuple(unit for _, head in self.network.outcome.parts for unit in head.units),
         )
 
     def _given_event_free(
@@ -209,7 +209,7 @@ class NeuralTwin:
         at_visit = values[torch.arange(len(values)), :, now].unsqueeze(2)
         future = values[:, :, :wanted]
         survival = torch.tensor(
-            [hasattr(h, "edges_days") for h in self.network.outcome.heads for _ in h.quantities]
+            [hasattr(h, "edges_days") for _, h in self.network.outcome.parts for _ in h.quantities]
         )
         conditional = (future / at_visit.clamp(min=1e-6)).clamp(max=1.0)
         return torch.where(survival, conditional, future)
@@ -291,8 +291,8 @@ class NeuralTwin:
         far = distance > channel.window_days
         if bool(far.any()):
             raise TwinError(
-                f"'{channel.modality}' was measured on day {float(days[far][0]):g}, expected within "
-                f"{channel.window_days:g} days of a scheduled visit, the nearest on day "
+                f"'{channel.modality}' was measured on day {float(days[far][0]):g}, expected "
+                f"within {channel.window_days:g} days of a scheduled visit, the nearest on day "
                 f"{channel.visit_day:g}"
             )
 

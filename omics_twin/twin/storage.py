@@ -38,7 +38,7 @@ def save_twin(folder: Path, twin: NeuralTwin, record: Mapping[str, Any]) -> None
             "name": twin.name,
             "agents": list(twin.agents),
             "salt": twin.membership.salt,
-            "heads": [head.described() for head in twin.network.outcome.heads],
+            "heads": [head.described() for _, head in twin.network.outcome.parts],
             "design": twin.design.to_json(),
             "record": record,
         }

@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from omics_twin.cohort.split import (
-    expanding_folds,
-    joint_labels,
-    last_held_out,
-    repeated_folds,
-    training_mask,
-)
+from omics_twin.cohort.split import joint_labels, last_held_out, repeated_folds
 from omics_twin.errors import CohortError
 
 PATIENTS = [f"P{number:03d}" for number in range(60)]
@@ -79,19 +73,6 @@ def test_the_last_patients_are_held_out_and_ties_stay_together() -> None:
     assert held_out.tolist() == [[-1, -1, 0, 0, -1]]
 
 
-def test_an_expanding_window_never_trains_on_the_future() -> None:
-    times = np.array([2020, 2018, 2019, 2021, 2019, 2022])
-    held_out = expanding_folds(list("abcdef"), times, folds=3)[0]
-    for fold in range(3):
-        trained = training_mask(held_out, fold, expanding=True)
-        assert times[trained].max() < times[held_out == fold].min()
-    assert set(held_out) == {-1, 0, 1, 2}
-
-
-def test_training_leaves_out_exactly_the_fold() -> None:
-    assert training_mask(np.array([0, 1, -1]), 1).tolist() == [True, False, True]
-
-
 @pytest.mark.parametrize(
     ("patients", "labels", "groups", "folds", "fragment"),
     [
@@ -125,5 +106,3 @@ def test_an_impossible_division_in_time_is_refused() -> None:
         last_held_out(list("ab"), [1, np.nan], share=0.5)
     with pytest.raises(CohortError, match="found 1 enrolment times for 2 patients"):
         last_held_out(list("ab"), [1], share=0.5)
-    with pytest.raises(CohortError, match="2 different enrolment times cannot make 2 blocks"):
-        expanding_folds(list("abc"), [1, 1, 2], folds=2)

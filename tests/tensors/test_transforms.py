@@ -1,4 +1,4 @@
-"""A patient's numbers reach the model in its own order and units, at training and at the bedside."""
+"""A patient's numbers reach the model in its own order and units, now and at the bedside."""
 
 from __future__ import annotations
 

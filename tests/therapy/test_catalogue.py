@@ -1,4 +1,4 @@
-"""What can be asked about is declared once, and misspelling it is answered with the nearest name."""
+"""What can be asked about is declared once; a misspelling is answered with the nearest name."""
 
 from __future__ import annotations
 
