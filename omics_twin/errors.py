@@ -64,7 +64,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word, candidates, n=1)
     if close:
         return f": did you mean '{close[0]}'?"
-    return f"; known: {quoted(candidates)}"
+    return f"; known: {quoted(candidates)}" if candidates else ""
 
 
 def quoted(names: Iterable[object], most: int = 8) -> str:

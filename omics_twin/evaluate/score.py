@@ -38,6 +38,19 @@ HIGHER_IS_BETTER = {
 }
 
 
+def calibration_bins(patients: int) -> int:
+    """Return how many bins of at least 40 patients there are, at most ten and at least two.
+
+    In smaller bins chance alone keeps even a perfectly calibrated model far from zero.
+
+    Examples
+    --------
+    >>> calibration_bins(883), calibration_bins(147)
+    (10, 3)
+    """
+    return min(10, max(2, patients // 40))
+
+
 def score(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> dict[str, float]:
     """Return the metrics over the patients with a known outcome and a prediction.
 
@@ -52,7 +65,7 @@ def score(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> dict[
         return {
             "auc": roc_auc(given, truth),
             "brier": brier(given, truth),
-            "ece": expected_calibration_error(given, truth),
+            "ece": expected_calibration_error(given, truth, calibration_bins(len(truth))),
             "log_loss": log_loss(given, truth),
         }
     if outcome.kind is OutcomeKind.CONTINUOUS:

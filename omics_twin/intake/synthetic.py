@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Assignment", "SyntheticTrial", "generate", "read_truth"]
 
-VERSION = 1
+VERSION = 2
 """Changes whenever the same settings would give other tables."""
 
 _SETTINGS = "trial.json"

@@ -142,7 +142,9 @@ def chunk_tables(trial: SyntheticTrial, lab: Laboratory, chunk: int) -> dict[str
     first = chunk * trial.chunk
     patients = min(trial.chunk, trial.patients - first)
     numbers = np.arange(first + 1, first + patients + 1)
-    identifiers = np.array([f"SYN{number:07d}" for number in numbers], dtype=object)
+    # Patients of another seed are other people, and must not be taken for these.
+    prefix = f"SYN{trial.seed}-" if trial.seed else "SYN"
+    identifiers = np.array([f"{prefix}{number:07d}" for number in numbers], dtype=object)
     stream = stream_of(trial.seed, chunk)
     tumours = draw_tumours(stream, patients)
     course = _course(trial, stream, tumours)
