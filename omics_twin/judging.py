@@ -27,7 +27,7 @@ from omics_twin.learning import Fitted, Task
 from omics_twin.report.console import Console
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import RunRecord, TrainedModel
-from omics_twin.twin.draws import reweighted, select, weighted_mean
+from omics_twin.twin.draws import reweighted, select, weighted_mean, weighted_quantile
 from omics_twin.types import TwinState
 
 
@@ -41,10 +41,13 @@ class Predictions:
         Under the therapy received, (repeat, patient) or (repeat, patient, time).
     every_arm
         Under each arm averaged over repeats, (patient, arm); None unless the truth is known.
+    interval
+        Lower and upper bound under each arm, (patient, arm, 2); None for a baseline.
     """
 
     received: np.ndarray
     every_arm: np.ndarray | None
+    interval: np.ndarray | None = None
 
 
 def held_out_predictions(
@@ -55,7 +58,7 @@ def held_out_predictions(
     grid = task.outcome.grid_days
     received = np.full((repeats, patients, 1 if grid is None else len(grid)), np.nan)
     arms = received_of(task.cohort)
-    every_arm = np.full((patients, len(task.catalogue.arms)), np.nan)
+    every_arm = np.full((patients, len(task.catalogue.arms), 3), np.nan)
     for belief in beliefs_of(model, task.matrices, arms, config.twin, as_of_days=as_of_days):
         for rows, therapy in by_received(arms, belief, model):
             state = select(belief.state, rows)
@@ -67,11 +70,24 @@ def held_out_predictions(
                 weighted = weighted_mean(values, held_out.log_weights).numpy()
                 received[repeat, belief.rows[rows][out]] = weighted[out]
         if _truth_known(config) and grid is None:
-            for index, therapy in enumerate(task.catalogue.interventions()):
-                values = outcome_values(model, belief.state, therapy, task.outcome)[..., 0]
-                every_arm[belief.rows, index] = weighted_mean(values, belief.state.log_weights)
-    known = _truth_known(config) and grid is None
-    return Predictions(received[..., 0] if grid is None else received, every_arm if known else None)
+            every_arm[belief.rows] = _under_every_arm(task, model, belief.state, config)
+    found = received[..., 0] if grid is None else received
+    if not _truth_known(config) or grid is not None:
+        return Predictions(found, None)
+    return Predictions(found, every_arm[..., 0], every_arm[..., 1:])
+
+
+def _under_every_arm(
+    task: Task, model: TrainedModel, state: TwinState, config: Config
+) -> np.ndarray:
+    """Return mean and bounds of the belief under each arm, (patient, arm, 3)."""
+    tail = (1.0 - config.twin.interval) / 2.0
+    found = []
+    for therapy in task.catalogue.interventions():
+        values = outcome_values(model, state, therapy, task.outcome)[..., 0]
+        bounds = [weighted_quantile(values, state.log_weights, each) for each in (tail, 1 - tail)]
+        found.append(torch.stack([weighted_mean(values, state.log_weights), *bounds], dim=1))
+    return torch.stack(found, dim=1).numpy()
 
 
 def _held_out_draws(
@@ -203,6 +219,9 @@ def against_truth(
         worth = {"captured": value.captured, "followed": value.followed}
         if name == "model":
             found["model"] = worth
+            if each.interval is not None:
+                inside = (each.interval[..., 0] <= known) & (known <= each.interval[..., 1])
+                found["interval_coverage"] = float(inside.mean())
             found["best_single_arm"] = value.best_single_arm
             found["own_best_arm"] = value.own_best_arm
         else:

@@ -213,12 +213,18 @@ def _spread(found: Mapping[str, Any]) -> str:
 def _worth(truth: Mapping[str, Any] | None) -> list[str]:
     if not truth or "best_single_arm" not in truth:
         return []
-    return [
+    lines = [
         "truth: followed = mean endpoint if every patient got the therapy ranked first; "
         f"the best single arm for all gives {truth['best_single_arm']:.3f}, "
         f"each patient's own best arm {truth['own_best_arm']:.3f}; "
         "captured = share of that gain"
     ]
+    if "interval_coverage" in truth:
+        lines.append(
+            f"truth: the interval under each arm holds the true probability in "
+            f"{100 * truth['interval_coverage']:.0f} % of patients and arms"
+        )
+    return lines
 
 
 def better_baseline(

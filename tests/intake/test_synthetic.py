@@ -349,11 +349,11 @@ def test_another_version_in_the_folder_is_refused(tmp_path: Path) -> None:
     generate(SMALL, tmp_path / "trial")
     stored = tmp_path / "trial" / "trial.json"
     stored.write_text(json.dumps(json.loads(stored.read_text()) | {"version": 0}))
-    with pytest.raises(ConfigError, match="of version 0, expected version 1"):
+    with pytest.raises(ConfigError, match="of version 0, expected version 2"):
         generate(SMALL, tmp_path / "trial")
 
 
-@pytest.mark.parametrize("content", [None, "{", "[1]", '{"version": 1, "settings": 5}'])
+@pytest.mark.parametrize("content", [None, "{", "[1]", '{"version": 2, "settings": 5}'])
 def test_a_folder_with_other_files_is_refused(tmp_path: Path, content: str | None) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     if content is not None:
