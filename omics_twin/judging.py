@@ -62,10 +62,10 @@ def held_out_predictions(
     for belief in beliefs_of(model, task.matrices, arms, config.twin, as_of_days=as_of_days):
         for rows, therapy in by_received(arms, belief, model):
             state = select(belief.state, rows)
-            values = outcome_values(model, state, therapy, task.outcome)
             for repeat in range(repeats):
                 folds = task.held_out[repeat][belief.rows[rows]]
                 held_out = _held_out_draws(state, plan, repeat, folds)
+                values = outcome_values(model, held_out, therapy, task.outcome)
                 out = folds >= 0
                 weighted = weighted_mean(values, held_out.log_weights).numpy()
                 received[repeat, belief.rows[rows][out]] = weighted[out]

@@ -25,7 +25,7 @@ from omics_twin.settings import Device, SplitBy
 from omics_twin.tensors import transforms
 from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.design import Design
-from omics_twin.tensors.members import MemberPlan, plan_members
+from omics_twin.tensors.members import MemberPlan, jackknife_spread, plan_members
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
 from omics_twin.tracking import TrainedModel, commit
@@ -288,7 +288,11 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
         design=task.design,
         agents=task.catalogue.known_agents,
         membership=Membership.of(
-            cohort.patient_ids, fitted.plan.seen, salt=digest(config, cohort.fingerprint)
+            cohort.patient_ids,
+            fitted.plan.seen,
+            salt=digest(config, cohort.fingerprint),
+            spread=_spread(fitted.plan, config, new=False),
+            spread_new=_spread(fitted.plan, config, new=True),
         ),
     )
     return TrainedModel(
@@ -311,3 +315,12 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
             "config": plain(config),
         },
     )
+
+
+def _spread(plan: MemberPlan, config: Config, *, new: bool) -> float:
+    """Return the spread of a new patient's draws, or of those of a training patient."""
+    if config.split.bayesian_bootstrap:
+        # Bootstrap members already differ as ensembles of other patients would.
+        return 1.0
+    answering = torch.ones_like(plan.fold, dtype=torch.bool) if new else plan.fold == 0
+    return jackknife_spread(plan, answering)

@@ -56,6 +56,7 @@ class BinaryHead(nn.Module):
     """Probability of a response."""
 
     outputs = 1
+    logit = True
 
     def __init__(self, name: str, members: int, prevalence: Float[Tensor, " member"]) -> None:
         super().__init__()
@@ -73,15 +74,21 @@ class BinaryHead(nn.Module):
         """Return the negative log-likelihood [nat]; zero where the outcome is unknown."""
         observed = target[:, 0]
         known = ~torch.isnan(observed)
-        logits = score[..., 0] + self.level
+        logits = self.predictor(score)[..., 0]
         truth = torch.nan_to_num(observed).expand_as(logits)
         return functional.binary_cross_entropy_with_logits(logits, truth, reduction="none") * known
 
+    def predictor(
+        self, score: Float[Tensor, "member row output"]
+    ) -> Float[Tensor, "member row predictor"]:
+        """Return the log-odds of the response."""
+        return score + self.level.unsqueeze(-1)
+
     def trajectory(
-        self, score: Float[Tensor, "member row output"], days: Float[Tensor, " time"]
+        self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
     ) -> Float[Tensor, "member row time quantity"]:
         """Return the probability of the response, the same on every day asked about."""
-        probability = torch.sigmoid(score[..., 0] + self.level)
+        probability = torch.sigmoid(predictor[..., 0])
         return probability[..., None, None].expand(*probability.shape, len(days), 1)
 
 
@@ -95,6 +102,7 @@ class ContinuousHead(nn.Module):
     """
 
     outputs = 1
+    logit = False
 
     def __init__(
         self,
@@ -123,13 +131,19 @@ class ContinuousHead(nn.Module):
         observed = target[:, 0]
         known = ~torch.isnan(observed)
         truth = (torch.nan_to_num(observed) - self.location) / self.scale
-        return 0.5 * (score[..., 0] + self.level - truth).square() * known
+        return 0.5 * (self.predictor(score)[..., 0] - truth).square() * known
+
+    def predictor(
+        self, score: Float[Tensor, "member row output"]
+    ) -> Float[Tensor, "member row predictor"]:
+        """Return the value on the standardised scale."""
+        return score + self.level.unsqueeze(-1)
 
     def trajectory(
-        self, score: Float[Tensor, "member row output"], days: Float[Tensor, " time"]
+        self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
     ) -> Float[Tensor, "member row time quantity"]:
         """Return the expected value, the same on every day asked about."""
-        value = (score[..., 0] + self.level) * self.scale + self.location
+        value = predictor[..., 0] * self.scale + self.location
         return value[..., None, None].expand(*value.shape, len(days), 1)
 
 
@@ -152,6 +166,7 @@ class HazardHead(nn.Module):
     """
 
     outputs = 2
+    logit = True
     edges_days: Tensor
     clock: Tensor
 
@@ -172,9 +187,10 @@ class HazardHead(nn.Module):
         """Return what, beside its tensors, restores the head."""
         return {"kind": "time_to_event", "name": self.quantities[0], "unit": self.units[0]}
 
-    def _logits(
+    def predictor(
         self, score: Float[Tensor, "member row output"]
-    ) -> Float[Tensor, "member row interval"]:
+    ) -> Float[Tensor, "member row predictor"]:
+        """Return the log-odds of an event in each interval."""
         return self.level + score[..., :1] + score[..., 1:] * self.clock
 
     def loss(
@@ -198,16 +214,16 @@ class HazardHead(nn.Module):
         inside = (time > lower) & (time <= upper) | ((time <= 0) & (lower == 0))
         beyond = torch.nan_to_num(target[:, :1]) > self.edges_days[-1]
         happened = inside & (torch.nan_to_num(event) > 0.5) & ~beyond
-        logits = self._logits(score)
+        logits = self.predictor(score)
         survived = functional.softplus(logits) * torch.where(happened, 0.0, exposure)
         died = functional.softplus(-logits) * happened
         return (survived + died).sum(dim=-1) * known
 
     def trajectory(
-        self, score: Float[Tensor, "member row output"], days: Float[Tensor, " time"]
+        self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
     ) -> Float[Tensor, "member row time quantity"]:
         """Return the probability of no event by each day (log-linear inside an interval)."""
-        log_survival = -functional.softplus(self._logits(score)).cumsum(dim=-1)
+        log_survival = -functional.softplus(predictor).cumsum(dim=-1)
         log_survival = functional.pad(log_survival, (1, 0))
         edges = self.edges_days.to(days)
         asked = days.clamp(0.0, float(edges[-1]))

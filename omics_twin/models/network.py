@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -14,6 +15,40 @@ from omics_twin.models.encoders import ChannelEncoder
 from omics_twin.models.fusion import Evidence, divergence_from_prior, posterior
 from omics_twin.models.heads import Head, ResponseSurface
 from omics_twin.models.therapy import RegimenEncoder
+
+
+@dataclass(frozen=True)
+class Widening:
+    """Moves each patient's draws away from their mean, and leaves the mean where it is.
+
+    Attributes
+    ----------
+    weights
+        Of the draws, (draw, patient).
+    spread
+        Factor on the distance of a draw from the mean, (patient,); see
+        :func:`omics_twin.tensors.members.jackknife_spread`.
+    """
+
+    weights: Float[Tensor, "draw patient"]
+    spread: Float[Tensor, " patient"]
+
+    def __call__(
+        self, predictor: Float[Tensor, "draw patient predictor"], *, logit: bool
+    ) -> Float[Tensor, "draw patient predictor"]:
+        """Return the widened predictors; with ``logit``, the mean probability is what stays."""
+        weights = self.weights.unsqueeze(-1)
+        centre = (predictor * weights).sum(dim=0)
+        wide = centre + self.spread[:, None] * (predictor - centre)
+        if not logit:
+            return wide
+        mean = (torch.sigmoid(predictor) * weights).sum(dim=0)
+        for _ in range(3):
+            # Newton's method for the shift that brings the mean probability back.
+            probability = torch.sigmoid(wide)
+            slope = (probability * (1.0 - probability) * weights).sum(dim=0).clamp(min=1e-6)
+            wide = wide + (mean - (probability * weights).sum(dim=0)) / slope
+        return wide
 
 
 class TherapyOutcome(nn.Module):
@@ -38,10 +73,16 @@ class TherapyOutcome(nn.Module):
         latent: Float[Tensor, "member row latent"],
         agents: Float[Tensor, "row agent"],
         days: Float[Tensor, " time"],
+        widening: Widening | None = None,
     ) -> Float[Tensor, "member row time quantity"]:
         """Return the trajectories of all heads' quantities."""
         code = self.regimen(agents)
-        parts = [head.trajectory(surface(latent, code), days) for surface, head in self.parts]
+        parts = []
+        for surface, head in self.parts:
+            predictor = head.predictor(surface(latent, code))
+            if widening is not None:
+                predictor = widening(predictor, logit=head.logit)
+            parts.append(head.trajectory(predictor, days))
         return torch.cat(parts, dim=-1)
 
     def loss(
@@ -159,6 +200,8 @@ class MultimodalNetwork(nn.Module):
         member: Int[Tensor, " draw"],
         agents: Float[Tensor, " agent"],
         days: Float[Tensor, " time"],
+        log_weights: Float[Tensor, "patient draw"],
+        spread: Float[Tensor, " patient"],
     ) -> Float[Tensor, "patient draw time quantity"]:
         """Return the trajectories of draws that each belong to one member.
 
@@ -168,4 +211,6 @@ class MultimodalNetwork(nn.Module):
         chosen = {name: value[member] for name, value in self.outcome.named_parameters()}
         rows = latent.transpose(0, 1)
         everyone = agents.expand(latent.shape[0], -1)
-        return functional_call(self.outcome, chosen, (rows, everyone, days)).transpose(0, 1)
+        widening = Widening(log_weights.exp().T, spread)
+        found = functional_call(self.outcome, chosen, (rows, everyone, days, widening))
+        return found.transpose(0, 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from omics_twin.errors import TrainingError
@@ -92,3 +92,25 @@ def plan_members(
         repeat=torch.tensor(repeats),
         fold=torch.tensor(folds),
     )
+
+
+def jackknife_spread(plan: MemberPlan, members: Bool[Tensor, " member"]) -> float:
+    """Return how much farther from their mean some members would lie on other patients.
+
+    Members that each train on a random subset of the same patients differ less than ensembles
+    trained on fresh patients would. The delete-d jackknife (Shao & Wu 1989,
+    doi:10.1214/aos/1176347263) makes up for the overlap: with ``r`` of ``n`` patients in each
+    subset, the variance between subsets is multiplied by ``r / (n - r)``.
+
+    Examples
+    --------
+    >>> plan = plan_members(np.arange(60)[None] % 2, replicas=5, stopping_share=0.2,
+    ...                     bayesian_bootstrap=False, seed=0)
+    >>> jackknife_spread(plan, plan.fold == 0)
+    2.0
+    """
+    inside = plan.training[members] > 0
+    reached = int(inside.any(dim=0).sum())
+    size = float(inside.sum(dim=1).double().mean())
+    # One member, or members of the same patients, say nothing about other patients.
+    return (size / (reached - size)) ** 0.5 if reached - size >= 1.0 else 1.0

@@ -39,19 +39,35 @@ class Membership:
         First eight bytes of HMAC-SHA-256 of each training patient's identifier, (patient,).
     seen
         (member, patient).
+    spread, spread_new
+        How far the draws of a training patient, answered by the members that never saw the
+        patient, and those of a new one are moved from their mean; see
+        :func:`omics_twin.tensors.members.jackknife_spread`.
     """
 
     salt: str
     digests: Int[Tensor, " patient"]
     seen: Bool[Tensor, "member patient"]
+    spread: float = 1.0
+    spread_new: float = 1.0
 
     @staticmethod
     def of(
-        patient_ids: Sequence[str], seen: Bool[Tensor, "member patient"], salt: str
+        patient_ids: Sequence[str],
+        seen: Bool[Tensor, "member patient"],
+        salt: str,
+        *,
+        spread: float = 1.0,
+        spread_new: float = 1.0,
     ) -> Membership:
         """Return the membership of training patients."""
         digests = torch.tensor([_digest(salt, patient) for patient in patient_ids])
-        return Membership(salt, digests, seen)
+        return Membership(salt, digests, seen, spread, spread_new)
+
+    def spread_of(self, patient_ids: Sequence[str]) -> Float[Tensor, " patient"]:
+        """Return how far each patient's draws are moved from their mean."""
+        new = self.unseen(patient_ids).all(dim=1)
+        return torch.where(new, self.spread_new, self.spread)
 
     def unseen(self, patient_ids: Sequence[str]) -> Bool[Tensor, "patient member"]:
         """Return which members never saw each patient; all of them for a new patient."""
@@ -188,9 +204,13 @@ class NeuralTwin:
         latent = self._latent_code(state)
         member = state.draws[0, :, 0].long()
         asked = torch.cat([days.double(), state.days.clamp(min=0.0).unique()]).float()
+        spread = self.membership.spread_of(state.patient_ids)
+        chunks = [slice(start, start + _CHUNK) for start in range(0, len(latent), _CHUNK)]
         parts = [
-            self.network.simulate(latent[start : start + _CHUNK], member, agents, asked)
-            for start in range(0, len(latent), _CHUNK)
+            self.network.simulate(
+                latent[rows], member, agents, asked, state.log_weights[rows], spread[rows]
+            )
+            for rows in chunks
         ]
         values = torch.cat(parts)
         return Trajectory(

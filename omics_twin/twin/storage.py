@@ -38,6 +38,7 @@ def save_twin(folder: Path, twin: NeuralTwin, record: Mapping[str, Any]) -> None
             "name": twin.name,
             "agents": list(twin.agents),
             "salt": twin.membership.salt,
+            "spread": [twin.membership.spread, twin.membership.spread_new],
             "heads": [head.described() for _, head in twin.network.outcome.parts],
             "design": twin.design.to_json(),
             "record": record,
@@ -104,7 +105,10 @@ def _twin_of(folder: Path, content: Mapping[str, bytes]) -> tuple[NeuralTwin, di
         design=design,
         agents=tuple(stored["agents"]),
         membership=Membership(
-            stored["salt"], tensors["membership.digests"], tensors["membership.seen"].to(torch.bool)
+            stored["salt"],
+            tensors["membership.digests"],
+            tensors["membership.seen"].to(torch.bool),
+            *stored["spread"],
         ),
     )
     return twin, stored["record"]

@@ -29,7 +29,7 @@ def test_the_binary_loss_is_the_cross_entropy_and_nothing_where_unknown() -> Non
     score = random(2, 4, 1)
     target = torch.tensor([[1.0, 0.0], [0.0, 0.0], [NAN, 0.0], [1.0, 0.0]])
     loss = head.loss(score, target)
-    probability = head.trajectory(score, torch.tensor([180.0]))[:, :, 0, 0]
+    probability = head.trajectory(head.predictor(score), torch.tensor([180.0]))[:, :, 0, 0]
     for row, truth in ((0, 1.0), (1, 0.0), (3, 1.0)):
         expected = functional.binary_cross_entropy(
             probability[:, row], torch.full((2,), truth), reduction="none"
@@ -40,7 +40,7 @@ def test_the_binary_loss_is_the_cross_entropy_and_nothing_where_unknown() -> Non
 
 def test_a_binary_head_starts_at_the_prevalence() -> None:
     head = BinaryHead("pcr", 2, torch.tensor([0.2, 0.6]))
-    start = head.trajectory(torch.zeros(2, 1, 1), torch.tensor([180.0]))
+    start = head.trajectory(head.predictor(torch.zeros(2, 1, 1)), torch.tensor([180.0]))
     torch.testing.assert_close(start.flatten(), torch.tensor([0.2, 0.6]))
 
 
@@ -56,7 +56,7 @@ def test_the_continuous_loss_is_half_the_squared_error_in_standard_deviations() 
     score = random(2, 3, 1)
     target = torch.tensor([[1.0, 0.0], [NAN, 0.0], [4.0, 0.0]])
     loss = head.loss(score, target)
-    expected = head.trajectory(score, torch.tensor([180.0]))[:, :, 0, 0]
+    expected = head.trajectory(head.predictor(score), torch.tensor([180.0]))[:, :, 0, 0]
     for row in (0, 2):
         error = (expected[:, row] - target[row, 0]) / head.scale[:, 0]
         torch.testing.assert_close(loss[:, row], 0.5 * error.square())
@@ -103,14 +103,16 @@ def test_an_event_after_the_last_edge_counts_as_survived_to_it() -> None:
 def test_survival_starts_at_one_and_never_rises(shift: float, slope: float) -> None:
     days = torch.linspace(0.0, 700.0, 40)
     score = torch.tensor([shift, slope]).expand(2, 1, 2)
-    survival = hazard_head().trajectory(score, days)[:, 0, :, 0]
+    survival = hazard_head().trajectory(hazard_head().predictor(score), days)[:, 0, :, 0]
     assert torch.equal(survival[:, 0], torch.ones(2))
     assert bool((survival.diff(dim=1) <= 1e-6).all())
     assert bool(((survival >= 0) & (survival <= 1)).all())
 
 
 def test_survival_at_the_edges_is_the_product_of_the_hazards() -> None:
-    survival = hazard_head().trajectory(torch.zeros(2, 1, 2), torch.tensor(EDGES))[:, 0, :, 0]
+    survival = hazard_head().trajectory(
+        hazard_head().predictor(torch.zeros(2, 1, 2)), torch.tensor(EDGES)
+    )[:, 0, :, 0]
     expected = torch.cat([torch.ones(2, 1), (1 - HAZARD).cumprod(dim=1)], dim=1)
     torch.testing.assert_close(survival, expected)
 
@@ -118,6 +120,6 @@ def test_survival_at_the_edges_is_the_product_of_the_hazards() -> None:
 def test_the_loss_and_the_trajectory_tell_one_story() -> None:
     head, score = hazard_head(), random(2, 1, 2)
     censored = head.loss(score, torch.tensor([[180.0, 0.0]]))[:, 0]
-    survival = head.trajectory(score, torch.tensor([180.0]))[:, 0, 0, 0]
+    survival = head.trajectory(head.predictor(score), torch.tensor([180.0]))[:, 0, 0, 0]
     torch.testing.assert_close(censored, -survival.log())
     assert bool(torch.isfinite(censored).all())
