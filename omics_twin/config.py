@@ -214,7 +214,9 @@ def plain(config: Config) -> dict[str, Any]:
 
 
 def digest(config: Config, fingerprint: str) -> str:
-    """Return what tells this run from others: its settings and its patients.
+    """Return what tells this run from others: its settings, and its patients and code.
+
+    ``fingerprint`` is of the patients' files and, for a run, the commit as well.
 
     Where answers go, and where runs are recorded, does not change a run.
     """

@@ -49,7 +49,8 @@ def train(config: Config, console: Console) -> Trained:
     """Train a twin, compare it with its baselines on the same folds, and record the run."""
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = learning.task_of(cohort, config, console)
-    run = Path(config.output_root) / config.name / digest(config, cohort.fingerprint)
+    told_apart = digest(config, f"{cohort.fingerprint} {tracking.commit()}")
+    run = Path(config.output_root) / config.name / told_apart
     if _finished(run, config):
         console.say(f"already done: {run}")
         stored = json.loads((run / "metrics.json").read_text())
