@@ -229,7 +229,7 @@ def evaluation(
     arms = received_of(cohort)
     size = 1 if outcome.grid_days is None else len(outcome.grid_days)
     predicted = np.full((len(arms), size), np.nan)
-    trained_on = 0
+    trained_on = blind = 0
     for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
         for rows, therapy in by_received(arms, belief, model):
             if therapy is not NO_INTERVENTION:
@@ -238,9 +238,14 @@ def evaluation(
                 predicted[belief.rows[rows]] = weighted_mean(values, state.log_weights)
         unseen = model.twin.membership.unseen(belief.state.patient_ids)
         trained_on += int((~unseen.all(dim=1)).sum())
+        blind += int((~unseen.any(dim=1)).sum())
     if trained_on:
         console.note(
             f"{trained_on} patients were in training: answered by the members that never saw them"
+        )
+    if blind:
+        console.warn(
+            f"{blind} patients were seen by every member: what is said of them is not held out"
         )
     given = predicted[:, 0] if outcome.grid_days is None else predicted
     scored = np.isfinite(outcome.values) & np.isfinite(predicted).all(axis=1)

@@ -70,7 +70,10 @@ def held_out_predictions(
                 weighted = weighted_mean(values, held_out.log_weights).numpy()
                 received[repeat, belief.rows[rows][out]] = weighted[out]
         if _truth_known(config) and grid is None:
-            every_arm[belief.rows] = _under_every_arm(task, model, belief.state, config)
+            out = torch.tensor((task.held_out[:, belief.rows] >= 0).any(axis=0))
+            chosen = belief.rows[out.numpy()]
+            state = select(belief.state, torch.nonzero(out)[:, 0])
+            every_arm[chosen] = _under_every_arm(task, model, state, config)
     found = received[..., 0] if grid is None else received
     if not _truth_known(config) or grid is not None:
         return Predictions(found, None)
@@ -215,12 +218,14 @@ def against_truth(
     for name, each in [("model", twin), *baselines.items()]:
         if each.every_arm is None:
             continue
-        value = policy_value(each.every_arm.argmax(axis=1), known)
+        out = np.isfinite(each.every_arm).all(axis=1)
+        value = policy_value(each.every_arm[out].argmax(axis=1), known[out])
         worth = {"captured": value.captured, "followed": value.followed}
         if name == "model":
             found["model"] = worth
             if each.interval is not None:
-                inside = (each.interval[..., 0] <= known) & (known <= each.interval[..., 1])
+                lower, upper = each.interval[out, :, 0], each.interval[out, :, 1]
+                inside = (lower <= known[out]) & (known[out] <= upper)
                 found["interval_coverage"] = float(inside.mean())
             found["best_single_arm"] = value.best_single_arm
             found["own_best_arm"] = value.own_best_arm
