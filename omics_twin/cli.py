@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 VERBS = {
     "train": "train a twin beside its baselines:      omics-twin train experiment=ispy2_response",
@@ -104,12 +103,12 @@ def _with_cohort(rest: list[str], verb: str) -> list[str]:
 
 def _check_needed(verb: str, overrides: Sequence[str]) -> None:
     from omics_twin.errors import ConfigError
+    from omics_twin.settings import options
 
     present = {each.split("=", 1)[0].lstrip("+") for each in overrides}
     for key in _NEEDS.get(verb, ()):
         if key not in present:
-            folder = _config_folder() / key
-            choices = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
+            choices = ", ".join(options(key))
             which = f", one of {choices}" if choices else ""
             raise ConfigError(f"'{verb}' needs {key}=…{which}")
 
@@ -121,19 +120,13 @@ def _execute(verb: str, config: object) -> None:
     getattr(pipelines, verb)(config, Console())
 
 
-def _config_folder() -> Path:
-    package = Path(__file__).resolve().parent
-    return next(each for each in (package / "conf", package.parent / "conf") if each.is_dir())
-
-
 def _help() -> str:
-    folder = _config_folder()
+    from omics_twin.settings import groups, options
+
     lines = ["omics-twin: patient digital twins from multi-omics cohorts", "", "verbs"]
     lines += [f"  {verb:<11}{text}" for verb, text in VERBS.items()]
     lines += ["", "groups (choose with group=option, change with group.key=value)"]
-    for group in sorted(each for each in folder.iterdir() if each.is_dir()):
-        options = ", ".join(sorted(each.stem for each in group.glob("*.yaml")))
-        lines.append(f"  {group.name:<11}{options}")
+    lines += [f"  {group:<11}{', '.join(options(group))}" for group in groups()]
     lines += [
         "",
         "-m before key=1,2,3 runs every combination. Real cohorts are read below",

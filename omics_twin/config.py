@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from enum import Enum
 from itertools import product
-from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra import compose, initialize_config_dir
@@ -32,6 +31,9 @@ from omics_twin.settings import (
     TrainerSettings,
     TrustSettings,
     TwinSettings,
+    config_folder,
+    groups,
+    options,
     require,
     require_named,
 )
@@ -104,22 +106,6 @@ class Config:
         ]:
             require_named(setting, getattr(self, setting))
         require("as_of_days", self.as_of_days, 0.0)
-
-
-def config_folder() -> Path:
-    """Return the folder of the shipped configuration, in a checkout or an installation."""
-    package = Path(__file__).resolve().parent
-    return next(each for each in (package / "conf", package.parent / "conf") if each.is_dir())
-
-
-def options(group: str) -> list[str]:
-    """Return the choices of a config group."""
-    return sorted(each.stem for each in (config_folder() / group).glob("*.yaml"))
-
-
-def groups() -> list[str]:
-    """Return the names of the config groups."""
-    return sorted(each.name for each in config_folder().iterdir() if each.is_dir())
 
 
 def load(verb: str, overrides: Sequence[str]) -> Config:

@@ -69,13 +69,13 @@ def held_out_predictions(
                 out = folds >= 0
                 weighted = weighted_mean(values, held_out.log_weights).numpy()
                 received[repeat, belief.rows[rows][out]] = weighted[out]
-        if _truth_known(config) and grid is None:
+        if _every_arm_known(task, config):
             out = torch.tensor((task.held_out[:, belief.rows] >= 0).any(axis=0))
             chosen = belief.rows[out.numpy()]
             state = select(belief.state, torch.nonzero(out)[:, 0])
             every_arm[chosen] = _under_every_arm(task, model, state, config)
     found = received[..., 0] if grid is None else received
-    if not _truth_known(config) or grid is not None:
+    if not _every_arm_known(task, config):
         return Predictions(found, None)
     return Predictions(found, every_arm[..., 0], every_arm[..., 1:])
 
@@ -105,8 +105,9 @@ def _held_out_draws(
     return reweighted(state, torch.where(mine.any(dim=1, keepdim=True), mine, torch.tensor(True)))
 
 
-def _truth_known(config: Config) -> bool:
-    return (Path(config.cohort.root) / "truth").is_dir()
+def _every_arm_known(task: Task, config: Config) -> bool:
+    """Return whether the true probability under every arm is there to compare with."""
+    return task.outcome.grid_days is None and (Path(config.cohort.root) / "truth").is_dir()
 
 
 def baseline_design(task: Task) -> Design:
@@ -141,7 +142,7 @@ def baseline_predictions(
                 task.outcome,
                 task.held_out,
                 seed=config.split.seed,
-                every_arm=_truth_known(config) and task.outcome.grid_days is None,
+                every_arm=_every_arm_known(task, config),
                 progress=console.progress(f"{name}: folds"),
             )
             arrays = {"received": fitted.received}

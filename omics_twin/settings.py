@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 from omics_twin.errors import ConfigError
 
@@ -299,3 +300,19 @@ class TrustSettings:
     def __post_init__(self) -> None:
         """Refuse an empty ledger: it must not pass for the study's own grant."""
         require_named("trust.ledger", self.ledger)
+
+
+def config_folder() -> Path:
+    """Return the folder of the shipped configuration, in a checkout or an installation."""
+    package = Path(__file__).resolve().parent
+    return next(each for each in (package / "conf", package.parent / "conf") if each.is_dir())
+
+
+def options(group: str) -> list[str]:
+    """Return the choices of a config group."""
+    return sorted(each.stem for each in (config_folder() / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    """Return the names of the config groups."""
+    return sorted(each.name for each in config_folder().iterdir() if each.is_dir())

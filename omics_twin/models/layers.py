@@ -105,10 +105,7 @@ class SharedInputLinear(nn.Module):
         stack = torch.cat(
             [weight, level, self.pace * self.missing[:, sometimes_missing] * used], dim=1
         )
-        members, inputs, outputs = stack.shape
-        wide = stack.transpose(0, 1).reshape(inputs, members * outputs)
-        product = torch.cat(rows, dim=1) @ wide
-        return product.view(-1, members, outputs).transpose(0, 1) + self.bias
+        return _wide_product(torch.cat(rows, dim=1), stack) + self.bias
 
 
 class ProjectedInputLinear(nn.Module):
@@ -131,7 +128,6 @@ class ProjectedInputLinear(nn.Module):
 
     scale: Tensor
     offset: Tensor
-    used: Tensor
     directions: Tensor
 
     def __init__(
@@ -161,10 +157,16 @@ class ProjectedInputLinear(nn.Module):
         weight = self.directions * self.scale.unsqueeze(-1)
         level = self.directions * self.offset.unsqueeze(-1)
         stack = torch.cat([weight, level], dim=1)
-        members, inputs, components = stack.shape
-        wide = stack.transpose(0, 1).reshape(inputs, members * components)
-        product = torch.cat([values, measured], dim=1) @ wide
-        return self.map(product.view(-1, members, components).transpose(0, 1))
+        return self.map(_wide_product(torch.cat([values, measured], dim=1), stack))
+
+
+def _wide_product(
+    rows: Float[Tensor, "row input"], weight: Float[Tensor, "member input out"]
+) -> Float[Tensor, "member row out"]:
+    """Multiply the same rows by every member's weights in one product."""
+    members, inputs, outputs = weight.shape
+    wide = weight.transpose(0, 1).reshape(inputs, members * outputs)
+    return (rows @ wide).view(-1, members, outputs).transpose(0, 1)
 
 
 def dropout(values: Tensor, probability: float, generator: Generator | None) -> Tensor:
