@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from omics_twin.errors import TherapyError, quoted
 from omics_twin.therapy.catalogue import Catalogue
 
 _SEPARATOR = " | "
@@ -21,7 +22,10 @@ class Support:
     """Training patients by stratum and arm.
 
     Assignment in a platform trial depends on the stratum, and an arm may be open to some strata
-    only. An arm to which nobody of a stratum was ever assigned is taken as closed to it.
+    only. An arm is closed to a stratum where the catalogue declares it so, whatever the data say,
+    and where nobody of the stratum was ever assigned to it. Where patients received an arm that
+    is declared closed to them, they are learned from and it stays closed: an exception in a trial
+    is no offer to the next patient. :meth:`check_declared` tells how many there are.
 
     Attributes
     ----------
@@ -57,14 +61,82 @@ class Support:
         Float[Tensor, "patient intervention"],
         list[list[str]],
     ]:
-        """Return eligibility, support and reasons of every patient and arm."""
-        eligible, support, reasons = [], [], []
-        for stratum in strata:
-            counts = [self.counts.get(stratum, {}).get(arm, 0) for arm in catalogue.arms]
-            support.append([float(count) for count in counts])
-            eligible.append([count > 0 for count in counts])
-            reasons.append([self._reason(stratum, n, catalogue.thin_support) for n in counts])
-        return torch.tensor(eligible), torch.tensor(support), reasons
+        """Return eligibility, support and reasons of every patient and arm.
+
+        Raises
+        ------
+        TherapyError
+            If a stratum is not one of these columns.
+        """
+        found = {stratum: self._judge_stratum(catalogue, stratum) for stratum in set(strata)}
+        support = [[float(count) for _, count, _ in found[each]] for each in strata]
+        eligible = [[opened for opened, _, _ in found[each]] for each in strata]
+        shape = (len(strata), len(catalogue.arms))
+        return (
+            torch.tensor(eligible, dtype=torch.bool).reshape(shape),
+            torch.tensor(support).reshape(shape),
+            [[reason for _, _, reason in found[each]] for each in strata],
+        )
+
+    def _judge_stratum(self, catalogue: Catalogue, stratum: str) -> list[tuple[bool, int, str]]:
+        values = stratum_values(self.columns, stratum)
+        judged = []
+        for arm in catalogue.arms:
+            count = self.counts.get(stratum, {}).get(arm, 0)
+            closed = catalogue.closed(arm, values)
+            reason = (
+                f"not open: {closed}"
+                if closed
+                else self._reason(stratum, count, catalogue.thin_support)
+            )
+            judged.append((count > 0 and not closed, count, reason))
+        return judged
+
+    def check_declared(self, catalogue: Catalogue) -> tuple[str, ...]:
+        """Return, in words, where the data disagree with the eligibility that is declared.
+
+        Raises
+        ------
+        TherapyError
+            If a rule is about another column than these, or excludes most of the patients who
+            received an arm: then the declaration is wrong, not the patients.
+        """
+        catalogue.check_strata(self.columns)
+        notes = self._never_seen(catalogue)
+        for arm in catalogue.arms:
+            given = {each: arms[arm] for each, arms in self.counts.items() if arms.get(arm)}
+            excluded = [each for each in given if self._excluded(catalogue, arm, each)]
+            patients, received = sum(given[each] for each in excluded), sum(given.values())
+            if 2 * patients > received:
+                raise TherapyError(
+                    f"{patients} of the {received} patients who received '{arm}' are of strata "
+                    f"that it is declared closed to ({quoted(excluded, most=3)}): correct "
+                    f"conf/therapy/{catalogue.name}.yaml or the cohort's strata"
+                )
+            notes += [
+                _note(arm, stratum, count, closed)
+                for stratum, count in given.items()
+                if (closed := catalogue.closed(arm, stratum_values(self.columns, stratum)))
+            ]
+        return tuple(notes)
+
+    def _excluded(self, catalogue: Catalogue, arm: str, stratum: str) -> bool:
+        """Whether a rule excludes a stratum by what was measured, not for what was not."""
+        values = stratum_values(self.columns, stratum)
+        return any(rule.holds(values) is False for rule in catalogue.detail(arm).eligible)
+
+    def _never_seen(self, catalogue: Catalogue) -> list[str]:
+        """Return the conditions that no training patient can meet: misspelt, or about others."""
+        strata = [stratum_values(self.columns, each) for each in self.counts]
+        seen = {column: sorted({each[column] for each in strata}) for column in self.columns}
+        return [
+            f"arm '{arm}' depends on {column} {' or '.join(values)}, which no training patient "
+            f"has; found: {quoted(seen[column])}"
+            for arm in catalogue.arms
+            for condition in catalogue.conditions(arm)
+            for column, values in condition.where
+            if not {*values} & {*seen[column]}
+        ]
 
     def _reason(self, stratum: str, count: int, thin: int) -> str:
         where = f"with {stratum}" if self.columns else "in training"
@@ -73,7 +145,8 @@ class Support:
         if count == 0:
             return f"not open: no patient {where} was assigned to it"
         if count < thin:
-            return f"thin support: {count} training patients {where} received it"
+            patients = "patient" if count == 1 else "patients"
+            return f"thin support: {count} training {patients} {where} received it"
         return ""
 
     def to_json(self) -> dict[str, Any]:
@@ -89,6 +162,14 @@ class Support:
         return Support(tuple(stored["columns"]), stored["counts"])
 
 
+def _note(arm: str, stratum: str, count: int, reason: str) -> str:
+    patients = "1 patient" if count == 1 else f"{count} patients"
+    return (
+        f"{patients} with {stratum} received '{arm}', which is declared closed to that stratum "
+        f"({reason}): learned from, and the arm stays closed"
+    )
+
+
 def stratum_key(columns: Sequence[str], values: Sequence[str]) -> str:
     """Return a stratum's name.
 
@@ -98,3 +179,28 @@ def stratum_key(columns: Sequence[str], values: Sequence[str]) -> str:
     'hr 1 | her2 0'
     """
     return _SEPARATOR.join(f"{c} {v}" for c, v in zip(columns, values, strict=True)) or "everyone"
+
+
+def stratum_values(columns: Sequence[str], key: str) -> dict[str, str]:
+    """Return what a stratum's name says of each column: the inverse of :func:`stratum_key`.
+
+    Raises
+    ------
+    TherapyError
+        If the name is not of these columns, each once and in this order.
+
+    Examples
+    --------
+    >>> stratum_values(["hr", "her2"], "hr 1 | her2 not measured")
+    {'hr': '1', 'her2': 'not measured'}
+    """
+    parts = key.split(_SEPARATOR) if columns else []
+    if len(parts) != len(columns) or any(
+        not part.startswith(f"{column} ") for column, part in zip(columns, parts, strict=True)
+    ):
+        raise TherapyError(
+            f"stratum '{key}' does not give one value of each of {quoted(columns) or 'no column'}"
+        )
+    return {
+        column: part.removeprefix(f"{column} ") for column, part in zip(columns, parts, strict=True)
+    }
