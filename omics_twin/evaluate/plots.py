@@ -172,6 +172,61 @@ def per_arm_figure(
     return figure
 
 
+def ablation_figure(
+    names: Sequence[str],
+    differences: Float[np.ndarray, "variant bound"],
+    metric: str,
+    name: str = "the outcome",
+) -> Figure:
+    """Draw how much worse or better each variant is than the whole model.
+
+    Parameters
+    ----------
+    differences
+        Mean, lower and upper bound of the paired difference, (variant, 3).
+
+    Examples
+    --------
+    >>> figure = ablation_figure(["only rna"], np.array([[-0.1, -0.2, 0.0]]), "auc")
+    >>> figure.axes[0].get_xlabel()
+    'auc minus that of all modalities'
+    """
+    figure, axes = _blank(
+        f"What each modality adds: {name}",
+        f"{metric} minus that of all modalities",
+        "",
+        height=1.4 + 0.32 * len(names),
+    )
+    mean, lower, upper = differences.T
+    place = np.arange(len(names))[::-1]
+    spread = np.abs(np.stack([mean - lower, upper - mean]))
+    axes.errorbar(mean, place, xerr=spread, fmt="o", color=BLUE, capsize=3, linewidth=1.2)
+    axes.axvline(0.0, color=GREY, linestyle="--", linewidth=1)
+    axes.set_yticks(place, names)
+    return figure
+
+
+def search_figure(
+    losses: Sequence[float], default: float, metric: str, name: str = "the outcome"
+) -> Figure:
+    """Draw the loss of each finished trial of a search, the best so far and the default's.
+
+    Examples
+    --------
+    >>> search_figure([0.6, 0.5], 0.6, "log_loss").axes[0].get_xlabel()
+    'Finished trial'
+    """
+    title = f"Search of settings: {name}"
+    figure, axes = _blank(title, "Finished trial", f"{metric} (inner folds)")
+    number = np.arange(1, len(losses) + 1)
+    axes.plot(number, losses, "o", color=BLUE, markersize=4, label="Trial")
+    best = np.minimum.accumulate(np.asarray(losses, dtype=float))
+    axes.step(number, best, where="post", color=ORANGE, label="Best so far")
+    axes.axhline(default, color=GREY, linestyle="--", linewidth=1, label="Default settings")
+    axes.legend(frameon=False)
+    return figure
+
+
 def _blank(
     title: str, x: str, y: str, height: float = 4.8, width: float = 6.4
 ) -> tuple[Figure, Axes]:
