@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 VERBS = {
     "train": "train a twin beside its baselines:      omics-twin train experiment=ispy2_response",
+    "ablate": "what each modality adds, same folds:    omics-twin ablate experiment=ispy2_response",
+    "search": "settings by nested cross-validation:    omics-twin search experiment=ispy2_response",
     "evaluate": "the same metrics for another cohort:    omics-twin evaluate model_uri=… cohort=…",
     "predict": (
         "expected endpoint per patient:          "
@@ -28,6 +30,8 @@ VERBS = {
 }
 _NEEDS = {
     "train": ("experiment",),
+    "ablate": ("experiment",),
+    "search": ("experiment",),
     "evaluate": ("model_uri", "cohort"),
     "predict": ("model_uri", "cohort", "output"),
     "rank": ("model_uri", "cohort", "output"),
@@ -81,6 +85,7 @@ def _run(verb: str, rest: list[str]) -> int:
         return 0
     several = any(each in ("-m", "--multirun") for each in rest)
     overrides = _with_cohort([each for each in rest if each not in ("-m", "--multirun")], verb)
+    overrides = _with_files(overrides)
     _check_needed(verb, overrides)
     from omics_twin import config
 
@@ -99,6 +104,16 @@ def _with_cohort(rest: list[str], verb: str) -> list[str]:
     if verb == "fetch" and rest and "=" not in rest[0]:
         return [f"cohort={rest[0]}", *rest[1:]]
     return rest
+
+
+def _with_files(rest: list[str]) -> list[str]:
+    """Put the settings of a file, such as a search's ``@best.yaml``, where the file is named."""
+    if not any(each.startswith("@") for each in rest):
+        return rest
+    from omics_twin.config import read_overrides
+
+    parts = [read_overrides(each[1:]) if each.startswith("@") else [each] for each in rest]
+    return [setting for part in parts for setting in part]
 
 
 def _check_needed(verb: str, overrides: Sequence[str]) -> None:

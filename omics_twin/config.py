@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from enum import Enum
 from itertools import product
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra import compose, initialize_config_dir
@@ -26,6 +27,8 @@ from omics_twin.settings import (
     CatalogueDeclaration,
     EndpointSettings,
     NetworkSettings,
+    PolicySettings,
+    SearchSettings,
     SplitSettings,
     TrackingSettings,
     TrainerSettings,
@@ -38,6 +41,7 @@ from omics_twin.settings import (
     require_named,
 )
 
+_SPACE = "search.space."
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -85,6 +89,8 @@ class Config:
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     twin: TwinSettings = field(default_factory=TwinSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
 
@@ -106,6 +112,14 @@ class Config:
         ]:
             require_named(setting, getattr(self, setting))
         require("as_of_days", self.as_of_days, 0.0)
+        if self.policy.horizon_days is not None:
+            latest = self.endpoint.horizon_days
+            require("policy.horizon_days", self.policy.horizon_days, 0.5, latest)
+        control = self.policy.control
+        if control is not None and control not in self.therapy.arms:
+            raise ConfigError(
+                f"unknown policy.control '{control}'{nearest(control, self.therapy.arms)}"
+            )
 
 
 def load(verb: str, overrides: Sequence[str]) -> Config:
@@ -128,6 +142,10 @@ def load(verb: str, overrides: Sequence[str]) -> Config:
 def _addable(override: Override) -> str:
     """Let a setting that exists, but is not written out in ``conf/``, be set like any other."""
     text = str(override.input_line)
+    if override.key_or_group.startswith(_SPACE) and not override.is_delete():
+        # The values to try are text here; `omics_twin.space` reads them.
+        values = text.split("=", 1)[1].strip("'\"").replace("'", "\\'")
+        return f"++{override.get_key_element().lstrip('+')}='{values}'"
     if override.is_sweep_override():
         raise ConfigError(
             f"'{text}' gives several values: put -m before the settings to run every combination, "
@@ -147,7 +165,7 @@ def combinations(verb: str, overrides: Sequence[str]) -> list[Config]:
     """
     choices = [
         [f"{each.get_key_element()}={value}" for value in each.sweep_string_iterator()]
-        if each.is_sweep_override()
+        if each.is_sweep_override() and not each.key_or_group.startswith(_SPACE)
         else [str(each.input_line)]
         for each in check_overrides(overrides)
     ]
@@ -221,6 +239,7 @@ def digest(config: Config, fingerprint: str) -> str:
         "accept_unverified",
         "tracking",
         "intake",
+        "search",
     ):
         settings.pop(elsewhere)
     settings["cohort"].pop("root")
@@ -265,6 +284,24 @@ def check_overrides(overrides: Sequence[str]) -> list[Override]:
         else:
             _check_key(key, removed=override.is_delete())
     return parsed
+
+
+def read_overrides(path: str) -> list[str]:
+    """Return the settings of a file with one ``- key=value`` per line.
+
+    Raises
+    ------
+    ConfigError
+        If a line is something else.
+    """
+    found = []
+    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
+        text = line.split("#", 1)[0].strip()
+        if text.startswith("- ") and "=" in text:
+            found.append(text.removeprefix("- ").strip())
+        elif text not in ("", "[]"):
+            raise ConfigError(f"'{path}' holds '{text}', expected lines such as '- key=value'")
+    return found
 
 
 def _check_choice(group: str, override: Override) -> None:

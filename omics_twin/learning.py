@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,6 +21,9 @@ from omics_twin.evaluate.design import Outcome
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.logs import quiet
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
+from omics_twin.models.layers import Copies
+from omics_twin.models.network import MultimodalNetwork
+from omics_twin.models.variants import MemberSettings, Variant, copied, set_out
 from omics_twin.report.console import Console
 from omics_twin.settings import Device, SplitBy
 from omics_twin.tensors import transforms
@@ -64,11 +68,33 @@ class Task:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Trained weights, how members were planned, and the curves of training."""
+    """Trained weights, how members were planned, and the curves of training.
+
+    Attributes
+    ----------
+    diverged
+        Which members did not learn, (member,).
+    """
 
     module: Any
     plan: MemberPlan
     resumed_at_epoch: int
+    diverged: torch.Tensor
+
+    def at(self, members: torch.Tensor) -> Fitted:
+        """Return some of the members, for example those of one variant."""
+        network = copied(self.module.network, Copies(len(self.diverged), members))
+        network.eval().requires_grad_(requires_grad=False)
+        part = _Part(network, self.module.curves)
+        return Fitted(part, self.plan.at(members), self.resumed_at_epoch, self.diverged[members])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some members of a trained module."""
+
+    network: MultimodalNetwork
+    curves: list[dict[str, float]]
 
 
 def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
@@ -96,6 +122,8 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
             "and are not trained on"
         )
         cohort = cohort.select([p for p, u in zip(cohort.patient_ids, usable, strict=True) if u])
+    for note in support_of(cohort).check_declared(catalogue):
+        console.warn(note)
     endpoint = Endpoint(
         asked.name, asked.outcome, asked.horizon_days, asked.higher_is_better, asked.reading
     )
@@ -109,10 +137,17 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
         design=design,
         matrices=transforms.apply(design, cohort),
         arms=np.array([catalogue.arms.index(arm) for arm in received_of(cohort) if arm]),
-        held_out=_folds(cohort, config, asked.outcome),
+        held_out=folds_of(cohort, config, asked.outcome),
         outcome=outcome_of(cohort, asked.outcome, endpoint),
         outcome_name=asked.outcome,
     )
+
+
+def support_of(cohort: Cohort) -> Support:
+    """Return who received what, by stratum; everyone's therapy is known."""
+    columns = tuple(cohort.strata.columns)
+    received = [str(arm) for arm in received_of(cohort)]
+    return Support.of(columns, strata_keys(columns, cohort), received)
 
 
 def _check_outcome(name: str, cohort: Cohort) -> None:
@@ -142,7 +177,14 @@ def outcome_of(cohort: Cohort, name: str, endpoint: Endpoint) -> Outcome:
     return Outcome(found.kind, found.values, found.events, grid)
 
 
-def _folds(cohort: Cohort, config: Config, name: str) -> np.ndarray:
+def folds_of(cohort: Cohort, config: Config, name: str) -> np.ndarray:
+    """Return the fold in which each patient is held out, balanced on an outcome, (repeat, patient).
+
+    Raises
+    ------
+    CohortError
+        If the cohort does not record what is to be held out together.
+    """
     asked, outcome = config.split, cohort.outcomes[name]
     role = {SplitBy.SITE: "site", SplitBy.TIME: "enrolled"}.get(asked.by)
     if role is not None and role not in cohort.groups:
@@ -176,20 +218,73 @@ def fit(task: Task, config: Config, folder: Path, console: Console) -> Fitted:
     TrainingError
         If a GPU is asked for and there is none, or training diverges.
     """
-    import lightning
+    fitted = fit_members(task, config, plan_of(task, config), folder, console)
+    check_converged(fitted)
+    return fitted
 
-    from omics_twin.models.checkpoint import EveryFewEpochs, SafeCheckpoints, last_checkpoint
-    from omics_twin.models.module import EnsembleModule, EpochLines
 
-    plan = plan_members(
+def plan_of(task: Task, config: Config) -> MemberPlan:
+    """Return which patients each member of a run trains on, stops on and never sees."""
+    return plan_members(
         task.held_out,
         replicas=config.split.replicas,
         stopping_share=config.split.stopping_share,
         bayesian_bootstrap=config.split.bayesian_bootstrap,
         seed=config.split.seed,
     )
-    channels, outcomes, tensors = _tensors(task, plan)
-    network = build_network(
+
+
+def check_converged(fitted: Fitted) -> None:
+    """Refuse an ensemble with members that did not learn.
+
+    Raises
+    ------
+    TrainingError
+        If one diverged.
+    """
+    diverged = fitted.diverged
+    if bool(diverged.any()):
+        raise TrainingError(
+            f"training diverged in {int(diverged.sum())} of {len(diverged)} members: "
+            "lower trainer.learning_rate"
+        )
+
+
+def fit_members(
+    task: Task,
+    config: Config,
+    plan: MemberPlan,
+    folder: Path,
+    console: Console,
+    variants: Sequence[Variant] | None = None,
+    planned: MultimodalNetwork | None = None,
+) -> Fitted:
+    """Train planned members in one pass; with variants, each one's members under its settings.
+
+    Members that diverge are told of in the answer, not refused.
+
+    Parameters
+    ----------
+    planned
+        What :func:`untrained_network` made of the plan, where batches share it.
+
+    Raises
+    ------
+    TrainingError
+        If a GPU is asked for and there is none.
+    """
+    network = untrained_network(task, config, plan) if planned is None else planned
+    own = None
+    if variants is not None:
+        own = MemberSettings.of(variants, len(plan.fold), list(network.channels))
+        network, plan = set_out(network, own), plan.at(own.copies.of)
+    return _trained(task, config, network, plan, own, folder, console)
+
+
+def untrained_network(task: Task, config: Config, plan: MemberPlan) -> MultimodalNetwork:
+    """Return the network of planned members, its statistics from each member's own patients."""
+    channels, outcomes, _ = _tensors(task, plan)
+    return build_network(
         channels,
         outcomes,
         len(task.catalogue.known_agents),
@@ -197,7 +292,23 @@ def fit(task: Task, config: Config, folder: Path, console: Console) -> Fitted:
         config.model,
         seed=config.trainer.seed,
     )
-    module = EnsembleModule(network, tensors, config.trainer)
+
+
+def _trained(
+    task: Task,
+    config: Config,
+    network: MultimodalNetwork,
+    plan: MemberPlan,
+    own: MemberSettings | None,
+    folder: Path,
+    console: Console,
+) -> Fitted:
+    import lightning
+
+    from omics_twin.models.checkpoint import EveryFewEpochs, SafeCheckpoints, last_checkpoint
+    from omics_twin.models.module import EnsembleModule, EpochLines
+
+    module = EnsembleModule(network, _tensors(task, plan)[2], config.trainer, own)
     with torch.no_grad():
         untrained = module.stopping_loss()
     resume = last_checkpoint(folder)
@@ -228,15 +339,9 @@ def fit(task: Task, config: Config, folder: Path, console: Console) -> Fitted:
         trainer.fit(module, ckpt_path=None if resume is None else str(resume))
     # A comparison with NaN is false, so a member that never had a loss has diverged too.
     diverged = ~(module.best_loss.cpu() <= _DIVERGED * untrained)
-    if bool(diverged.any()):
-        broken = int(diverged.sum())
-        raise TrainingError(
-            f"training diverged in {broken} of {network.members} members: "
-            "lower trainer.learning_rate"
-        )
     module.restore_best()
     network.cpu().eval().requires_grad_(requires_grad=False)
-    return Fitted(module, plan, resumed_at)
+    return Fitted(module, plan, resumed_at, diverged)
 
 
 def _accelerator(device: Device) -> str:
@@ -280,8 +385,6 @@ def _tensors(
 def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
     """Return the trained ensemble with all it needs at the bedside."""
     cohort = task.cohort
-    received = [str(arm) for arm in received_of(cohort)]
-    columns = tuple(cohort.strata.columns)
     twin = NeuralTwin(
         name=config.name,
         network=fitted.module.network,
@@ -302,7 +405,7 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
         outcome=task.outcome_name,
         outcome_kind=task.outcome.kind.value,
         catalogue=task.catalogue,
-        support=Support.of(columns, strata_keys(columns, cohort), received),
+        support=support_of(cohort),
         provenance={
             "cohort": cohort.name,
             "cohort_title": config.cohort.title,

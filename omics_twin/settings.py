@@ -230,6 +230,77 @@ class EndpointSettings:
 
 
 @dataclass
+class AgentDeclaration:
+    """One agent that is in an arm; checked by :mod:`omics_twin.therapy.agents`.
+
+    Attributes
+    ----------
+    label
+        What a person calls it; the agent's own name where empty.
+    drug_class
+        Agents of one class are written alike, such as ``taxane``: they share strength.
+    mechanism
+        What it does, in a few plain words.
+    targets
+        Symbols approved by HGNC; empty where it binds no protein, and the mechanism says so.
+    atc
+        Code of the WHO's Anatomical Therapeutic Chemical classification; empty: none, or not sure.
+    source
+        ``doi:…`` or ``https://…``.
+    """
+
+    label: str = ""
+    drug_class: str = ""
+    mechanism: str = ""
+    targets: list[str] = field(default_factory=list)
+    atc: str = ""
+    source: str = ""
+
+
+@dataclass
+class EligibilityDeclaration:
+    """Whom an arm is open to: only where each column has one of the values.
+
+    Attributes
+    ----------
+    where
+        Stratum column of the cohort -> values to which the arm is open, as text: ``["1"]``.
+    reason
+        What those are told for whom it is closed: a clause, such as ``tested in HER2-negative
+        disease only``.
+    source
+        ``doi:…`` or ``https://…``.
+    """
+
+    where: dict[str, list[str]] = field(default_factory=dict)
+    reason: str = ""
+    source: str = ""
+
+
+@dataclass
+class AdditionDeclaration:
+    """Agents that some patients of an arm also received.
+
+    Attributes
+    ----------
+    agents
+        Names under the catalogue's ``agents``.
+    where
+        Stratum column of the cohort -> values with which they were given, as text; empty: to
+        everyone.
+    reason
+        Why they were given, as a clause.
+    source
+        ``doi:…`` or ``https://…``.
+    """
+
+    agents: list[str] = field(default_factory=list)
+    where: dict[str, list[str]] = field(default_factory=dict)
+    reason: str = ""
+    source: str = ""
+
+
+@dataclass
 class ArmDeclaration:
     """One arm of a trial.
 
@@ -238,11 +309,24 @@ class ArmDeclaration:
     label
         What a person calls it; the arm's own name where empty.
     agents
-        International non-proprietary names, lower case.
+        International non-proprietary names, lower case: what a twin learns the arm by.
+    also
+        What was given besides to some, or to all; told to people, not given to a twin.
+    then
+        Agents given after these, the same for everyone in the arm.
+    eligible
+        The arm is open where all of these hold.
+    note, source
+        What else a reader should know; where all this is from.
     """
 
     label: str = ""
     agents: list[str] = field(default_factory=list)
+    also: list[AdditionDeclaration] = field(default_factory=list)
+    then: list[str] = field(default_factory=list)
+    eligible: list[EligibilityDeclaration] = field(default_factory=list)
+    note: str = ""
+    source: str = ""
 
 
 @dataclass
@@ -255,15 +339,81 @@ class CatalogueDeclaration:
         By the name used in the therapy table.
     thin_support
         Fewer training patients of the same stratum than this and the ranking says so.
+    agents
+        Everything given in the arms, by the name used there.
     """
 
     name: str = ""
     arms: dict[str, ArmDeclaration] = field(default_factory=dict)
     thin_support: int = 10
+    agents: dict[str, AgentDeclaration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a number of patients below zero."""
         require("therapy.thin_support", self.thin_support, 0)
+
+
+@dataclass
+class SearchSettings:
+    """Which settings are tried, and how they are judged; ``conf/search``.
+
+    Attributes
+    ----------
+    trials, batch
+        Settings tried for each choice to be made, and how many of them train as one batch.
+    outer_folds, inner_folds
+        Patients of an outer fold judge the choice that inner folds of all others led to.
+    replicas
+        Ensemble members per inner fold.
+    timeout_minutes
+        After this no further batch is started; null: no limit [minute].
+    seed
+        Of the proposals.
+    space
+        ``model`` or ``trainer`` -> setting -> values to try, in Hydra's grammar of sweeps:
+        ``interval(0.1, 1)``, ``tag(log, interval(1e-3, 1))``, ``choice(8, 16)``, ``range(1, 5)``.
+    """
+
+    trials: int = 40
+    batch: int = 8
+    outer_folds: int = 5
+    inner_folds: int = 3
+    replicas: int = 2
+    timeout_minutes: float | None = None
+    seed: int = 0
+    space: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a search that tries nothing or holds out nobody."""
+        for name in ("trials", "batch", "replicas"):
+            require(f"search.{name}", getattr(self, name), 1, 100_000)
+        for name in ("outer_folds", "inner_folds"):
+            require(f"search.{name}", getattr(self, name), 2, 1000)
+        if self.timeout_minutes is not None:
+            require("search.timeout_minutes", self.timeout_minutes, 0.0)
+        require("search.seed", self.seed, 0, 2**31 - 1)
+
+
+@dataclass
+class PolicySettings:
+    """How the value of following the ranking is judged.
+
+    Attributes
+    ----------
+    horizon_days
+        Times to event are judged by their mean up to this day; null: the endpoint's [day].
+    control
+        The arm that others are compared with; null: the one that most patients received.
+    """
+
+    horizon_days: float | None = None
+    control: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a horizon in the past and a control without a name."""
+        if self.horizon_days is not None:
+            require("policy.horizon_days", self.horizon_days, 0.5)
+        require_named("policy.control", self.control)
 
 
 @dataclass

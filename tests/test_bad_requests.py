@@ -47,6 +47,10 @@ class World:
             *settings,
         ]
 
+    def search(self, *settings: str) -> list[str]:
+        """Return a request to search that would succeed without the settings."""
+        return ["search", *self.train(*settings)[1:]]
+
     def model(self, change: Callable[[Path], object], *, signed: bool = False) -> str:
         """Return the address of a changed copy of the model; ``signed``: its manifest agrees."""
         copy = self.folder / "model"
@@ -219,6 +223,48 @@ REQUESTS: dict[str, Case] = {
     "sweep of an unknown option": (
         lambda w: ["train", "-m", "experiment=oak_survival", "model=small,larg"],
         "unknown model 'larg'",
+    ),
+    "no experiment to ablate": (lambda w: ["ablate"], "'ablate' needs experiment=…"),
+    "no experiment to search": (lambda w: ["search"], "'search' needs experiment=…"),
+    "a search that tries nothing": (
+        lambda w: w.search("search.trials=0"),
+        "'search.trials' is 0, expected 1 to",
+    ),
+    "a search of an unknown key": (
+        lambda w: w.search("search.space.trainer.weight_decayy=interval(0,1)"),
+        "unknown key 'trainer.weight_decayy' in search.space: did you mean 'weight_decay'?",
+    ),
+    "a search of no model or trainer key": (
+        lambda w: w.search("search.space.split.folds=2,3"),
+        "'split.folds' cannot be searched, expected a setting of trainer or model",
+    ),
+    "a search of the seed": (
+        lambda w: w.search("search.space.trainer.seed=1,2"),
+        "'trainer.seed' is not a way to learn",
+    ),
+    "a search of an empty interval": (
+        lambda w: w.search("search.space.trainer.weight_decay=interval(3,1)"),
+        "the interval of 'trainer.weight_decay' is empty: 3 to 1",
+    ),
+    "a search out of range": (
+        lambda w: w.search("search.space.model.dropout=interval(0,2)"),
+        "'model.dropout' is 2, expected 0 to 0.95",
+    ),
+    "a search of half a unit": (
+        lambda w: w.search("search.space.model.hidden=interval(4,8)"),
+        "'model.hidden' takes whole numbers",
+    ),
+    "a search of no values": (
+        lambda w: w.search("search.space.model.hidden=interval("),
+        "cannot read the settings",
+    ),
+    "a file of settings that is not there": (
+        lambda w: [*w.train(), "@nowhere.yaml"],
+        "nowhere.yaml",
+    ),
+    "a file of settings that holds others": (
+        lambda w: [*w.train(), f"@{w.file('best.yaml', 'trainer: 3')}"],
+        "holds 'trainer: 3', expected lines such as '- key=value'",
     ),
     "sweep cut short": (lambda w: [*w.train("trainer.seed=range("), "-m"], "cannot read"),
 }

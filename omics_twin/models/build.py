@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from sklearn.utils.extmath import randomized_svd
+from scipy.linalg import eigh
 from torch import Generator, Tensor
 
 from omics_twin.errors import TrainingError
@@ -78,7 +79,7 @@ def build_network(
     members = weights.shape[0]
     encoders = {
         name: ChannelEncoder(
-            input_statistics(channel, weights, settings, seed=seed),
+            input_statistics(channel, weights, settings),
             hidden=settings.hidden,
             latent=settings.latent,
             agents=agents if channel.follow_up else 0,
@@ -108,8 +109,6 @@ def input_statistics(
     channel: ChannelTensors,
     weights: Float[Tensor, "member patient"],
     settings: NetworkSettings,
-    *,
-    seed: int,
 ) -> InputStatistics:
     """Return what standardises a channel: per member, from its own training patients.
 
@@ -139,7 +138,7 @@ def input_statistics(
     directions = None
     if int(usable.any(dim=0).sum()) > settings.wide_features:
         directions = _principal_directions(
-            conditioned, measured, scale, offset, wide > 0, settings.components, seed
+            conditioned, measured, scale, offset, wide > 0, settings.components
         )
     return InputStatistics(
         location=location.float(),
@@ -160,10 +159,12 @@ def _principal_directions(
     offset: Tensor,
     inside: Tensor,
     components: int,
-    seed: int,
 ) -> Float[Tensor, "member feature component"]:
     """Principal directions of each member's patients, scaled to components of unit variance."""
     found = []
+    # Conditioned values are of order one: single precision is plenty, and twice as fast.
+    values = conditioned.float()
+    gaps = None if bool((measured > 0).all()) else measured.float()
     for member in range(len(scale)):
         rows = inside[member] & (measured.sum(dim=1) > 0)
         if int(rows.sum()) <= components:
@@ -171,13 +172,41 @@ def _principal_directions(
                 f"a fold leaves {int(rows.sum())} training patients with a wide modality, expected "
                 f"more than model.components, which is {components}: set fewer components"
             )
-        standard = (conditioned[rows] * scale[member] + offset[member]) * measured[rows]
-        _, singular, right = randomized_svd(
-            standard.numpy(), n_components=components, n_iter=3, random_state=seed
-        )
-        deviation = torch.from_numpy(singular) / max(int(rows.sum()), 1) ** 0.5
-        found.append((torch.from_numpy(right) / deviation.clamp(min=1e-6)[:, None]).T)
+        standard = values[rows].mul_(scale[member].float()).add_(offset[member].float())
+        if gaps is not None:
+            standard.mul_(gaps[rows])
+        found.append(_whitening_directions(standard, components))
     return torch.stack(found).float()
+
+
+def _whitening_directions(
+    standard: Float[Tensor, "row feature"], components: int
+) -> Float[Tensor, "feature component"]:
+    """Return principal directions divided by the deviation of their component.
+
+    The smaller of the two Gram matrices holds the same directions as the matrix itself: with
+    hundreds of patients and tens of thousands of features, only hundreds squared are decomposed.
+    A direction's sign is chosen so that its largest loading is positive.
+    """
+    rows, features = standard.shape
+    values = standard.numpy()
+    few = rows < features
+    gram = values @ values.T if few else values.T @ values
+    last = len(gram) - 1
+    squares, vectors = eigh(
+        gram.astype(np.float64), subset_by_index=[max(0, last - components + 1), last]
+    )
+    singular = np.sqrt(np.clip(squares[::-1], 0.0, None))
+    vectors = vectors[:, ::-1]
+    # A component without variance is only rounding: it is not used.
+    kept = singular > 1e-6 * singular[0]
+    if few:
+        vectors = values.T @ (vectors / np.where(kept, singular, 1.0)).astype(values.dtype)
+    vectors = vectors * kept
+    strongest = np.abs(vectors).argmax(axis=0)
+    vectors = vectors * np.sign(vectors[strongest, np.arange(vectors.shape[1])])
+    deviation = np.clip(singular / rows**0.5, 1e-6, None)
+    return torch.from_numpy(np.ascontiguousarray(vectors / deviation))
 
 
 def _rarer_share(filled: Tensor, measured: Tensor, wide: Tensor, patients: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from omics_twin.models.fusion import Evidence
 from omics_twin.models.layers import (
+    Copies,
     MemberLinear,
     ProjectedInputLinear,
     SharedInputLinear,
@@ -46,6 +48,26 @@ class InputStatistics:
     directions: Float[Tensor, "member feature component"] | None = None
 
 
+@dataclass(frozen=True)
+class WideInput:
+    """A wide channel's patients, reduced once: what training repeats in every step is small.
+
+    Attributes
+    ----------
+    components
+        Each planned member's own principal components, (planned, patient, component).
+    share
+        Share of the features that was measured, (patient,).
+    """
+
+    components: Float[Tensor, "planned patient component"]
+    share: Float[Tensor, " patient"]
+
+    def __getitem__(self, rows: Tensor) -> WideInput:
+        """Return some of the patients."""
+        return WideInput(self.components[:, rows], self.share[rows])
+
+
 class ChannelEncoder(nn.Module):
     """An expert: what one modality at one scheduled visit says about the latent code.
 
@@ -66,6 +88,8 @@ class ChannelEncoder(nn.Module):
     location: Tensor
     spread: Tensor
     sometimes_missing: Tensor
+    dropout_probability: float | Tensor
+    copies: Copies | None = None
 
     def __init__(
         self,
@@ -102,9 +126,21 @@ class ChannelEncoder(nn.Module):
         self.register_buffer("spread", statistics.spread)
         self.register_buffer("sometimes_missing", statistics.sometimes_missing)
 
+    def reduced(self, values: Float[Tensor, "patient feature"]) -> WideInput | None:
+        """Return a wide channel's patients as their components; None: the channel is narrow."""
+        if not isinstance(self.first, ProjectedInputLinear):
+            return None
+        filled, measured = self._conditioned(values)
+        return WideInput(self.first.components(filled, measured), measured.mean(dim=1))
+
+    def _conditioned(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        measured = (~torch.isnan(values)).to(values)
+        filled = torch.nan_to_num((values - self.location) / self.spread, nan=0.0)
+        return filled, measured
+
     def forward(
         self,
-        values: Float[Tensor, "patient feature"],
+        values: Float[Tensor, "patient feature"] | WideInput,
         agents: Float[Tensor, "patient agent"],
         generator: Generator | None = None,
     ) -> Evidence:
@@ -113,21 +149,25 @@ class ChannelEncoder(nn.Module):
         Parameters
         ----------
         values
-            NaN: not measured. A patient with no measured value gives no evidence.
+            NaN: not measured. A patient with no measured value gives no evidence. Or what
+            :meth:`reduced` made of them.
         agents
             1 for each agent received by the time of the visit.
         generator
             Draws the dropout masks in training; None at the bedside.
         """
-        measured = (~torch.isnan(values)).to(values)
-        filled = torch.nan_to_num((values - self.location) / self.spread, nan=0.0)
-        first = self.first(filled, measured, self.sometimes_missing)
+        if isinstance(values, WideInput):
+            first = cast(ProjectedInputLinear, self.first).mapped(values.components)
+            share = values.share.view(1, -1, 1)
+        else:
+            filled, measured = self._conditioned(values)
+            first = self.first(filled, measured, self.sometimes_missing)
+            share = measured.mean(dim=1).view(1, -1, 1)
         linear, hidden = first.split([self.latent, self.hidden], dim=-1)
-        hidden = dropout(functional.gelu(hidden), self.dropout_probability, generator)
+        hidden = dropout(functional.gelu(hidden), self.dropout_probability, generator, self.copies)
         mean = linear + self.second(hidden)
         if self.under is not None:
             mean = mean + self.under(agents.expand(mean.shape[0], -1, -1))
         # A patient measured in part is known in part: the precision follows the measured share.
-        share = measured.mean(dim=1).view(1, -1, 1)
         precision = functional.softplus(self.certainty) * share
         return Evidence(shift=precision * mean, precision=precision)

@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
 _FEW_INPUTS = 24
+_MEMBERS_AT_A_TIME = 16
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Members that repeat planned members under other settings, and so share their chance.
+
+    Every random number is drawn once per planned member and handed to all its copies: settings
+    are compared under the same luck, and the answer for one does not depend on which others are
+    trained in the same batch.
+
+    Attributes
+    ----------
+    planned
+        Number of planned members.
+    of
+        The planned member that each member repeats, (member,).
+    """
+
+    planned: int
+    of: Int[Tensor, " member"]
+
+    def spread(self, values: Float[Tensor, "planned *rest"]) -> Float[Tensor, "member *rest"]:
+        """Return the values of each member's planned member."""
+        return values[self.of.to(values.device)]
 
 
 class MemberLinear(nn.Module):
@@ -129,6 +155,7 @@ class ProjectedInputLinear(nn.Module):
     scale: Tensor
     offset: Tensor
     directions: Tensor
+    copies: Copies | None = None
 
     def __init__(
         self,
@@ -154,10 +181,26 @@ class ProjectedInputLinear(nn.Module):
         sometimes_missing: Tensor,
     ) -> Float[Tensor, "member row out"]:
         """Return the map of the rows for every member; what is missing sits at the mean."""
-        weight = self.directions * self.scale.unsqueeze(-1)
-        level = self.directions * self.offset.unsqueeze(-1)
-        stack = torch.cat([weight, level], dim=1)
-        return self.map(_wide_product(torch.cat([values, measured], dim=1), stack))
+        return self.mapped(self.components(values, measured))
+
+    def mapped(
+        self, components: Float[Tensor, "planned row component"]
+    ) -> Float[Tensor, "member row out"]:
+        """Return the learned map of components, of which copies of a member share one set."""
+        return self.map(components if self.copies is None else self.copies.spread(components))
+
+    def components(
+        self, values: Float[Tensor, "row input"], measured: Float[Tensor, "row input"]
+    ) -> Float[Tensor, "planned row component"]:
+        """Return the principal components of the rows; nothing in them is learned by gradient."""
+        rows = torch.cat([values, measured], dim=1)
+        found = []
+        for start in range(0, len(self.directions), _MEMBERS_AT_A_TIME):
+            few = slice(start, start + _MEMBERS_AT_A_TIME)
+            weight = self.directions[few] * self.scale[few].unsqueeze(-1)
+            level = self.directions[few] * self.offset[few].unsqueeze(-1)
+            found.append(_wide_product(rows, torch.cat([weight, level], dim=1)))
+        return torch.cat(found)
 
 
 def _wide_product(
@@ -169,13 +212,31 @@ def _wide_product(
     return (rows @ wide).view(-1, members, outputs).transpose(0, 1)
 
 
-def dropout(values: Tensor, probability: float, generator: Generator | None) -> Tensor:
+def dropout(
+    values: Tensor,
+    probability: float | Float[Tensor, "member 1 1"],
+    generator: Generator | None,
+    copies: Copies | None = None,
+) -> Tensor:
     """Return values with a share set to zero and the rest scaled up.
 
     The mask is drawn on the CPU from a generator that is a function of (seed, step), so that a
     resumed run, and a run on another device, draw the same masks.
+
+    Parameters
+    ----------
+    probability
+        One for all members, or each member's own.
+    copies
+        Members that share their random numbers.
     """
-    if generator is None or probability == 0.0:
+    if generator is None or (isinstance(probability, float) and probability == 0.0):
         return values
-    keep = torch.rand(values.shape, generator=generator) >= probability
-    return values * keep.to(values) / (1.0 - probability)
+    if copies is None:
+        chance = torch.rand(values.shape, generator=generator)
+    else:
+        chance = copies.spread(torch.rand(copies.planned, *values.shape[1:], generator=generator))
+    if isinstance(probability, Tensor):
+        keep = chance >= probability.cpu()
+        return values * keep.to(values) / (1.0 - probability.to(values))
+    return values * (chance >= probability).to(values) / (1.0 - probability)

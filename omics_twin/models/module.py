@@ -10,8 +10,10 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from omics_twin.models.encoders import ChannelEncoder, WideInput
 from omics_twin.models.fusion import Evidence, posterior
 from omics_twin.models.network import MultimodalNetwork
+from omics_twin.models.variants import MemberAdamW, MemberSettings
 from omics_twin.settings import TrainerSettings
 from omics_twin.tensors.batch import TrainingTensors
 
@@ -21,18 +23,31 @@ class EnsembleModule(lightning.LightningModule):
 
     Randomness is a function of (seed, step): batches, dropout and latent noise need no stored
     generator state, so a resumed run continues bit for bit.
+
+    Parameters
+    ----------
+    settings
+        Of the training; where ``own`` is given, its per-member numbers are read from there.
+    own
+        Settings that differ between members; None: all members are trained alike.
     """
 
     best_loss: Tensor
     waited: Tensor
 
     def __init__(
-        self, network: MultimodalNetwork, tensors: TrainingTensors, settings: TrainerSettings
+        self,
+        network: MultimodalNetwork,
+        tensors: TrainingTensors,
+        settings: TrainerSettings,
+        own: MemberSettings | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.tensors = tensors
         self.settings = settings
+        self.own = own
+        self._reduced: dict[str, WideInput | None] = {}
         self.curves: list[dict[str, float]] = []
         self.register_buffer("best_loss", torch.full((network.members,), float("inf")))
         self.register_buffer("waited", torch.zeros(network.members))
@@ -64,6 +79,9 @@ class EnsembleModule(lightning.LightningModule):
         plain = ("bias", "level", "certainty", "gain")
         decayed = [p for name, p in parameters if not name.endswith(plain)]
         free = [p for name, p in parameters if name.endswith(plain)]
+        if self.own is not None:
+            apart = [{"params": decayed, "decays": True}, {"params": free, "decays": False}]
+            return MemberAdamW(apart, self.own.learning_rate, self.own.weight_decay)
         groups = [
             {"params": decayed, "weight_decay": self.settings.weight_decay},
             {"params": free, "weight_decay": 0.0},
@@ -73,6 +91,18 @@ class EnsembleModule(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Move the patients to the device once."""
         self.tensors = self.tensors.to(self.device)
+        self._reduced = {}
+
+    def _values(self, channel: str, rows: Tensor) -> Tensor | WideInput:
+        """Return a channel's patients; a wide channel is reduced to its components once."""
+        if channel not in self._reduced:
+            encoder = self.network.encoders[self.network.channels.index(channel)]
+            with torch.no_grad():
+                self._reduced[channel] = cast(ChannelEncoder, encoder).reduced(
+                    self.tensors.channels[channel]
+                )
+        reduced = self._reduced[channel]
+        return self.tensors.channels[channel][rows] if reduced is None else reduced[rows]
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """Return the loss of one step, summed over members."""
@@ -85,11 +115,17 @@ class EnsembleModule(lightning.LightningModule):
         weights = self.tensors.training
         share = weights[:, rows] / (weights.mean(dim=1, keepdim=True) * len(rows))
         before = self._before_treatment(rows, self._shown(len(rows), generator), generator)
-        loss = (self._loss(rows, before, generator, self.settings.divergence_weight) * share).sum(1)
+        loss = (self._loss(rows, before, generator, self._divergence_weight) * share).sum(1)
         self._epoch_loss.append(loss.detach())
         if self._follow_ups:
             loss = loss + (self._follow_up_loss(rows, before, generator) * share).sum(dim=1)
         return loss.sum()
+
+    @property
+    def _divergence_weight(self) -> float | Tensor:
+        if self.own is None:
+            return self.settings.divergence_weight
+        return self.own.divergence_weight.to(self.device).unsqueeze(-1)
 
     @property
     def _follow_ups(self) -> list[str]:
@@ -98,13 +134,17 @@ class EnsembleModule(lightning.LightningModule):
     def _before_treatment(
         self, rows: Tensor, shown: dict[str, Tensor], generator: Generator | None
     ) -> Evidence:
-        values = {name: self.tensors.channels[name][rows] for name in shown}
+        values = {name: self._values(name, rows) for name in shown}
         return self.network.together(values, self.tensors.agents[rows], shown, generator)
 
     def _loss(
-        self, rows: Tensor, evidence: Evidence, generator: Generator, divergence_weight: float
+        self,
+        rows: Tensor,
+        evidence: Evidence,
+        generator: Generator,
+        divergence_weight: float | Tensor,
     ) -> Tensor:
-        noise = torch.randn(evidence.shift.shape, generator=generator).to(self.device)
+        noise = self._noise(evidence.shift.shape, generator)
         agents, targets = self.tensors.agents[rows], self.tensors.targets[rows]
         return self.network.loss(evidence, agents, targets, noise, divergence_weight)
 
@@ -121,24 +161,37 @@ class EnsembleModule(lightning.LightningModule):
         came = torch.zeros(len(rows), device=self.device)
         for name in self._follow_ups:
             shown = (last >= self.tensors.visit_days[name]).float().to(self.device)
+            found = {name: self._values(name, rows)}
+            agents = self.tensors.agents[rows]
+            evidence = evidence + self.network.together(found, agents, {name: shown}, generator)
             values = self.tensors.channels[name][rows]
-            evidence = evidence + self.network.together(
-                {name: values}, self.tensors.agents[rows], {name: shown}, generator
-            )
             came = torch.maximum(came, shown * (~torch.isnan(values)).any(dim=1))
         mean, deviation = posterior(evidence)
-        noise = torch.randn(mean.shape, generator=generator).to(self.device)
+        noise = self._noise(mean.shape, generator)
         latent = mean + deviation * noise
         agents, targets = self.tensors.agents[rows], self.tensors.targets[rows]
         return self.network.frozen_loss(latent, agents, targets) * came
+
+    def _noise(self, shape: torch.Size, generator: Generator) -> Tensor:
+        """Draw noise on the CPU, the same for copies of a member, (member, patient, latent)."""
+        if self.own is None:
+            return torch.randn(shape, generator=generator).to(self.device)
+        copies = self.own.copies
+        drawn = torch.randn(copies.planned, *shape[1:], generator=generator)
+        return copies.spread(drawn).to(self.device)
 
     def _shown(self, patients: int, generator: Generator) -> dict[str, Tensor]:
         """Draw which channels each patient of a step is shown before treatment: any subset."""
         shown = {}
         for name, day in self.tensors.visit_days.items():
             if day <= 0:
-                kept = torch.rand(patients, generator=generator) >= self.settings.modality_dropout
-                shown[name] = kept.float().to(self.device)
+                chance = torch.rand(patients, generator=generator)
+                if self.own is None:
+                    kept = (chance >= self.settings.modality_dropout).float()
+                else:
+                    kept = (chance >= self.own.modality_dropout.unsqueeze(-1)).float()
+                    kept = kept * self.own.shown[name].unsqueeze(-1)
+                shown[name] = kept.to(self.device)
         return shown
 
     @torch.no_grad()
@@ -175,7 +228,7 @@ class EnsembleModule(lightning.LightningModule):
             rows = everyone[start : start + 4096]
             generator = _generator(self.settings.seed, start, 3)
             shown = {
-                name: torch.ones(len(rows), device=self.device)
+                name: self._always(name, len(rows))
                 for name, day in self.tensors.visit_days.items()
                 if day <= 0
             }
@@ -184,6 +237,12 @@ class EnsembleModule(lightning.LightningModule):
             total += (loss * self.tensors.stopping[:, rows]).sum(dim=1)
         self.network.train()
         return total / self.tensors.stopping.sum(dim=1)
+
+    def _always(self, channel: str, patients: int) -> Tensor:
+        """Return that a channel is shown to every member that may see it."""
+        if self.own is None:
+            return torch.ones(patients, device=self.device)
+        return self.own.shown[channel].to(self.device).unsqueeze(-1).expand(-1, patients)
 
     @torch.no_grad()
     def restore_best(self) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
-from omics_twin.models.encoders import ChannelEncoder
+from omics_twin.models.encoders import ChannelEncoder, WideInput
 from omics_twin.models.fusion import Evidence, divergence_from_prior, posterior
 from omics_twin.models.heads import Head, ResponseSurface
 from omics_twin.models.therapy import RegimenEncoder
@@ -141,7 +141,7 @@ class MultimodalNetwork(nn.Module):
     def evidence(
         self,
         channel: str,
-        values: Float[Tensor, "patient feature"],
+        values: Float[Tensor, "patient feature"] | WideInput,
         agents: Float[Tensor, "patient agent"],
         generator: Generator | None = None,
     ) -> Evidence:
@@ -151,16 +151,25 @@ class MultimodalNetwork(nn.Module):
 
     def together(
         self,
-        values: Mapping[str, Float[Tensor, "patient feature_"]],
+        values: Mapping[str, Float[Tensor, "patient feature_"] | WideInput],
         agents: Float[Tensor, "patient agent"],
-        shown: Mapping[str, Float[Tensor, " patient"]],
+        shown: Mapping[str, Float[Tensor, "*member patient"]],
         generator: Generator | None = None,
     ) -> Evidence:
-        """Return the sum of the evidence of the channels, each patient's as far as ``shown``."""
+        """Return the sum of the evidence of the channels, each as far as ``shown``.
+
+        Parameters
+        ----------
+        values
+            Channel -> measurements, or what its encoder reduced them to.
+        shown
+            Channel -> 1 where the patient's measurements count, (patient,), or where they count
+            for a member, (member, patient).
+        """
         total: Evidence | None = None
         for channel, measured in values.items():
             found = self.evidence(channel, measured, agents, generator)
-            seen = shown[channel].view(1, -1, 1)
+            seen = shown[channel].unsqueeze(-1)
             found = Evidence(found.shift * seen, found.precision * seen)
             total = found if total is None else total + found
         if total is None:
@@ -173,7 +182,7 @@ class MultimodalNetwork(nn.Module):
         agents: Float[Tensor, "patient agent"],
         targets: Float[Tensor, "patient field"],
         noise: Float[Tensor, "member patient latent"],
-        divergence_weight: float,
+        divergence_weight: float | Float[Tensor, "member 1"],
     ) -> Float[Tensor, "member patient"]:
         """Return each patient's negative log-likelihood plus the weighted divergence [nat]."""
         mean, deviation = posterior(evidence)

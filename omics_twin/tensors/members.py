@@ -36,6 +36,15 @@ class MemberPlan:
         """Whether a member has learned anything from a patient, (member, patient)."""
         return (self.training > 0) | (self.stopping > 0)
 
+    def at(self, members: Int[Tensor, " chosen"]) -> MemberPlan:
+        """Return the plan of some members; one may be chosen more than once."""
+        return MemberPlan(
+            training=self.training[members],
+            stopping=self.stopping[members],
+            repeat=self.repeat[members],
+            fold=self.fold[members],
+        )
+
 
 def plan_members(
     held_out: np.ndarray,
