@@ -27,6 +27,8 @@ from omics_twin.report.limits import (
     summary_of,
 )
 from omics_twin.report.measured import measured_in
+from omics_twin.report.similar import similar_patients
+from omics_twin.report.why import Alike, alike_in_words, moved_of, why_of
 from omics_twin.report.words import Scale, percent, stratum_in_words, visible
 from omics_twin.settings import TwinSettings
 from omics_twin.tracking import TrainedModel
@@ -40,6 +42,7 @@ def write_report(
     output: Path,
     settings: TwinSettings | None = None,
     *,
+    company: Cohort | None = None,
     written_on: date | None = None,
 ) -> None:
     """Write one patient's page, whole or not at all.
@@ -52,6 +55,9 @@ def write_report(
         The belief about that patient; the first is taken.
     settings
         Those the belief was made with.
+    company
+        The cohort that the patient is compared with, the patient included; the page says nothing
+        of similar patients without it.
     written_on
         Today unless another day is given.
 
@@ -70,12 +76,18 @@ def write_report(
         raise CohortError(
             f"the belief is not about patient '{cohort.patient_ids[0]}': make it from this cohort"
         )
-    page = page_of(model, cohort, belief, settings or TwinSettings(), written_on or date.today())
+    asked = settings or TwinSettings()
+    page = page_of(model, cohort, belief, asked, written_on or date.today(), company)
     write_whole(output, render(page).encode())
 
 
 def page_of(
-    model: TrainedModel, cohort: Cohort, belief: Belief, settings: TwinSettings, written_on: date
+    model: TrainedModel,
+    cohort: Cohort,
+    belief: Belief,
+    settings: TwinSettings,
+    written_on: date,
+    company: Cohort | None = None,
 ) -> dict[str, Any]:
     """Return everything the page says."""
     ranking = ranking_of(model, cohort, belief, settings)
@@ -96,6 +108,9 @@ def page_of(
         "comparison": comparison,
         "plot": plot_of(comparison, scale),
         "table": table_of(comparison, scale),
+        "why": why_of(model, cohort, belief, comparison, scale, settings),
+        "moved": moved_of(model, cohort, belief, comparison, scale, settings),
+        "alike": _alike(model, cohort, company, scale, settings),
         "thin_support": model.catalogue.thin_support,
         "evidence": evidence_of(model),
         "performance": performance_of(model),
@@ -121,6 +136,19 @@ def _patient(model: TrainedModel, cohort: Cohort, belief: Belief) -> Patient:
         as_of_days=days,
         received=visible(_label(model, received)) if received and days > 0 else "",
     )
+
+
+def _alike(
+    model: TrainedModel,
+    cohort: Cohort,
+    company: Cohort | None,
+    scale: Scale,
+    settings: TwinSettings,
+) -> Alike | None:
+    if company is None:
+        return None
+    found = similar_patients(model, company, cohort.patient_ids[0], settings)
+    return None if found is None else alike_in_words(model, found, scale, company)
 
 
 def _label(model: TrainedModel, arm: str) -> str:

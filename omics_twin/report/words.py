@@ -89,6 +89,21 @@ class Scale:
         """Return a difference with its sign and unit."""
         return _signed(number * self.factor, self.decimals) + self.difference_unit
 
+    def contribution(self, number: float) -> str:
+        """Return a part of a difference, one decimal finer than the difference itself."""
+        unit = " months" if self.months else self.difference_unit
+        return self.bare_contribution(number) + unit
+
+    def bare_contribution(self, number: float) -> str:
+        """Return a part of a difference without its unit."""
+        if self.months:
+            return _signed(number * self.horizon_months, 2)
+        return _signed(number * self.factor, self.decimals + 1)
+
+    def contribution_interval(self, lower: float, upper: float) -> str:
+        """Return the interval of a part of a difference."""
+        return " to ".join(self.bare_contribution(each) for each in (lower, upper))
+
     def difference_interval(self, lower: float, upper: float) -> str:
         """Return the interval of a difference."""
         ends = (_signed(each * self.factor, self.decimals) for each in (lower, upper))

@@ -14,7 +14,9 @@ from omics_twin.twin.draws import (
     probability_best,
     weighted_mean,
     weighted_quantile,
+    with_draws,
 )
+from omics_twin.types import TwinState
 
 VALUES = some.lists(some.integers(-1000, 1000), min_size=1, max_size=40)
 
@@ -38,6 +40,17 @@ def test_with_equal_weights_a_quantile_is_that_of_numpy(values: list[int], share
 def test_with_equal_weights_a_mean_is_that_of_numpy(values: list[int]) -> None:
     found = weighted_mean(torch.tensor([values]).float(), equal(len(values)))
     assert float(found) == pytest.approx(np.mean(values), abs=1e-3)
+
+
+def test_some_of_the_draws_weigh_what_they_did_beside_each_other() -> None:
+    weights = torch.tensor([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]], dtype=torch.float64)
+    draws = torch.arange(6.0).reshape(2, 3, 1)
+    state = TwinState(("a", "b"), torch.zeros(2), draws, weights.log(), ("code",), 0)
+    found = with_draws(state, torch.tensor([0, 2]))
+    assert found.draws[..., 0].tolist() == [[0.0, 2.0], [3.0, 5.0]]
+    assert torch.allclose(
+        found.log_weights.exp(), torch.tensor([[2 / 3, 1 / 3], [0.25, 0.75]]).double()
+    )
 
 
 def test_a_draw_without_weight_says_nothing() -> None:

@@ -1,0 +1,245 @@
+"""Patients like this one: for whom the twin expects the same, and what happened to them.
+
+References
+----------
+Hansen 2008, The prognostic analogue of the propensity score (doi:10.1093/biomet/asn004): patients
+whose expected outcome is alike can be compared. Here the expectation is a vector, one number for
+each therapy, so that patients who are alike would also be alike in what helps them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.stats import t as student
+
+from omics_twin.answers import beliefs_of, endpoint_values, received_of
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.evaluate.calibration import wilson_interval
+from omics_twin.evaluate.survival import kaplan_meier
+from omics_twin.settings import Reading, TwinSettings
+from omics_twin.tensors import transforms
+from omics_twin.tracking import TrainedModel
+from omics_twin.twin.draws import weighted_mean
+from omics_twin.types import Endpoint, TwinState
+
+_SHARE, _LEAST = 0.1, 30
+FEWEST = 5
+# More are not looked through while somebody waits.
+_LARGEST_POOL = 2000
+
+
+@dataclass(frozen=True)
+class ArmOutcome:
+    """What happened to the similar patients who received one arm.
+
+    Attributes
+    ----------
+    patients
+        How many; None: one to four, too few to be shown.
+    events
+        With the outcome, or with the event before the horizon; None where it is no count.
+    observed, lower, upper
+        The endpoint as it was observed, with its 95 % interval, in the endpoint's own units; NaN
+        where it cannot be told.
+    """
+
+    arm: str
+    label: str
+    patients: int | None
+    events: int | None
+    observed: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Company:
+    """The patients most like this one.
+
+    Attributes
+    ----------
+    nearest, pool
+        How many were taken, and of how many.
+    distance
+        Largest distance of one of them: root mean square over the therapies of the difference in
+        the expected endpoint.
+    arms
+        What happened to them, by arm received; arms that none of them received are absent.
+    """
+
+    nearest: int
+    pool: int
+    distance: float
+    arms: tuple[ArmOutcome, ...]
+
+
+def similar_patients(
+    model: TrainedModel, cohort: Cohort, patient: str, settings: TwinSettings
+) -> Company | None:
+    """Return what happened to the patients for whom the twin expects the most alike.
+
+    Compared is what was expected before treatment, of this patient too: what was measured later
+    depends on the therapy and would bias what is said of it. Every patient is answered by members
+    that never saw them; who was seen by all of them is not taken.
+
+    Parameters
+    ----------
+    cohort
+        With ``patient`` among its patients.
+
+    Returns
+    -------
+    Company or None
+        None where nobody else has a known therapy and outcome.
+    """
+    if model.outcome not in cohort.outcomes:
+        return None
+    received = received_of(cohort)
+    outcome = cohort.outcomes[model.outcome]
+    own = np.array([each == patient for each in cohort.patient_ids])
+    known = np.isfinite(outcome.values) & np.array([a in model.catalogue.arms for a in received])
+    known &= model.twin.membership.unseen(cohort.patient_ids).any(dim=1).numpy()
+    pool = np.flatnonzero(known & ~own)
+    if not len(pool):
+        return None
+    if len(pool) > _LARGEST_POOL:
+        drawn = np.random.default_rng([settings.seed, 19]).permutation(pool)[:_LARGEST_POOL]
+        pool = np.sort(drawn)
+    chosen = cohort.select([cohort.patient_ids[int(np.flatnonzero(own)[0])]] + [
+        cohort.patient_ids[place] for place in pool
+    ])  # fmt: skip
+    expected = expectations(model, chosen, settings)
+    distance = np.sqrt(((expected[1:] - expected[0]) ** 2).mean(axis=1))
+    size = min(len(pool), max(_LEAST, round(_SHARE * len(pool))))
+    nearest = np.argsort(distance, kind="stable")[:size]
+    taken = pool[nearest]
+    events = None if outcome.events is None else outcome.events[taken]
+    return Company(
+        nearest=size,
+        pool=len(pool),
+        distance=float(distance[nearest[-1]]),
+        arms=_by_arm(
+            model,
+            np.array([str(received[place]) for place in taken]),
+            outcome.values[taken],
+            events,
+        ),
+    )
+
+
+def expectations(
+    model: TrainedModel, cohort: Cohort, settings: TwinSettings
+) -> Float[np.ndarray, "patient arm"]:
+    """Return the expected endpoint under every arm, as it is before treatment.
+
+    Every member answers once, at the middle of its belief about the patient: what is compared
+    must not differ by chance.
+    """
+    few = replace(settings, draws=model.twin.network.members)
+    matrices = transforms.apply(model.twin.design, cohort)
+    parts = []
+    for belief in beliefs_of(model, matrices, received_of(cohort), few):
+        state = _at_the_middle(belief.state)
+        under = [
+            weighted_mean(endpoint_values(model, state, each), state.log_weights)
+            for each in model.catalogue.interventions()
+        ]
+        parts.append(torch.stack(under, dim=1).double().numpy())
+    return np.concatenate(parts)
+
+
+def _at_the_middle(state: TwinState) -> TwinState:
+    """Return the belief without its noise."""
+    noise = torch.tensor([name.startswith("noise_") for name in state.names])
+    return replace(state, draws=torch.where(noise, 0.0, state.draws))
+
+
+def _by_arm(
+    model: TrainedModel,
+    received: np.ndarray,
+    values: Float[np.ndarray, " patient"],
+    events: Bool[np.ndarray, " patient"]
+    | Int[np.ndarray, " patient"]
+    | Float[np.ndarray, " patient"]
+    | None,
+) -> tuple[ArmOutcome, ...]:
+    found = []
+    for arm, label in zip(model.catalogue.arms, model.catalogue.labels, strict=True):
+        here = received == arm
+        count = int(here.sum())
+        if not count:
+            continue
+        if count < FEWEST:
+            found.append(ArmOutcome(arm, label, None, None, np.nan, np.nan, np.nan))
+            continue
+        happened, *numbers = _observed(
+            model, values[here], None if events is None else events[here]
+        )
+        found.append(ArmOutcome(arm, label, count, happened, *numbers))
+    return tuple(found)
+
+
+def _observed(
+    model: TrainedModel, values: np.ndarray, events: np.ndarray | None
+) -> tuple[int | None, float, float, float]:
+    """Return events, and the endpoint with its 95 % interval."""
+    if model.outcome_kind == "binary":
+        count = int(values.sum())
+        lower, upper = wilson_interval(count, len(values))
+        return count, count / len(values), float(lower), float(upper)
+    if model.outcome_kind == "continuous" or events is None:
+        mean, error = float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)
+        half = float(student.ppf(0.975, len(values) - 1)) * error
+        return None, mean, mean - half, mean + half
+    happened = int((events.astype(bool) & (values <= model.endpoint.horizon_days)).sum())
+    return happened, *survival_observed(values, events, model.endpoint)
+
+
+def survival_observed(
+    time: Float[np.ndarray, " patient"], event: np.ndarray, endpoint: Endpoint
+) -> tuple[float, float, float]:
+    """Return a survival endpoint by Kaplan-Meier, with its 95 % interval.
+
+    Parameters
+    ----------
+    time, event
+        Time to event or censoring [day]; 1 for an event.
+
+    Returns
+    -------
+    tuple of float
+        NaN where nobody is followed up to the horizon while some are free of the event.
+
+    Examples
+    --------
+    >>> endpoint = Endpoint("os", "os", 4.0, reading=Reading.MEAN_UP_TO_HORIZON)
+    >>> time, event = np.array([2.0, 4.0]), np.array([1.0, 0.0])
+    >>> [round(each, 2) for each in survival_observed(time, event, endpoint)]
+    [0.75, 0.4, 1.0]
+
+    References
+    ----------
+    Variance of the restricted mean: Klein & Moeschberger 2003, doi:10.1007/b97377, equation 4.5.2.
+    """
+    curve, horizon = kaplan_meier(time, event.astype(float)), endpoint.horizon_days
+    if curve.days[-1] < horizon and curve.survival[-1] > 0:
+        return np.nan, np.nan, np.nan
+    if endpoint.reading is Reading.VALUE_AT_HORIZON:
+        mean, error = float(curve.at(horizon)), float(curve.error_at(horizon))
+    else:
+        inside = curve.days < horizon
+        edges = np.concatenate([[0.0], curve.days[inside], [horizon]])
+        areas = np.diff(edges) * np.append(1.0, curve.survival[inside])
+        beyond = areas[::-1].cumsum()[::-1][1:]
+        risk = curve.at_risk[inside].astype(float)
+        before = np.append(1.0, curve.survival[inside][:-1]) if inside.any() else np.zeros(0)
+        died = np.where(before > 0, risk * (1.0 - curve.survival[inside] / before), 0.0)
+        left = np.where(risk > died, risk * (risk - died), np.inf)
+        mean = float(areas.sum()) / horizon
+        error = float(np.sqrt((beyond**2 * died / left).sum())) / horizon
+    half = 1.959964 * error
+    return mean, max(0.0, mean - half), min(1.0, mean + half)
