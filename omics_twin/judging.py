@@ -12,23 +12,27 @@ import pandas as pd
 import torch
 from safetensors.numpy import load_file, save
 
-from omics_twin import tracking
-from omics_twin.answers import beliefs_of, by_received, outcome_values, received_of
+from omics_twin import tracking, worth
+from omics_twin.answers import beliefs_of, received_of
+from omics_twin.asking import bounds, held_out_beliefs, under_arms
 from omics_twin.config import Config, plain
+from omics_twin.errors import CohortError
 from omics_twin.evaluate import baselines as reference
 from omics_twin.evaluate import plots
 from omics_twin.evaluate.design import Design
 from omics_twin.evaluate.metrics import summarise
-from omics_twin.evaluate.policy import policy_value
 from omics_twin.evaluate.score import score
+from omics_twin.evaluate.truth import policy_value
 from omics_twin.files import write_whole
+from omics_twin.following import TWIN, Ranked, judge
 from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.intake.synthetic import read_truth
 from omics_twin.learning import Fitted, Task
+from omics_twin.offers import offers_of
 from omics_twin.report.console import Console
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import RunRecord, TrainedModel
-from omics_twin.twin.draws import reweighted, select, weighted_mean, weighted_quantile
-from omics_twin.types import TwinState
+from omics_twin.twin.draws import select
 
 
 @dataclass(frozen=True)
@@ -40,72 +44,66 @@ class Predictions:
     received
         Under the therapy received, (repeat, patient) or (repeat, patient, time).
     every_arm
-        Under each arm averaged over repeats, (patient, arm); None unless the truth is known.
+        Under each arm, (repeat, patient, arm) or (repeat, patient, arm, time).
     interval
-        Lower and upper bound under each arm, (patient, arm, 2); None for a baseline.
+        Lower and upper bound under each arm, (patient, arm, 2); None unless the truth is known.
+    spread
+        Standard deviation of the endpoint's difference between two arms in the twin's belief,
+        (repeat, patient, arm, arm); None for a baseline.
     """
 
     received: np.ndarray
     every_arm: np.ndarray | None
     interval: np.ndarray | None = None
+    spread: np.ndarray | None = None
 
 
 def held_out_predictions(
-    task: Task, model: TrainedModel, plan: MemberPlan, config: Config, *, as_of_days: float = 0.0
+    task: Task,
+    model: TrainedModel,
+    plan: MemberPlan,
+    config: Config,
+    *,
+    as_of_days: float = 0.0,
+    every_arm: bool = True,
 ) -> Predictions:
-    """Return the twin's predictions, every patient answered by members that never saw them."""
+    """Return the twin's predictions, every patient answered by members that never saw them.
+
+    Parameters
+    ----------
+    as_of_days
+        Only visits up to this day are shown to the twin [day].
+    every_arm
+        Whether to predict under every arm, and not only under the therapy received.
+    """
     repeats, patients = task.held_out.shape
     grid = task.outcome.grid_days
-    received = np.full((repeats, patients, 1 if grid is None else len(grid)), np.nan)
+    options = len(task.catalogue.arms)
+    every = np.full((repeats, patients, options, 1 if grid is None else len(grid)), np.nan)
+    spread = np.full((repeats, patients, options, options), np.nan)
+    ends = np.full((patients, options, 2), np.nan)
+    bounded = every_arm and _truth_is_known(task, config)
     arms = received_of(task.cohort)
-    every_arm = np.full((patients, len(task.catalogue.arms), 3), np.nan)
     for belief in beliefs_of(model, task.matrices, arms, config.twin, as_of_days=as_of_days):
-        for rows, therapy in by_received(arms, belief, model):
-            state = select(belief.state, rows)
-            for repeat in range(repeats):
-                folds = task.held_out[repeat][belief.rows[rows]]
-                held_out = _held_out_draws(state, plan, repeat, folds)
-                values = outcome_values(model, held_out, therapy, task.outcome)
-                out = folds >= 0
-                weighted = weighted_mean(values, held_out.log_weights).numpy()
-                received[repeat, belief.rows[rows][out]] = weighted[out]
-        if _every_arm_known(task, config):
+        for repeat, rows, state in held_out_beliefs(task, belief, plan):
+            where = (repeat, belief.rows[rows])
+            every[where], found = under_arms(task, model, state, task.arms[where[1]], every_arm)
+            if found is not None:
+                spread[where] = found
+        if bounded:
             out = torch.tensor((task.held_out[:, belief.rows] >= 0).any(axis=0))
-            chosen = belief.rows[out.numpy()]
             state = select(belief.state, torch.nonzero(out)[:, 0])
-            every_arm[chosen] = _under_every_arm(task, model, state, config)
-    found = received[..., 0] if grid is None else received
-    if not _every_arm_known(task, config):
-        return Predictions(found, None)
-    return Predictions(found, every_arm[..., 0], every_arm[..., 1:])
+            ends[belief.rows[out.numpy()]] = bounds(task, model, state, config)
+    own = task.arms[None, :, None, None]
+    received = np.take_along_axis(every, own, axis=2)[:, :, 0]
+    if grid is None:
+        received, every = received[..., 0], every[..., 0]
+    if not every_arm:
+        return Predictions(received, None)
+    return Predictions(received, every, ends if bounded else None, spread)
 
 
-def _under_every_arm(
-    task: Task, model: TrainedModel, state: TwinState, config: Config
-) -> np.ndarray:
-    """Return mean and bounds of the belief under each arm, (patient, arm, 3)."""
-    tail = (1.0 - config.twin.interval) / 2.0
-    found = []
-    for therapy in task.catalogue.interventions():
-        values = outcome_values(model, state, therapy, task.outcome)[..., 0]
-        bounds = [weighted_quantile(values, state.log_weights, each) for each in (tail, 1 - tail)]
-        found.append(torch.stack([weighted_mean(values, state.log_weights), *bounds], dim=1))
-    return torch.stack(found, dim=1).numpy()
-
-
-def _held_out_draws(
-    state: TwinState, plan: MemberPlan, repeat: int, folds: np.ndarray
-) -> TwinState:
-    """Keep the draws of the members of a repeat that never saw the patient."""
-    member = state.draws[0, :, 0].long()
-    mine = (plan.repeat[member] == repeat) & (
-        plan.fold[member][None, :] == torch.tensor(folds)[:, None]
-    )
-    # A patient who is never held out keeps the belief; nothing is read from it.
-    return reweighted(state, torch.where(mine.any(dim=1, keepdim=True), mine, torch.tensor(True)))
-
-
-def _every_arm_known(task: Task, config: Config) -> bool:
+def _truth_is_known(task: Task, config: Config) -> bool:
     """Return whether the true probability under every arm is there to compare with."""
     return task.outcome.grid_days is None and (Path(config.cohort.root) / "truth").is_dir()
 
@@ -142,12 +140,12 @@ def baseline_predictions(
                 task.outcome,
                 task.held_out,
                 seed=config.split.seed,
-                every_arm=_every_arm_known(task, config),
+                every_arm=True,
                 progress=console.progress(f"{name}: folds"),
             )
             arrays = {"received": fitted.received}
             if fitted.every_arm is not None:
-                arrays["every_arm"] = fitted.every_arm.mean(axis=0)
+                arrays["every_arm"] = fitted.every_arm
             write_whole(stored, save(arrays))
         arrays = load_file(stored)
         found[name] = Predictions(arrays["received"], arrays.get("every_arm"))
@@ -192,7 +190,9 @@ def by_visit(
         return {}
     found = {}
     for day in [0.0, *days]:
-        predicted = held_out_predictions(task, model, plan, config, as_of_days=day + 0.5)
+        predicted = held_out_predictions(
+            task, model, plan, config, as_of_days=day + 0.5, every_arm=False
+        )
         hidden = np.where(
             followed.reshape(1, -1, *[1] * (predicted.received.ndim - 2)),
             predicted.received,
@@ -219,8 +219,9 @@ def against_truth(
     for name, each in [("model", twin), *baselines.items()]:
         if each.every_arm is None:
             continue
-        out = np.isfinite(each.every_arm).all(axis=1)
-        value = policy_value(each.every_arm[out].argmax(axis=1), known[out])
+        mean = _mean_over_repeats(each.every_arm)
+        out = np.isfinite(mean).all(axis=1)
+        value = policy_value(mean[out].argmax(axis=1), known[out])
         worth = {"captured": value.captured, "followed": value.followed}
         if name == "model":
             found["model"] = worth
@@ -233,6 +234,48 @@ def against_truth(
         else:
             found["baselines"][name] = worth
     return found
+
+
+def _mean_over_repeats(every_arm: np.ndarray) -> np.ndarray:
+    """Return the mean over the repeats in which a patient was held out, NaN for none."""
+    out = np.isfinite(every_arm)
+    total = np.where(out, every_arm, 0.0).sum(axis=0)
+    return np.where(out.any(axis=0), total / np.maximum(out.sum(axis=0), 1), np.nan)
+
+
+def policy(
+    task: Task,
+    twin: Predictions,
+    baselines: Mapping[str, Predictions],
+    config: Config,
+    folder: Path,
+    console: Console,
+) -> dict[str, Any]:
+    """Return what following each ranking would have been worth, and write the figures of it.
+
+    Where too few patients allow no judgement, the answer says why.
+    """
+    learners = {
+        name: Ranked(each.every_arm, each.spread)
+        for name, each in [(TWIN, twin), *baselines.items()]
+        if each.every_arm is not None
+    }
+    try:
+        offers = offers_of(task, baseline_design(task), config)
+        found = judge(task, offers, learners, config.policy.control)
+    except CohortError as error:
+        console.warn(f"the value of following the ranking is not judged: {error}")
+        return {"not_judged": {"all": str(error)}}
+    for stem, figure in worth.figures_of(task, offers, found).items():
+        figure.savefig(folder / f"{stem}.png", dpi=150)
+    truth = _true_means(task, config) if _truth_is_known(task, config) else None
+    return worth.record_of(task, offers, found, truth)
+
+
+def _true_means(task: Task, config: Config) -> np.ndarray:
+    table = read_truth(Path(config.cohort.root)).loc[list(task.cohort.patient_ids)]
+    columns = [f"p_response::{arm}" for arm in task.catalogue.arms]
+    return table[columns].to_numpy(dtype=float)
 
 
 def draw_plots(task: Task, twin: Predictions, folder: Path) -> None:
@@ -271,10 +314,11 @@ def record(
     }
     for baseline, each in found["baselines"].items():
         numbers |= {f"{baseline}.{name}.{k}": v for name, s in each.items() for k, v in s.items()}
+    numbers |= worth.numbers_of(found.get("policy") or {})
     where = tracking.record_run(
         RunRecord(
             name=config.name,
-            parameters=_flat(plain(config)),
+            parameters=flattened(plain(config)),
             tags={
                 "commit": tracking.commit(),
                 "data_fingerprint": task.cohort.fingerprint,
@@ -295,13 +339,13 @@ def record(
     return where
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the chosen settings flat; the cohort's declaration is an artefact, not a parameter."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            if name not in ("cohort", "therapy", "intake"):
-                flat |= _flat(value, f"{prefix}{name}.")
+            if name not in ("cohort", "therapy", "intake", "search"):
+                flat |= flattened(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ def train(config: Config, console: Console) -> Trained:
     root = Path(config.cohort.root)
     if (root / "truth").is_dir():
         metrics["truth"] = judging.against_truth(task, predicted, baselines, read_truth(root))
+    with console.stage("value of following the ranking"):
+        metrics["policy"] = judging.policy(task, predicted, baselines, config, run, console)
     model = replace(model, provenance={**model.provenance, "performance": metrics})
     model.save(run / tracking.MODEL_FOLDER)
     judging.draw_plots(task, predicted, run)
@@ -77,6 +80,86 @@ def train(config: Config, console: Console) -> Trained:
         where = judging.record(task, fitted, metrics, config, run, console)
     write_json(run / "tracking.json", where)
     return _told(Trained(run, metrics), console)
+
+
+def ablate(config: Config, console: Console) -> Path:
+    """Say what each modality adds, alone and left out, on the same folds."""
+    from omics_twin import ablation
+
+    cohort = read_cohort(config, console, Purpose.TRAINING)
+    task = learning.task_of(cohort, config, console)
+    run = _folder(config, "ablation", cohort)
+    if not _finished(run, config):
+        with console.stage("ablation"):
+            table = ablation.ablate(task, config, run, console)
+        ablation.write(task, table, run)
+        _record(task, config, run, "ablation", ablation.numbers(table), console)
+    console.say((run / "ablation.md").read_text())
+    console.say(f"run folder: {run}")
+    return run
+
+
+def search(config: Config, console: Console) -> Path:
+    """Choose settings by nested cross-validation; a killed search goes on where it was."""
+    from omics_twin import ablation, searching, space
+
+    space.axes_of(config)
+    cohort = read_cohort(config, console, Purpose.TRAINING)
+    task = ablation.before_treatment(learning.task_of(cohort, config, console))
+    asked = plain(config)["search"]
+    for budget in ("trials", "batch", "timeout_minutes"):
+        asked.pop(budget)
+    run = _folder(config, "search", cohort, json.dumps(asked, sort_keys=True))
+    found = searching.finished(run, config) if _finished(run, config) else None
+    if found is None:
+        with console.stage("search"):
+            found = searching.search(task, config, run, console)
+        searching.write(task, found, run)
+        numbers, curves = searching.numbers(found), searching.curves(found)
+        _record(task, config, run, "search", numbers, console, curves)
+    for line in searching.lines(found):
+        console.say(line)
+    console.say(f"settings for the next command: @{run / 'best.yaml'}")
+    return run
+
+
+def _folder(config: Config, kind: str, cohort: Cohort, also: str = "") -> Path:
+    """Return the folder of a run that is not a training, with its settings in it."""
+    told_apart = digest(config, f"{cohort.fingerprint} {tracking.commit()} {also}".strip())
+    run = Path(config.output_root) / config.name / f"{kind}-{told_apart}"
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(run / "config.json", plain(config))
+    write_json(run.parent / f"latest-{kind}.json", {"run_folder": str(run)})
+    return run
+
+
+def _record(
+    task: learning.Task,
+    config: Config,
+    run: Path,
+    kind: str,
+    metrics: dict[str, float],
+    console: Console,
+    curves: Sequence[Mapping[str, float]] = (),
+) -> None:
+    """Hand a finished run that leaves no model to the tracker."""
+    record = tracking.RunRecord(
+        name=f"{config.name} {kind}",
+        parameters=judging.flattened(plain(config)),
+        tags={
+            "kind": kind,
+            "commit": tracking.commit(),
+            "data_fingerprint": task.cohort.fingerprint,
+            "cohort": task.cohort.name,
+        },
+        metrics=metrics,
+        curves=curves,
+        folder=run,
+    )
+    where = tracking.record_run(record, config.tracking)
+    if where:
+        console.say(f"MLflow run {where['run_id']} at {where['tracking_uri']}")
+    write_json(run / "tracking.json", where)
 
 
 def _finished(run: Path, config: Config) -> bool:
@@ -153,9 +236,10 @@ def report(config: Config, console: Console) -> Path:
     output = _output(config, ".html")
     if not config.patient:
         raise ConfigError("no patient was named: add patient=ID")
-    cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
+    company = read_cohort(config, console, Purpose.SCORING)
+    cohort = _patients(company, config)
     belief = answers.beliefs(model, cohort, config.twin, console, as_of_days=config.as_of_days)
-    write_report(model, cohort, belief, output, config.twin)
+    write_report(model, cohort, belief, output, config.twin, company=company)
     console.say(f"report: {output}")
     return output
 

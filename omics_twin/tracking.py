@@ -53,7 +53,7 @@ class TrainedModel:
             "title": self.title,
             "outcome": self.outcome,
             "outcome_kind": self.outcome_kind,
-            "catalogue": asdict(self.catalogue),
+            "catalogue": self.catalogue.to_json(),
             "support": self.support.to_json(),
             "provenance": dict(self.provenance),
         }
@@ -74,20 +74,14 @@ class TrainedModel:
 
     @staticmethod
     def _restored(twin: NeuralTwin, record: Mapping[str, Any]) -> TrainedModel:
-        endpoint, catalogue = record["endpoint"], record["catalogue"]
+        endpoint = record["endpoint"]
         return TrainedModel(
             twin=twin,
             endpoint=Endpoint(**{**endpoint, "reading": Reading[endpoint["reading"]]}),
             title=record["title"],
             outcome=record["outcome"],
             outcome_kind=record["outcome_kind"],
-            catalogue=Catalogue(
-                name=catalogue["name"],
-                arms=tuple(catalogue["arms"]),
-                labels=tuple(catalogue["labels"]),
-                agents=tuple(tuple(each) for each in catalogue["agents"]),
-                thin_support=catalogue["thin_support"],
-            ),
+            catalogue=Catalogue.from_json(record["catalogue"]),
             support=Support.from_json(record["support"]),
             provenance=record["provenance"],
         )
@@ -232,7 +226,8 @@ def _recorded(mlflow: Any, run: RunRecord, settings: TrackingSettings, uri: str)
             if path.is_file():
                 mlflow.log_artifact(str(path))
         found = {"run_id": active.info.run_id, "tracking_uri": uri}
-        logged = _log_model(mlflow, run, settings)
+        with_model = (run.folder / MODEL_FOLDER).is_dir()
+        logged = _log_model(mlflow, run, settings) if with_model else {}
         return found | logged
 
 

@@ -43,7 +43,7 @@ class Cohort:
     outcomes
         Outcomes by name, values in the order of ``patient_ids``.
     groups, strata
-        (patient, role) and (patient, stratum column), text with NA.
+        (patient, role or policy group) and (patient, stratum column), text with NA.
     left_out
         Reason by patient of the roster who is not in the cohort.
     permission, notes, fingerprint

@@ -30,6 +30,13 @@ class OutcomeKind(Enum):
     CONTINUOUS = "continuous"
 
 
+class Assignment(Enum):
+    """How patients of a cohort came to their therapy: by lot, or by choice."""
+
+    RANDOMISED = "randomised"
+    OBSERVATIONAL = "observational"
+
+
 class UnknownLevel(Enum):
     """What happens to a category value outside the declared vocabulary."""
 
@@ -197,6 +204,28 @@ class SourceDeclaration:
 
 
 @dataclass
+class GroupDeclaration:
+    """Groups of patients for whom a simple rule names the best therapy: what a ranking must beat.
+
+    Attributes
+    ----------
+    table
+        File name below the cohort's root; empty: the roster.
+    columns
+        Patients are in one group if they agree in all of these.
+    at_least
+        Of one column that holds numbers: those of this and more are one group, the others one.
+    missing
+        Strings that mean "not known" beside the empty cell.
+    """
+
+    table: str = ""
+    columns: list[str] = field(default_factory=list)
+    at_least: float | None = None
+    missing: list[str] = field(default_factory=list)
+
+
+@dataclass
 class CohortDeclaration:
     """A cohort as tidy tables keyed by patient.
 
@@ -213,6 +242,10 @@ class CohortDeclaration:
         ``enrolled`` (a number that orders patients in time), and any for subgroups.
     strata
         Roster columns within which assignment and eligibility are judged.
+    assignment
+        Whether therapies were given by lot within the strata.
+    policy_groups
+        Name -> groups for whose best therapies a ranking is compared; read when training.
     sources
         Public files the tables were made from.
     """
@@ -227,4 +260,6 @@ class CohortDeclaration:
     outcomes: dict[str, OutcomeDeclaration] = field(default_factory=dict)
     group_columns: dict[str, str] = field(default_factory=dict)
     strata: list[str] = field(default_factory=list)
+    assignment: Assignment = Assignment.OBSERVATIONAL
+    policy_groups: dict[str, GroupDeclaration] = field(default_factory=dict)
     sources: list[SourceDeclaration] = field(default_factory=list)

@@ -9,6 +9,7 @@ from omics_twin.intake.columns import canonical
 from omics_twin.intake.declaration import (
     CohortDeclaration,
     ColumnDeclaration,
+    GroupDeclaration,
     Kind,
     Layout,
     ModalityDeclaration,
@@ -39,6 +40,19 @@ def check_declaration(declaration: CohortDeclaration) -> None:
         _check_therapy(f"{cohort}, therapy", declaration.therapy)
     for name, outcome in declaration.outcomes.items():
         _check_outcome(f"{cohort}, outcome '{name}'", outcome)
+    for name, group in declaration.policy_groups.items():
+        _check_group(f"{cohort}, policy group '{name}'", group)
+        if name in declaration.group_columns:
+            raise ConfigError(f"{cohort} declares '{name}' twice, also under 'group_columns'")
+
+
+def _check_group(where: str, group: GroupDeclaration) -> None:
+    if not group.columns:
+        raise ConfigError(f"{where} declares no 'columns': name at least one")
+    if group.at_least is not None and len(group.columns) > 1:
+        raise ConfigError(
+            f"{where} has 'at_least' and {len(group.columns)} columns, expected one column"
+        )
 
 
 def _check_modality(where: str, modality: ModalityDeclaration) -> None:

@@ -20,7 +20,7 @@ from omics_twin.intake.synthetic_trial import Assignment, SyntheticTrial
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Assignment", "SyntheticTrial", "generate", "read_truth"]
+__all__ = ["Assignment", "SyntheticTrial", "assignment_of", "generate", "read_truth"]
 
 VERSION = 2
 """Changes whenever the same settings would give other tables."""
@@ -114,6 +114,17 @@ def read_truth(root: Path) -> pd.DataFrame:
             "or evaluate against observed outcomes instead"
         )
     return pd.read_parquet(path).set_index("patient_id")
+
+
+def assignment_of(root: Path) -> Assignment:
+    """Return how patients of a synthetic trial came to their regimen, as its folder records it.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds no synthetic trial.
+    """
+    return Assignment(_found(root)["settings"]["assignment"])
 
 
 def _stored(trial: SyntheticTrial) -> str:

@@ -25,6 +25,7 @@ from omics_twin.intake.columns import binary, canonical, column_of
 from omics_twin.intake.declaration import CohortDeclaration, Kind, Layout
 from omics_twin.intake.declared import check_declaration
 from omics_twin.intake.files import Folder, Table
+from omics_twin.intake.groups import read_groups
 from omics_twin.intake.outcomes import Outcome, read_outcome, read_received
 
 
@@ -47,7 +48,7 @@ class Tables:
     outcomes
         Outcomes by name, values in the order of ``patient_ids``.
     groups, strata
-        (patient, role) and (patient, stratum column), text with NA.
+        (patient, role or policy group) and (patient, stratum column), text with NA.
     notes
         What was read as not measured, not counted or not read.
     fingerprint
@@ -98,6 +99,8 @@ def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tab
     received = _read_received(declaration, folder, patients, notes, scoring)
     outcomes = _read_outcomes(declaration, folder, patients, notes, scoring)
     groups = _roster_columns(roster, declaration.group_columns)
+    if not scoring:
+        groups = groups.join(read_groups(declaration, folder, patients))
     strata = _strata(declaration, roster)
     _note_unread(declaration, folder, notes)
     return Tables(
@@ -255,6 +258,8 @@ def _columns_by_table(declaration: CohortDeclaration) -> dict[str, set[str]]:
         named[therapy.table] |= {*filter(None, [therapy.arm_column]), *therapy.agent_columns}
     for outcome in declaration.outcomes.values():
         named[outcome.table] |= {outcome.value_column, *filter(None, [outcome.event_column])}
+    for group in declaration.policy_groups.values():
+        named[group.table or declaration.roster] |= set(group.columns)
     named[declaration.roster] |= {*declaration.group_columns.values(), *declaration.strata}
     return named
 

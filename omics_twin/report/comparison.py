@@ -25,6 +25,8 @@ class OpenTherapy:
 
     Attributes
     ----------
+    arm, label
+        The catalogue's name, and what people call it.
     difference, difference_lower, difference_upper
         To the first therapy, on the same draws; 0 for the first itself.
     tied
@@ -34,6 +36,7 @@ class OpenTherapy:
         Training patients of the stratum who received it, and whether they are too few.
     """
 
+    arm: str
     label: str
     expected: float
     lower: float
@@ -127,6 +130,7 @@ def _opened(
     overlap = lower <= float(ranking.upper[0, first]) and upper >= float(ranking.lower[0, first])
     support = int(ranking.support[0, option])
     return OpenTherapy(
+        arm=model.catalogue.arms[option],
         label=visible(model.catalogue.labels[option]),
         expected=expected,
         lower=lower,
@@ -154,7 +158,7 @@ def plot_of(comparison: Comparison, scale: Scale) -> Forest | None:
     return forest(
         [
             Interval(
-                label=_shortened(each.label),
+                label=shortened(each.label),
                 number=scale.in_months(each.expected)
                 if scale.months
                 else scale.value(each.expected),
@@ -169,7 +173,8 @@ def plot_of(comparison: Comparison, scale: Scale) -> Forest | None:
     )
 
 
-def _shortened(label: str) -> str:
+def shortened(label: str) -> str:
+    """Return a label that fits on a narrow screen."""
     return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1].rstrip() + "…"
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from omics_twin.report.policy import policy_lines
+
 _MODEL = "omics_twin"
 _SPARSE_STEP = 0.2
 
@@ -91,8 +93,9 @@ class Console:
         ----------
         found
             ``endpoint``, ``n``, ``model`` (metric -> mean and sd over repeats) and ``baselines``
-            (name -> the same); optionally ``truth`` (the value of following each ranking) and
-            ``by_visit`` (visit -> metrics).
+            (name -> the same); optionally ``truth`` (the value of following each ranking, the
+            truth being known), ``policy`` (the same, judged from what happened) and ``by_visit``
+            (visit -> metrics).
         """
         if not self.quiet:
             for line in metrics_lines(found):
@@ -145,6 +148,7 @@ def metrics_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append("* best of the column; > higher is better, < lower is better")
     lines += _worth(found.get("truth"))
     lines += _verdict(rows)
+    lines += policy_lines(found.get("policy"))
     visits = found.get("by_visit") or {}
     if visits:
         lines += ["", f"{_MODEL} as visits come in, on the patients who have all of them"]

@@ -10,6 +10,7 @@ from omics_twin.evaluate.score import HIGHER_IS_BETTER
 from omics_twin.report.comparison import Comparison
 from omics_twin.report.console import better_baseline
 from omics_twin.report.measured import Measured
+from omics_twin.report.policy import policy_sentence
 from omics_twin.report.words import (
     METRIC_NAMES,
     Scale,
@@ -333,7 +334,7 @@ def performance_of(model: TrainedModel) -> Performance | None:
             (_learner(row), tuple(mean_and_spread(each.get(name)) for name in names))
             for row, each in rows.items()
         ),
-        verdict=_verdict(rows),
+        verdict=" ".join(filter(None, [_verdict(rows), policy_sentence(found.get("policy"))])),
     )
 
 

@@ -44,12 +44,6 @@ def normalised(
     return log_weights - torch.logsumexp(log_weights, dim=1, keepdim=True)
 
 
-def reweighted(state: TwinState, allowed: Bool[Tensor, "patient draw"]) -> TwinState:
-    """Return the belief without the draws that are not allowed."""
-    weights = torch.where(allowed, state.log_weights, -torch.inf)
-    return replace(state, log_weights=normalised(weights))
-
-
 def select(state: TwinState, rows: Int[Tensor, " chosen"]) -> TwinState:
     """Return the belief about some of the patients."""
     return replace(
@@ -58,6 +52,15 @@ def select(state: TwinState, rows: Int[Tensor, " chosen"]) -> TwinState:
         days=state.days[rows],
         draws=state.draws[rows],
         log_weights=state.log_weights[rows],
+    )
+
+
+def with_draws(state: TwinState, draws: Int[Tensor, " chosen"]) -> TwinState:
+    """Return the belief with some of its draws; each patient has weight in one of them."""
+    return replace(
+        state,
+        draws=state.draws[:, draws],
+        log_weights=normalised(state.log_weights[:, draws]),
     )
 
 

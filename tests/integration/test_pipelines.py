@@ -77,6 +77,34 @@ def test_metrics_stand_beside_their_baselines_and_the_truth(run: Path) -> None:
     assert truth["model"]["captured"] <= 1.0
 
 
+def test_the_value_of_following_the_ranking_stands_beside_simple_rules(run: Path) -> None:
+    found = json.loads((run / "metrics.json").read_text())["policy"]
+    assert found["assignment"] == "RANDOMISED"
+    assert found["n"] == 300
+    rules = found["rules"]
+    assert set(rules) == {
+        "omics_twin",
+        "logistic",
+        "logistic_interactions",
+        "trees",
+        "best_single_arm",
+        "best_per_receptor_subtype",
+        "therapy_received",
+    }
+    for rule in rules.values():
+        assert rule["lower"] <= rule["value"] <= rule["upper"]
+        # 300 patients in eight arms: the truth is near, if not within every interval.
+        assert abs(rule["value"] - rule["truth"]) < 4.0 * rule["standard_error"]
+    names = ("policy", "targeting", "coverage_value", "benefit_calibration")
+    assert all((run / f"{name}.png").is_file() for name in names)
+
+
+def test_the_report_says_what_the_ranking_was_worth(folder: Path, run: Path) -> None:
+    output = folder / "worth.html"
+    assert scored("report", folder, str(run), output, "patient=SYN0000002") == 0
+    assert "Had the therapy ranked first been given to everyone" in output.read_text()
+
+
 def test_the_run_is_in_mlflow_with_its_curves_plots_and_model(folder: Path, run: Path) -> None:
     import mlflow
 
@@ -85,6 +113,8 @@ def test_the_run_is_in_mlflow_with_its_curves_plots_and_model(folder: Path, run:
     recorded = client.get_run(where["run_id"])
     metrics = json.loads((run / "metrics.json").read_text())
     assert recorded.data.metrics["model.auc.mean"] == pytest.approx(metrics["model"]["auc"]["mean"])
+    value = metrics["policy"]["rules"]["omics_twin"]["value"]
+    assert recorded.data.metrics["policy.omics_twin.value"] == pytest.approx(value)
     assert recorded.data.params["split.folds"] == "3"
     assert recorded.data.tags["data_fingerprint"]
     assert len(client.get_metric_history(where["run_id"], "stopping_loss")) == 15
