@@ -306,9 +306,20 @@ def _trained(
     import lightning
 
     from omics_twin.models.checkpoint import EveryFewEpochs, SafeCheckpoints, last_checkpoint
+    from omics_twin.models.effects import learn_effects
     from omics_twin.models.module import EnsembleModule, EpochLines
 
-    module = EnsembleModule(network, _tensors(task, plan)[2], config.trainer, own)
+    tensors = _tensors(task, plan)[2]
+    if config.model.linear_effects and last_checkpoint(folder) is None:
+        console.say("effects of the measurements, linear")
+        learn_effects(
+            network,
+            tensors,
+            _alike(plan, own),
+            planned=torch.arange(len(plan.fold)) if own is None else own.copies.of,
+            shown=None if own is None else own.shown,
+        )
+    module = EnsembleModule(network, tensors, config.trainer, own)
     with torch.no_grad():
         untrained = module.stopping_loss()
     resume = last_checkpoint(folder)
@@ -342,6 +353,14 @@ def _trained(
     module.restore_best()
     network.cpu().eval().requires_grad_(requires_grad=False)
     return Fitted(module, plan, resumed_at, diverged)
+
+
+def _alike(plan: MemberPlan, own: MemberSettings | None) -> torch.Tensor:
+    """Return which members are replicas of one fold that are shown the same, (member,)."""
+    columns = [plan.repeat, plan.fold]
+    if own is not None:
+        columns += [each.long() for each in own.shown.values()]
+    return torch.unique(torch.stack(columns, dim=1), dim=0, return_inverse=True)[1]
 
 
 def _accelerator(device: Device) -> str:

@@ -25,6 +25,13 @@ class SplitBy(Enum):
     TIME = "time"
 
 
+class CalibrationBy(Enum):
+    """What makes the intervals of a belief hold."""
+
+    SIMULATED_COPY = "simulated_copy"
+    NONE = "none"
+
+
 class Reading(Enum):
     """How one number is read from a trajectory."""
 
@@ -67,6 +74,9 @@ class NetworkSettings:
     wide_features, components
         A channel with more usable features than the first enters as this many principal
         components, fitted to each member's own training patients.
+    linear_effects
+        Whether effects that are linear in the measurements, of prognosis and of every agent, are
+        found first, and the network learns what they leave.
     """
 
     latent: int = 16
@@ -78,6 +88,7 @@ class NetworkSettings:
     intervals: int = 12
     wide_features: int = 200
     components: int = 32
+    linear_effects: bool = True
 
     def __post_init__(self) -> None:
         """Refuse sizes no network can have."""
@@ -149,17 +160,26 @@ class TwinSettings:
         Of the draws.
     interval
         Share of the belief inside the interval that is shown.
+    confidence
+        A therapy other than the one usual in the stratum is recommended where the belief that it
+        is better is at least this.
+    calibration
+        ``SIMULATED_COPY``: training is repeated on a copy of the cohort whose truth is known, and
+        draws are moved apart until intervals hold there; ``NONE``: intervals are the twin's own.
     """
 
     draws: int = 800
     seed: int = 0
     interval: float = 0.9
+    confidence: float = 0.6
+    calibration: CalibrationBy = CalibrationBy.SIMULATED_COPY
 
     def __post_init__(self) -> None:
         """Refuse beliefs that cannot be held."""
         require("twin.draws", self.draws, 1, 1_000_000)
         require("twin.seed", self.seed, 0, 2**31 - 1)
         require("twin.interval", self.interval, 0.01, 0.999)
+        require("twin.confidence", self.confidence, 0.0, 1.0)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
+from omics_twin.models.network import MultimodalNetwork
 from omics_twin.settings import NetworkSettings
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
 from omics_twin.twin.neural import Membership, NeuralTwin
@@ -41,6 +42,14 @@ DESIGN = Design(
 )
 
 
+def fill_effects(network: MultimodalNetwork, generator: torch.Generator) -> None:
+    """Give an untrained network linear effects, as training would."""
+    with torch.no_grad():
+        for name in network.channels:
+            for value in (network.encoder(name).effects, network.encoder(name).unknown):
+                value.copy_(0.3 * torch.randn(value.shape, generator=generator))
+
+
 def neural_twin(seed: int = 0, kind: str = "binary", members: int = 6) -> NeuralTwin:
     """Return an untrained ensemble; its heads are scaled up so that its answers differ."""
     generator = torch.Generator().manual_seed(seed)
@@ -69,6 +78,7 @@ def neural_twin(seed: int = 0, kind: str = "binary", members: int = 6) -> Neural
         NetworkSettings(latent=4, hidden=8, dropout=0.0, intervals=5),
         seed=seed,
     )
+    fill_effects(network, generator)
     return NeuralTwin(
         name="small",
         network=network.eval().requires_grad_(requires_grad=False),

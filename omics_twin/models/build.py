@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from omics_twin.errors import TrainingError
 from omics_twin.models.encoders import ChannelEncoder, InputStatistics
 from omics_twin.models.heads import BinaryHead, ContinuousHead, HazardHead, Head, ResponseSurface
-from omics_twin.models.network import MultimodalNetwork, TherapyOutcome
+from omics_twin.models.network import LinearEffects, MultimodalNetwork, TherapyOutcome
 from omics_twin.models.therapy import RegimenEncoder
 from omics_twin.settings import NetworkSettings
 
@@ -85,6 +85,7 @@ def build_network(
             agents=agents if channel.follow_up else 0,
             initial_precision=settings.initial_precision,
             dropout_probability=settings.dropout,
+            terms=1 + agents if settings.linear_effects else 0,
             generator=generator,
         )
         for name, channel in channels.items()
@@ -102,7 +103,8 @@ def build_network(
         for head in heads
     ]
     regimen = RegimenEncoder(members, agents, settings.therapy_code, generator=generator)
-    return MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads))
+    effects = LinearEffects(members, agents) if settings.linear_effects else None
+    return MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads, effects))
 
 
 def input_statistics(
@@ -206,7 +208,37 @@ def _whitening_directions(
     strongest = np.abs(vectors).argmax(axis=0)
     vectors = vectors * np.sign(vectors[strongest, np.arange(vectors.shape[1])])
     deviation = np.clip(singular / rows**0.5, 1e-6, None)
-    return torch.from_numpy(np.ascontiguousarray(vectors / deviation))
+    rotation = varimax(vectors * deviation)
+    return torch.from_numpy(np.ascontiguousarray((vectors / deviation) @ rotation))
+
+
+def varimax(loadings: np.ndarray) -> np.ndarray:
+    """Return the rotation after which each feature loads on few components.
+
+    Principal components mix the programmes that make them up; the rotated ones are close to one
+    programme each, so that an effect which follows one programme is an effect of one component.
+
+    Parameters
+    ----------
+    loadings
+        Shape (feature, component).
+
+    References
+    ----------
+    Kaiser 1958, The varimax criterion for analytic rotation in factor analysis
+    (doi:10.1007/BF02289233).
+    """
+    rotation = np.eye(loadings.shape[1])
+    before = 0.0
+    for _ in range(100):
+        rotated = loadings @ rotation
+        slope = loadings.T @ (rotated**3 - rotated * np.square(rotated).mean(axis=0))
+        left, singular, right = np.linalg.svd(slope)
+        rotation = left @ right
+        if singular.sum() < before * (1.0 + 1e-5):
+            break
+        before = float(singular.sum())
+    return rotation
 
 
 def _rarer_share(filled: Tensor, measured: Tensor, wide: Tensor, patients: Tensor) -> Tensor:
@@ -287,7 +319,9 @@ def restored_network(
             ResponseSurface(members, inputs - code, code, hidden, head.outputs, generator=generator)
         )
         restored.append(head)
-    network = MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, restored))
+    average = weights.get("outcome.effects.average")
+    effects = None if average is None else LinearEffects(len(average), average.shape[2])
+    network = MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, restored, effects))
     network.load_state_dict(dict(weights), strict=True)
     return network
 
@@ -311,6 +345,7 @@ def _restored_encoder(
         agents=0 if under is None else under.shape[1],
         initial_precision=1.0,
         dropout_probability=0.0,
+        terms=weights[prefix + "effects"].shape[2],
         generator=generator,
     )
 

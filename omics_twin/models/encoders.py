@@ -83,6 +83,8 @@ class ChannelEncoder(nn.Module):
         Sizes; ``agents`` is 0 for a channel measured before treatment.
     initial_precision
         Precision of the expert before training.
+    terms
+        Size of what the channel adds to the score beside the latent code; 0: nothing.
     """
 
     location: Tensor
@@ -100,6 +102,7 @@ class ChannelEncoder(nn.Module):
         agents: int,
         initial_precision: float,
         dropout_probability: float,
+        terms: int,
         generator: Generator,
     ) -> None:
         super().__init__()
@@ -122,6 +125,10 @@ class ChannelEncoder(nn.Module):
         self.under = (
             MemberLinear(members, agents, latent, gain=0.1, generator=generator) if agents else None
         )
+        inputs = (scale if statistics.directions is None else statistics.directions[:, 0]).shape[1]
+        # Found before the network learns (see models/effects.py), and then left alone.
+        self.effects = nn.Parameter(torch.zeros(members, inputs, terms), requires_grad=False)
+        self.unknown = nn.Parameter(torch.zeros(members, terms, terms), requires_grad=False)
         self.register_buffer("location", statistics.location)
         self.register_buffer("spread", statistics.spread)
         self.register_buffer("sometimes_missing", statistics.sometimes_missing)
@@ -132,6 +139,29 @@ class ChannelEncoder(nn.Module):
             return None
         filled, measured = self._conditioned(values)
         return WideInput(self.first.components(filled, measured), measured.mean(dim=1))
+
+    def standardised(
+        self, values: Float[Tensor, "patient feature"], members: Int[Tensor, " chosen"]
+    ) -> Float[Tensor, "chosen patient input"]:
+        """Return the inputs as some members see them; zero where not measured."""
+        filled, measured = self._conditioned(values)
+        if isinstance(self.first, ProjectedInputLinear):
+            planned = members if self.first.copies is None else self.first.copies.of[members]
+            return self.first.components(filled, measured)[planned]
+        return cast(SharedInputLinear, self.first).standardised(filled, measured)[members]
+
+    def added(
+        self, values: Float[Tensor, "patient feature"] | WideInput
+    ) -> Float[Tensor, "member patient term"]:
+        """Return what the values add to prognosis and to each agent's effect."""
+        if isinstance(values, WideInput):
+            first = cast(ProjectedInputLinear, self.first)
+            return torch.bmm(first.spread(values.components), self.effects)
+        filled, measured = self._conditioned(values)
+        if isinstance(self.first, ProjectedInputLinear):
+            components = self.first.spread(self.first.components(filled, measured))
+            return torch.bmm(components, self.effects)
+        return cast(SharedInputLinear, self.first).weighed(filled, measured, self.effects)
 
     def _conditioned(self, values: Tensor) -> tuple[Tensor, Tensor]:
         measured = (~torch.isnan(values)).to(values)

@@ -133,6 +133,23 @@ class SharedInputLinear(nn.Module):
         )
         return _wide_product(torch.cat(rows, dim=1), stack) + self.bias
 
+    def standardised(
+        self, values: Float[Tensor, "row input"], measured: Float[Tensor, "row input"]
+    ) -> Float[Tensor, "member row input"]:
+        """Return the rows as each member sees them; zero where not measured."""
+        return values * self.scale.unsqueeze(1) + measured * self.offset.unsqueeze(1)
+
+    def weighed(
+        self,
+        values: Float[Tensor, "row input"],
+        measured: Float[Tensor, "row input"],
+        weight: Float[Tensor, "member input out"],
+    ) -> Float[Tensor, "member row out"]:
+        """Return ``standardised(...) @ weight``, as one wide product."""
+        scale, offset = self.scale.unsqueeze(-1), self.offset.unsqueeze(-1)
+        stack = torch.cat([weight * scale, weight * offset], dim=1)
+        return _wide_product(torch.cat([values, measured], dim=1), stack)
+
 
 class ProjectedInputLinear(nn.Module):
     """One affine map per member of the member's own principal components of the same rows.
@@ -187,7 +204,13 @@ class ProjectedInputLinear(nn.Module):
         self, components: Float[Tensor, "planned row component"]
     ) -> Float[Tensor, "member row out"]:
         """Return the learned map of components, of which copies of a member share one set."""
-        return self.map(components if self.copies is None else self.copies.spread(components))
+        return self.map(self.spread(components))
+
+    def spread(
+        self, components: Float[Tensor, "planned row component"]
+    ) -> Float[Tensor, "member row component"]:
+        """Return each member's components, of which copies of a member share one set."""
+        return components if self.copies is None else self.copies.spread(components)
 
     def components(
         self, values: Float[Tensor, "row input"], measured: Float[Tensor, "row input"]

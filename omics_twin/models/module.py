@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from omics_twin.models.encoders import ChannelEncoder, WideInput
+from omics_twin.models.encoders import WideInput
 from omics_twin.models.fusion import Evidence, posterior
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.variants import MemberAdamW, MemberSettings
@@ -48,6 +48,8 @@ class EnsembleModule(lightning.LightningModule):
         self.settings = settings
         self.own = own
         self._reduced: dict[str, WideInput | None] = {}
+        self._additions: dict[str, Tensor] = {}
+        self._there: dict[str, Tensor] = {}
         self.curves: list[dict[str, float]] = []
         self.register_buffer("best_loss", torch.full((network.members,), float("inf")))
         self.register_buffer("waited", torch.zeros(network.members))
@@ -91,16 +93,14 @@ class EnsembleModule(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Move the patients to the device once."""
         self.tensors = self.tensors.to(self.device)
-        self._reduced = {}
+        self._reduced, self._additions, self._there = {}, {}, {}
 
     def _values(self, channel: str, rows: Tensor) -> Tensor | WideInput:
         """Return a channel's patients; a wide channel is reduced to its components once."""
         if channel not in self._reduced:
-            encoder = self.network.encoders[self.network.channels.index(channel)]
+            encoder = self.network.encoder(channel)
             with torch.no_grad():
-                self._reduced[channel] = cast(ChannelEncoder, encoder).reduced(
-                    self.tensors.channels[channel]
-                )
+                self._reduced[channel] = encoder.reduced(self.tensors.channels[channel])
         reduced = self._reduced[channel]
         return self.tensors.channels[channel][rows] if reduced is None else reduced[rows]
 
@@ -114,11 +114,15 @@ class EnsembleModule(lightning.LightningModule):
         generator = _generator(self.settings.seed, step, 2)
         weights = self.tensors.training
         share = weights[:, rows] / (weights.mean(dim=1, keepdim=True) * len(rows))
-        before = self._before_treatment(rows, self._shown(len(rows), generator), generator)
-        loss = (self._loss(rows, before, generator, self._divergence_weight) * share).sum(1)
+        shown = self._shown(len(rows), generator)
+        before = self._before_treatment(rows, shown, generator)
+        added = self._added(rows, shown, generator)
+        loss = self._loss(rows, before, added, generator, self._divergence_weight)
+        loss = (loss * share).sum(dim=1)
         self._epoch_loss.append(loss.detach())
         if self._follow_ups:
-            loss = loss + (self._follow_up_loss(rows, before, generator) * share).sum(dim=1)
+            later = self._follow_up_loss(rows, before, added, generator)
+            loss = loss + (later * share).sum(dim=1)
         return loss.sum()
 
     @property
@@ -137,18 +141,56 @@ class EnsembleModule(lightning.LightningModule):
         values = {name: self._values(name, rows) for name in shown}
         return self.network.together(values, self.tensors.agents[rows], shown, generator)
 
+    def _added(self, rows: Tensor, shown: dict[str, Tensor], generator: Generator | None) -> Tensor:
+        """Return what the channels add to the score; a draw of it where one is not shown.
+
+        Without a generator a channel that is not shown adds nothing.
+        """
+        network = self.network
+        total = torch.zeros(network.members, len(rows), network.terms, device=self.device)
+        for name, seen in shown.items() if network.terms else ():
+            there = (seen * self._measured[name][rows]).unsqueeze(-1)
+            found = there * self._addition(name)[:, rows]
+            if generator is not None:
+                noise = self._noise(total.shape, generator)
+                spread = torch.bmm(noise, network.encoder(name).unknown.mT)
+                found = found + (1.0 - there) * spread
+            total = total + found
+        return total
+
+    @property
+    def _measured(self) -> dict[str, Tensor]:
+        if not self._there:
+            self._there = {
+                name: (~torch.isnan(values).all(dim=1)).float()
+                for name, values in self.tensors.channels.items()
+            }
+        return self._there
+
+    def _addition(self, channel: str) -> Tensor:
+        """Return what a channel adds for every patient; it does not change in training."""
+        if channel not in self._additions:
+            everyone = torch.arange(self.patients, device=self.device)
+            with torch.no_grad():
+                values = self._values(channel, everyone)
+                self._additions[channel] = self.network.encoder(channel).added(values)
+        return self._additions[channel]
+
     def _loss(
         self,
         rows: Tensor,
         evidence: Evidence,
+        added: Tensor,
         generator: Generator,
         divergence_weight: float | Tensor,
     ) -> Tensor:
         noise = self._noise(evidence.shift.shape, generator)
         agents, targets = self.tensors.agents[rows], self.tensors.targets[rows]
-        return self.network.loss(evidence, agents, targets, noise, divergence_weight)
+        return self.network.loss(evidence, agents, targets, noise, added, divergence_weight)
 
-    def _follow_up_loss(self, rows: Tensor, before: Evidence, generator: Generator) -> Tensor:
+    def _follow_up_loss(
+        self, rows: Tensor, before: Evidence, added: Tensor, generator: Generator
+    ) -> Tensor:
         """Return the loss after a random prefix of the follow-up visits.
 
         A follow-up expert learns to move the belief that the measurements before treatment led
@@ -159,18 +201,20 @@ class EnsembleModule(lightning.LightningModule):
         last = torch.tensor(days)[torch.randint(len(days), (len(rows),), generator=generator)]
         evidence = Evidence(before.shift.detach(), before.precision.detach())
         came = torch.zeros(len(rows), device=self.device)
+        prefix = {}
         for name in self._follow_ups:
             shown = (last >= self.tensors.visit_days[name]).float().to(self.device)
+            prefix[name] = shown
             found = {name: self._values(name, rows)}
             agents = self.tensors.agents[rows]
             evidence = evidence + self.network.together(found, agents, {name: shown}, generator)
-            values = self.tensors.channels[name][rows]
-            came = torch.maximum(came, shown * (~torch.isnan(values)).any(dim=1))
+            came = torch.maximum(came, shown * self._measured[name][rows])
+        added = added + self._added(rows, prefix, None)
         mean, deviation = posterior(evidence)
         noise = self._noise(mean.shape, generator)
-        latent = mean + deviation * noise
+        code = torch.cat([mean + deviation * noise, added], dim=-1)
         agents, targets = self.tensors.agents[rows], self.tensors.targets[rows]
-        return self.network.frozen_loss(latent, agents, targets) * came
+        return self.network.frozen_loss(code, agents, targets) * came
 
     def _noise(self, shape: torch.Size, generator: Generator) -> Tensor:
         """Draw noise on the CPU, the same for copies of a member, (member, patient, latent)."""
@@ -233,7 +277,8 @@ class EnsembleModule(lightning.LightningModule):
                 if day <= 0
             }
             before = self._before_treatment(rows, shown, None)
-            loss = self._loss(rows, before, generator, divergence_weight=0.0)
+            added = self._added(rows, shown, generator)
+            loss = self._loss(rows, before, added, generator, divergence_weight=0.0)
             total += (loss * self.tensors.stopping[:, rows]).sum(dim=1)
         self.network.train()
         return total / self.tensors.stopping.sum(dim=1)

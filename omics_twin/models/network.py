@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,11 +10,23 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 from omics_twin.models.encoders import ChannelEncoder, WideInput
 from omics_twin.models.fusion import Evidence, divergence_from_prior, posterior
 from omics_twin.models.heads import Head, ResponseSurface
 from omics_twin.models.therapy import RegimenEncoder
+
+# Log-odds that one unit of the first latent dimension adds beside linear effects.
+_ANCHOR = 0.5
+
+
+def symmetric_root(
+    covariance: Float[Tensor, "member term term"],
+) -> Float[Tensor, "member term term"]:
+    """Return the symmetric square root of positive semi-definite matrices."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    return ((vectors * values.clamp(min=0.0).sqrt().unsqueeze(1)) @ vectors.mT).to(covariance)
 
 
 @dataclass(frozen=True)
@@ -51,13 +63,44 @@ class Widening:
         return wide
 
 
+class LinearEffects(nn.Module):
+    """The score that is linear in the measurements: prognosis, and each agent's effect.
+
+    Parameters
+    ----------
+    members, agents
+        Sizes of the member and agent axes.
+    """
+
+    def __init__(self, members: int, agents: int) -> None:
+        super().__init__()
+        self.average = nn.Parameter(torch.zeros(members, 1, agents), requires_grad=False)
+        self.gain = nn.Parameter(torch.ones(members, 1, 1))
+
+    def forward(
+        self, added: Float[Tensor, "member row term"], agents: Float[Tensor, "row agent"]
+    ) -> Float[Tensor, "member row 1"]:
+        """Return the score of each row from what its measurements add."""
+        effect = ((added[..., 1:] + self.average) * agents).sum(dim=-1, keepdim=True)
+        return self.gain * (added[..., :1] + effect)
+
+
 class TherapyOutcome(nn.Module):
-    """Latent code and agents to trajectories of every endpoint; asked once per therapy."""
+    """A patient's code and agents to trajectories of every endpoint; asked once per therapy.
+
+    The code of a draw is its latent code, followed by what the measurements add to prognosis and
+    to each agent's effect where the network has linear effects.
+    """
 
     def __init__(
-        self, regimen: RegimenEncoder, surfaces: list[ResponseSurface], heads: list[Head]
+        self,
+        regimen: RegimenEncoder,
+        surfaces: list[ResponseSurface],
+        heads: list[Head],
+        effects: LinearEffects | None = None,
     ) -> None:
         super().__init__()
+        self.effects = effects
         self.regimen = regimen
         self.surfaces = nn.ModuleList(surfaces)
         self.heads = nn.ModuleList(heads)
@@ -70,16 +113,15 @@ class TherapyOutcome(nn.Module):
 
     def forward(
         self,
-        latent: Float[Tensor, "member row latent"],
+        code: Float[Tensor, "member row code"],
         agents: Float[Tensor, "row agent"],
         days: Float[Tensor, " time"],
         widening: Widening | None = None,
     ) -> Float[Tensor, "member row time quantity"]:
         """Return the trajectories of all heads' quantities."""
-        code = self.regimen(agents)
         parts = []
-        for surface, head in self.parts:
-            predictor = head.predictor(surface(latent, code))
+        for score, head in self._scores(code, agents):
+            predictor = head.predictor(score)
             if widening is not None:
                 predictor = widening(predictor, logit=head.logit)
             parts.append(head.trajectory(predictor, days))
@@ -87,17 +129,29 @@ class TherapyOutcome(nn.Module):
 
     def loss(
         self,
-        latent: Float[Tensor, "member row latent"],
+        code: Float[Tensor, "member row code"],
         agents: Float[Tensor, "row agent"],
         targets: Float[Tensor, "row field"],
     ) -> Float[Tensor, "member row"]:
         """Return the sum of the heads' losses; ``targets`` holds two fields per head."""
-        code = self.regimen(agents)
-        total = torch.zeros(latent.shape[:2], dtype=latent.dtype, device=latent.device)
-        for index, (surface, head) in enumerate(self.parts):
+        total = torch.zeros(code.shape[:2], dtype=code.dtype, device=code.device)
+        for index, (score, head) in enumerate(self._scores(code, agents)):
             fields = targets[:, 2 * index : 2 * index + 2]
-            total = total + head.loss(surface(latent, code), fields)
+            total = total + head.loss(score, fields)
         return total
+
+    def _scores(self, code: Tensor, agents: Tensor) -> Iterator[tuple[Tensor, Head]]:
+        terms = 0 if self.effects is None else 1 + agents.shape[-1]
+        latent, added = code.split([code.shape[-1] - terms, terms], dim=-1)
+        regimen = self.regimen(agents)
+        for surface, head in self.parts:
+            score = surface(latent, regimen)
+            if self.effects is not None:
+                # The first latent dimension speaks to the score directly: a later visit can move
+                # what the effects leave open.
+                linear = self.effects(added, agents) + _ANCHOR * latent[..., :1]
+                score = score + functional.pad(linear, (0, score.shape[-1] - 1))
+            yield score, head
 
 
 class _Loss(nn.Module):
@@ -107,8 +161,8 @@ class _Loss(nn.Module):
         super().__init__()
         self.outcome = outcome
 
-    def forward(self, latent: Tensor, agents: Tensor, targets: Tensor) -> Tensor:
-        return self.outcome.loss(latent, agents, targets)
+    def forward(self, code: Tensor, agents: Tensor, targets: Tensor) -> Tensor:
+        return self.outcome.loss(code, agents, targets)
 
 
 class MultimodalNetwork(nn.Module):
@@ -138,6 +192,23 @@ class MultimodalNetwork(nn.Module):
         """Size of the latent code."""
         return cast(ChannelEncoder, self.encoders[0]).latent
 
+    @property
+    def terms(self) -> int:
+        """Size of what a measurement adds: prognosis and each agent's effect; 0: nothing."""
+        return cast(ChannelEncoder, self.encoders[0]).effects.shape[2]
+
+    def encoder(self, channel: str) -> ChannelEncoder:
+        """Return the expert of a channel."""
+        return cast(ChannelEncoder, self.encoders[self.channels.index(channel)])
+
+    def unknown(self, channels: Sequence[str]) -> Float[Tensor, "member term term"]:
+        """Return a root of the covariance of what channels that were not measured would add."""
+        total = torch.zeros(self.members, self.terms, self.terms)
+        for channel in channels:
+            root = self.encoder(channel).unknown
+            total = total + root @ root.mT
+        return symmetric_root(total)
+
     def evidence(
         self,
         channel: str,
@@ -146,8 +217,8 @@ class MultimodalNetwork(nn.Module):
         generator: Generator | None = None,
     ) -> Evidence:
         """Return what one channel says, shapes (member, patient, latent)."""
-        encoder = self.encoders[self.channels.index(channel)]
-        return encoder(values, agents, generator)
+        found: Evidence = self.encoder(channel)(values, agents, generator)
+        return found
 
     def together(
         self,
@@ -182,30 +253,32 @@ class MultimodalNetwork(nn.Module):
         agents: Float[Tensor, "patient agent"],
         targets: Float[Tensor, "patient field"],
         noise: Float[Tensor, "member patient latent"],
+        added: Float[Tensor, "member patient term"],
         divergence_weight: float | Float[Tensor, "member 1"],
     ) -> Float[Tensor, "member patient"]:
         """Return each patient's negative log-likelihood plus the weighted divergence [nat]."""
         mean, deviation = posterior(evidence)
-        fit = self.outcome.loss(mean + deviation * noise, agents, targets)
+        code = torch.cat([mean + deviation * noise, added], dim=-1)
+        fit = self.outcome.loss(code, agents, targets)
         return fit + divergence_weight * divergence_from_prior(evidence)
 
     def frozen_loss(
         self,
-        latent: Float[Tensor, "member patient latent"],
+        code: Float[Tensor, "member patient code"],
         agents: Float[Tensor, "patient agent"],
         targets: Float[Tensor, "patient field"],
     ) -> Float[Tensor, "member patient"]:
-        """Return each patient's negative log-likelihood; only the latent code has a gradient."""
+        """Return each patient's negative log-likelihood; only the code has a gradient."""
         fixed = {name: each.detach() for name, each in self.outcome.named_parameters()}
         return functional_call(
             _Loss(self.outcome),
             {f"outcome.{k}": v for k, v in fixed.items()},
-            (latent, agents, targets),
+            (code, agents, targets),
         )
 
     def simulate(
         self,
-        latent: Float[Tensor, "patient draw latent"],
+        code: Float[Tensor, "patient draw code"],
         member: Int[Tensor, " draw"],
         agents: Float[Tensor, " agent"],
         days: Float[Tensor, " time"],
@@ -218,8 +291,8 @@ class MultimodalNetwork(nn.Module):
         into the batch axis of the same products.
         """
         chosen = {name: value[member] for name, value in self.outcome.named_parameters()}
-        rows = latent.transpose(0, 1)
-        everyone = agents.expand(latent.shape[0], -1)
+        rows = code.transpose(0, 1)
+        everyone = agents.expand(code.shape[0], -1)
         widening = Widening(log_weights.exp().T, spread)
         found = functional_call(self.outcome, chosen, (rows, everyone, days, widening))
         return found.transpose(0, 1)

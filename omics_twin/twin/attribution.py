@@ -82,7 +82,8 @@ class _Moved:
     Attributes
     ----------
     first
-        What the first layer gives at the patient, (member, patient, output).
+        What the first layer gives at the patient, followed by what the channel adds to the score,
+        (member, patient, output).
     step
         How far that is from what it gives at the average, (member, patient, output).
     """
@@ -129,7 +130,7 @@ def attributed(
     """
     _check(twin, interventions, moved)
     position, weight = _quadrature(nodes)
-    fixed: list[Evidence] = []
+    fixed: list[tuple[Evidence, Tensor]] = []
     moving: dict[str, _Moved] = {}
     for channel, values in shown.values.items():
         encoder = cast(ChannelEncoder, twin.network.encoders[twin.network.channels.index(channel)])
@@ -150,7 +151,7 @@ def attributed(
             _evidence(moving[name], line[name], shown, shown.values[name], members) for name in line
         ]
         total = _sum([*fixed, *found], len(members), len(state.patient_ids), len(position))
-        answers, slopes = _answers(twin, state, total, interventions, endpoint, members, line)
+        answers, slopes = _answers(twin, state, *total, interventions, endpoint, members, line)
     return Attributions(
         values={
             name: torch.stack(
@@ -219,11 +220,22 @@ def _moved(
         name: each[members] for name, each in chain(first.named_parameters(), first.named_buffers())
     }
     given = functional_call(first, chosen, (filled, measured, encoder.sometimes_missing))
+    step = standard @ _slope(encoder, members)
+    # Effects are linear and nothing at the average, so what they add is all a step.
+    added = step[..., given.shape[-1] :]
+    return _Moved(encoder, standard, torch.cat([given, added], dim=-1), step)
+
+
+def _slope(
+    encoder: ChannelEncoder, members: Int[Tensor, " member"]
+) -> Float[Tensor, "member feature output"]:
+    """Return how the first layer's outputs, and what is added, follow the standardised values."""
+    first = encoder.first
     if isinstance(first, ProjectedInputLinear):
-        step = standard @ first.directions[members] @ first.map.weight[members]
-    else:
-        step = standard @ (first.pace * first.weight[members])
-    return _Moved(encoder, standard, given, step)
+        behind = torch.cat([first.map.weight[members], encoder.effects[members]], dim=-1)
+        return first.directions[members] @ behind
+    shared = cast(SharedInputLinear, first)
+    return torch.cat([shared.pace * shared.weight[members], encoder.effects[members]], dim=-1)
 
 
 def _pulled(
@@ -232,12 +244,7 @@ def _pulled(
     members: Int[Tensor, " member"],
 ) -> Float[Tensor, "member patient feature"]:
     """Return the slope of the features from that of the first layer's outputs."""
-    first = encoder.first
-    if isinstance(first, ProjectedInputLinear):
-        component = slope @ first.map.weight[members].mT
-        return component @ first.directions[members].mT
-    shared = cast(SharedInputLinear, first)
-    return slope @ (shared.pace * shared.weight[members]).mT
+    return slope @ _slope(encoder, members).mT
 
 
 def _evidence(
@@ -246,17 +253,18 @@ def _evidence(
     shown: Shown,
     values: Float[Tensor, "patient feature"],
     members: Int[Tensor, " member"],
-) -> Evidence:
-    """Return what follows from the first layer's outputs, as the encoder says it."""
+) -> tuple[Evidence, Float[Tensor, "member patient node term"]]:
+    """Return what follows from the first layer's outputs, and what is added to the score."""
     encoder = part.encoder
-    linear, hidden = first.split([encoder.latent, encoder.hidden], dim=-1)
+    terms = encoder.effects.shape[2]
+    linear, hidden, added = first.split([encoder.latent, encoder.hidden, terms], dim=-1)
     mean = linear + _mapped(encoder.second, functional.gelu(hidden), members)
     if encoder.under is not None:
         agents = shown.agents[None, :, None].expand(len(members), -1, 1, -1)
         mean = mean + _mapped(encoder.under, agents, members)
     share = (~torch.isnan(values)).to(values).mean(dim=1).view(1, -1, 1, 1)
     precision = functional.softplus(encoder.certainty[members]).unsqueeze(2) * share
-    return Evidence(shift=precision * mean, precision=precision.expand_as(mean))
+    return Evidence(shift=precision * mean, precision=precision.expand_as(mean)), added
 
 
 def _mapped(
@@ -267,35 +275,44 @@ def _mapped(
     return rows @ layer.weight[members].unsqueeze(1) + layer.bias[members].unsqueeze(1)
 
 
-def _sum(parts: Sequence[Evidence], members: int, patients: int, nodes: int) -> Evidence:
-    """Return the evidence of all channels at every node."""
+def _sum(
+    parts: Sequence[tuple[Evidence, Tensor]], members: int, patients: int, nodes: int
+) -> tuple[Evidence, Tensor]:
+    """Return the evidence of all channels, and all that they add, at every node."""
     if not parts:
         raise TwinError("nothing was shown: there is no value to divide the answer among")
-    total = parts[0]
-    for each in parts[1:]:
-        total = total + each
+    total, added = parts[0]
+    for evidence, more in parts[1:]:
+        total, added = total + evidence, added + more
     shape = (members, patients, nodes, -1)
-    return Evidence(total.shift.expand(shape), total.precision.expand(shape))
+    whole = Evidence(total.shift.expand(shape), total.precision.expand(shape))
+    return whole, added.expand(shape)
 
 
 def _answers(
     twin: NeuralTwin,
     state: TwinState,
     evidence: Evidence,
+    added: Float[Tensor, "member patient node term"],
     interventions: Sequence[Intervention],
     endpoint: Endpoint,
     members: Int[Tensor, " member"],
     line: Mapping[str, Tensor],
 ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     """Return the endpoint at every node, and its slopes along the line, by intervention."""
-    noise = _noise(twin, state, members)
+    rows = _rows(twin, state, members)
+    first = 1 + 2 * twin.network.latent
+    noise = state.draws[:, rows, first : first + twin.network.latent].transpose(0, 1)
+    unmeasured = twin.unmeasured(state)[:, rows].transpose(0, 1)
     mean, deviation = posterior(evidence)
     latent = mean.unsqueeze(3) + deviation.unsqueeze(3) * noise.unsqueeze(2)
+    whole = added.unsqueeze(3) + unmeasured.unsqueeze(2)
+    code = torch.cat([latent, whole], dim=-1)
     chosen = {name: each[members] for name, each in twin.network.outcome.named_parameters()}
     answers, slopes = [], []
     for each in interventions:
         agents = torch.tensor([[float(agent in each.drugs) for agent in twin.agents]])
-        found = _endpoint(twin, state, latent, chosen, agents, endpoint).mean(dim=3)
+        found = _endpoint(twin, state, code, chosen, agents, endpoint).mean(dim=3)
         # Every row of the line answers for itself, so one backward pass serves all of them.
         slope = torch.autograd.grad(found.sum(), list(line.values()), retain_graph=True)
         answers.append(found.detach())
@@ -303,22 +320,19 @@ def _answers(
     return answers, slopes
 
 
-def _noise(
+def _rows(
     twin: NeuralTwin, state: TwinState, members: Int[Tensor, " member"]
-) -> Float[Tensor, "member patient draw latent"]:
-    """Return the noise of each member's own draws, as many for every member."""
-    latent = twin.network.latent
+) -> Int[Tensor, "member draw"]:
+    """Return each member's own draws, as many for every member."""
     rounds = state.draws.shape[1] // twin.network.members
     owner = state.draws[0, :, 0].long()
-    rows = torch.stack([torch.nonzero(owner == member)[:rounds, 0] for member in members])
-    noise = state.draws[:, :, 1 + 2 * latent : 1 + 3 * latent]
-    return noise[:, rows].transpose(0, 1)
+    return torch.stack([torch.nonzero(owner == member)[:rounds, 0] for member in members])
 
 
 def _endpoint(
     twin: NeuralTwin,
     state: TwinState,
-    latent: Float[Tensor, "member patient node draw latent"],
+    code: Float[Tensor, "member patient node draw code"],
     chosen: Mapping[str, Tensor],
     agents: Float[Tensor, "1 agent"],
     endpoint: Endpoint,
@@ -327,10 +341,10 @@ def _endpoint(
     days = endpoint.days()
     reached = state.days.clamp(min=0.0)
     asked = torch.cat([days.double(), reached.unique()]).float()
-    rows = latent.flatten(1, 3)
+    rows = code.flatten(1, 3)
     everyone = agents.expand(rows.shape[1], -1)
     values = functional_call(twin.network.outcome, dict(chosen), (rows, everyone, asked))
-    values = values.unflatten(1, latent.shape[1:4])
+    values = values.unflatten(1, code.shape[1:4])
     now = torch.searchsorted(asked[len(days) :], reached.float()) + len(days)
     at_visit = torch.stack([values[:, row, :, :, day] for row, day in enumerate(now.tolist())], 1)
     future = values[..., : len(days), :]
@@ -347,4 +361,4 @@ def _endpoint(
         names=twin.quantities,
         units=tuple(unit for _, head in twin.network.outcome.parts for unit in head.units),
     )
-    return endpoint.read(trajectory).unflatten(1, latent.shape[1:4])
+    return endpoint.read(trajectory).unflatten(1, code.shape[1:4])

@@ -71,7 +71,7 @@ class Membership:
 
     def unseen(self, patient_ids: Sequence[str]) -> Bool[Tensor, "patient member"]:
         """Return which members never saw each patient; all of them for a new patient."""
-        rows = {int(digest): row for row, digest in enumerate(self.digests)}
+        rows = {digest: row for row, digest in enumerate(self.digests.tolist())}
         answer = torch.ones(len(patient_ids), self.seen.shape[0], dtype=torch.bool)
         for index, patient in enumerate(patient_ids):
             row = rows.get(_digest(self.salt, patient))
@@ -145,6 +145,8 @@ class NeuralTwin:
             member.float().expand(patients, -1).unsqueeze(-1),
             torch.zeros(patients, draws, 2 * latent),
             patient_noise(patient_ids, draws, latent, seed),
+            torch.zeros(patients, draws, self.network.terms),
+            patient_noise(patient_ids, draws, self.network.terms, seed + 1),
             torch.zeros(patients, draws, len(self.design.channels)),
         ]
         unseen = self.membership.unseen(patient_ids)[:, member]
@@ -201,14 +203,14 @@ class NeuralTwin:
             If an agent of the intervention is not known to this twin.
         """
         agents = self._agents(intervention)
-        latent = self._latent_code(state)
+        code = torch.cat([self._latent_code(state), self._added(state)], dim=-1)
         member = state.draws[0, :, 0].long()
         asked = torch.cat([days.double(), state.days.clamp(min=0.0).unique()]).float()
-        spread = self.membership.spread_of(state.patient_ids)
-        chunks = [slice(start, start + _CHUNK) for start in range(0, len(latent), _CHUNK)]
+        spread = self.spread_of(state)
+        chunks = [slice(start, start + _CHUNK) for start in range(0, len(code), _CHUNK)]
         parts = [
             self.network.simulate(
-                latent[rows], member, agents, asked, state.log_weights[rows], spread[rows]
+                code[rows], member, agents, asked, state.log_weights[rows], spread[rows]
             )
             for rows in chunks
         ]
@@ -221,6 +223,11 @@ class NeuralTwin:
             names=self.quantities,
             units=tuple(unit for _, head in self.network.outcome.parts for unit in head.units),
         )
+
+    def spread_of(self, state: TwinState) -> Float[Tensor, " patient"]:
+        """Return how far each patient's draws are moved from their mean."""
+        own = self.membership.spread_of(state.patient_ids)
+        return own if state.spread is None else own * state.spread
 
     def _given_event_free(
         self, values: Tensor, asked: Tensor, reached: Tensor, wanted: int
@@ -237,12 +244,39 @@ class NeuralTwin:
     def _names(self) -> tuple[str, ...]:
         parts = ("shift", "precision", "noise")
         code = [f"{part}_{k}" for part in parts for k in range(self.network.latent)]
+        code += [f"{part}_{k}" for part in ("added", "open") for k in range(self.network.terms)]
         return ("member", *code, *(f"seen_{channel.name}" for channel in self.design.channels))
 
     def _latent_code(self, state: TwinState) -> Float[Tensor, "patient draw latent"]:
         shift, precision, noise = state.draws[..., 1 : 1 + 3 * self.network.latent].chunk(3, dim=-1)
         total = 1.0 + precision
         return shift / total + noise * total.rsqrt()
+
+    def _added(self, state: TwinState) -> Float[Tensor, "patient draw term"]:
+        first, terms = 1 + 3 * self.network.latent, self.network.terms
+        return state.draws[..., first : first + terms] + self.unmeasured(state)
+
+    def unmeasured(self, state: TwinState) -> Float[Tensor, "patient draw term"]:
+        """Return a draw of what modalities not measured before treatment would have added."""
+        first, terms = 1 + 3 * self.network.latent, self.network.terms
+        noise = state.draws[..., first + terms : first + 2 * terms]
+        total = torch.zeros_like(noise)
+        if not terms:
+            return total
+        seen = state.draws[:, 0, first + 2 * terms :] > 0
+        member = state.draws[0, :, 0].long()
+        patterns, which = torch.unique(seen, dim=0, return_inverse=True)
+        for index, pattern in enumerate(patterns.tolist()):
+            absent = [
+                channel.name
+                for channel, there in zip(self.design.channels, pattern, strict=True)
+                if not there and not channel.follow_up
+            ]
+            if absent:
+                rows = which == index
+                root = self.network.unknown(absent)[member]
+                total[rows] = torch.einsum("dij,pdj->pdi", root, noise[rows])
+        return total
 
     def _agents(self, intervention: Intervention) -> Float[Tensor, " agent"]:
         chosen = torch.zeros(len(self.agents))
@@ -322,7 +356,8 @@ class NeuralTwin:
     ) -> None:
         channel, latent = self.design.channels[index], self.network.latent
         measured = ~torch.isnan(values).all(dim=1)
-        flag = 1 + 3 * latent + index
+        terms = self.network.terms
+        flag = 1 + 3 * latent + 2 * terms + index
         if bool((draws[measured, 0, flag] > 0).any()):
             raise TwinError(
                 f"'{channel.name}' was already observed, expected each scheduled visit once"
@@ -333,4 +368,6 @@ class NeuralTwin:
             evidence = self.network.evidence(channel.name, values[rows], agents[rows])
             found = torch.cat([evidence.shift, evidence.precision], dim=-1)
             draws[rows, :, 1 : 1 + 2 * latent] += found[member].transpose(0, 1)
+            added = self.network.encoder(channel.name).added(values[rows])[member]
+            draws[rows, :, 1 + 3 * latent : 1 + 3 * latent + terms] += added.transpose(0, 1)
         draws[..., flag] += measured[:, None].float()

@@ -124,11 +124,11 @@ def test_a_restored_network_gives_the_same_bits(kind: str) -> None:
     second = restored.evidence("clinical", asked, agents)
     assert torch.equal(first.shift, second.shift)
     assert torch.equal(first.precision, second.precision)
-    latent, member = torch.ones(1, 6, network.latent), torch.arange(6)
+    code, member = torch.ones(1, 6, network.latent + network.terms), torch.arange(6)
     days = torch.tensor([30.0, 400.0])
     even, spread = torch.full((1, 6), 1 / 6).log(), torch.ones(1)
     answers = [
-        each.simulate(latent, member, agents[0], days, even, spread) for each in (network, restored)
+        each.simulate(code, member, agents[0], days, even, spread) for each in (network, restored)
     ]
     assert torch.equal(*answers)
 

@@ -15,7 +15,7 @@ from omics_twin.twin.attribution import Attributions, Shown, answering, attribut
 from omics_twin.twin.draws import weighted_mean
 from omics_twin.twin.neural import Membership, NeuralTwin
 from omics_twin.types import Dose, Endpoint, Intervention, TwinState
-from tests.twins import AGENTS, channel, neural_twin, visit_of
+from tests.twins import fill_effects, AGENTS, channel, neural_twin, visit_of
 
 OPTIONS = tuple(Intervention(agent, (Dose(agent),)) for agent in AGENTS)
 ENDPOINTS = {
@@ -147,6 +147,7 @@ def wide_twin() -> NeuralTwin:
         NetworkSettings(latent=4, hidden=8, dropout=0.0, wide_features=10, components=4),
         seed=0,
     )
+    fill_effects(network, generator)
     membership = Membership.of(["t"], torch.ones(3, 1, dtype=torch.bool), salt="test")
     return NeuralTwin("wide", network.eval().requires_grad_(False), design, AGENTS, membership)
 
@@ -172,7 +173,8 @@ def test_genes_behind_principal_components_get_what_a_step_by_step_integral_give
         centre, deviation = posterior(evidence)
         latent = centre + deviation * noise
         agents = torch.tensor([[1.0, 0.0, 0.0]])
-        answer = twin.network.outcome(latent, agents, torch.tensor([180.0]))[member, 0, 0, 0]
+        code = torch.cat([latent, encoder.added(values)], dim=-1)
+        answer = twin.network.outcome(code, agents, torch.tensor([180.0]))[member, 0, 0, 0]
         slope += torch.autograd.grad(answer, values)[0][0] / steps
     expected = slope * (visit.values["rna"][0] - average)
     torch.testing.assert_close(found.values["rna"][0, member, 0], expected, atol=1e-5, rtol=1e-3)
