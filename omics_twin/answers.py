@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,10 @@ def beliefs(
     matrices = transforms.apply(model.twin.design, cohort)
     for note in matrices.notes:
         console.note(note)
-    yield from beliefs_of(model, matrices, received_of(cohort), settings, as_of_days=as_of_days)
+    strata = strata_keys(model.support.columns, cohort)
+    yield from beliefs_of(
+        model, matrices, received_of(cohort), settings, strata=strata, as_of_days=as_of_days
+    )
 
 
 def received_of(cohort: Cohort) -> list[str | None]:
@@ -93,19 +96,36 @@ def beliefs_of(
     received: Sequence[str | None],
     settings: TwinSettings,
     *,
+    strata: Sequence[str],
     as_of_days: float = 0.0,
 ) -> Iterator[Belief]:
-    """Yield the belief about patients whose values are in the order of the design."""
+    """Yield the belief about patients whose values are in the order of the design.
+
+    Parameters
+    ----------
+    strata
+        Stratum of each patient, which says how far the draws are moved apart.
+    as_of_days
+        Later visits are not shown [day].
+    """
     visits = transforms.observations(model.twin.design, matrices)
     for start in range(0, len(matrices.patient_ids), _CHUNK):
         rows = slice(start, start + _CHUNK)
         ids = matrices.patient_ids[rows]
         state = model.twin.start(ids, draws=draws_of(model, settings), seed=settings.seed)
+        state = calibrated(model, state, strata[rows])
         for visit in transforms.take(visits, rows):
             if float(visit.days.min()) <= as_of_days:
                 state = _observe(model, state, visit, received[rows], as_of_days)
         shown = _shown(model, state)
         yield Belief(np.arange(start, start + len(ids)), state, shown)
+
+
+def calibrated(model: TrainedModel, state: TwinState, strata: Sequence[str]) -> TwinState:
+    """Return a belief whose draws are moved apart as far as the patients' strata ask for."""
+    if not model.calibration.fitted:
+        return state
+    return replace(state, spread=model.calibration.spread_of(strata))
 
 
 def _observe(
@@ -178,6 +198,9 @@ def ranking_of(
         support=support,
         reasons=reasons,
         interval=settings.interval,
+        thin_support=model.catalogue.thin_support,
+        confidence=settings.confidence,
+        power=model.calibration.power,
     )
 
 
@@ -333,6 +356,8 @@ RANKING_COLUMNS = (
     "support",
     "eligible",
     "reason",
+    "recommended",
+    "abstention",
 )
 
 
@@ -358,6 +383,7 @@ def write_ranking(
             "title": model.title,
             "higher_is_better": model.endpoint.higher_is_better,
             "interval": settings.interval,
+            "confidence": settings.confidence,
             "ranking": lines,
         }
         write_whole(output, json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
@@ -394,6 +420,8 @@ def _ranking_line(ranking: Ranking, patient: int, option: int, place: int) -> di
         "support": int(ranking.support[patient, option]),
         "eligible": opened,
         "reason": ranking.reasons[patient][option],
+        "recommended": place == 1 and not bool(ranking.abstained[patient]),
+        "abstention": ranking.abstention[patient] if place <= 1 else "",
     }
 
 

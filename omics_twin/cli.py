@@ -22,6 +22,7 @@ VERBS = {
         "one patient's page:                     "
         "omics-twin report model_uri=… cohort=… patient=… output=report.html"
     ),
+    "results": "docs/results.md from the tracked runs:  omics-twin results",
     "synthesise": (
         "a synthetic trial with known truth:     "
         "omics-twin synthesise intake.patients=1000 output=FOLDER"

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from scipy.special import ndtr
 
 from omics_twin.errors import CohortError
 from omics_twin.evaluate.benefit import (
@@ -88,8 +89,11 @@ class Judgement:
         Whose numbers these are.
     table
         Values of all rules; differences are those of a rule to the twin's.
+    belief
+        Of the twin, that its first choice is better than the best single arm; 1/2 where they are
+        the same.
     coverage
-        The ranking is followed where the twin is most sure, else the best single arm.
+        The ranking is followed where that belief is strongest, else the best single arm.
     benefit
         Of the therapy ranked first over the best single arm, where they differ.
     pair
@@ -103,6 +107,7 @@ class Judgement:
     table: PolicyTable
     overlap: Overlap
     calibration: ArmCalibration
+    belief: Float[ndarray, "repeat all"]
     coverage: CoverageValue | None
     benefit: BenefitCalibration | None
     pair: Contrasted | None
@@ -152,6 +157,7 @@ def judge(
         table=policy_values(rules, TWIN),
         overlap=overlap(offers.propensity[:, judged], offers.arms[judged]),
         calibration=calibration_by_arm(scores, twin),
+        belief=sure,
         coverage=_tried(
             missing,
             "coverage_value",
@@ -236,16 +242,17 @@ def _confidence(
     twin: Ranked,
     chosen: Mapping[str, Int[ndarray, "repeat patient"]],
 ) -> Float[ndarray, "repeat patient"]:
-    """Return the expected gain of the first choice over the best single arm, in its spreads."""
+    """Return the belief that the first choice beats the best single arm, as if it were normal."""
     merit = ranking_merit(task, offers, twin.under)
     first, fallback = chosen[TWIN], np.broadcast_to(chosen[SINGLE], chosen[TWIN].shape)
     gain = _at(merit, first) - _at(merit, fallback)
     if twin.spread is None:
-        return gain
+        return np.asarray(np.where(gain > 0, 1.0, 0.5))
     rows = np.arange(gain.shape[1])
     repeats = np.arange(len(gain))[:, None]
     spread = twin.spread[repeats, rows, first, fallback]
-    return np.asarray(np.where(first == fallback, 0.0, gain / np.maximum(spread, 1e-9)))
+    surplus = gain / np.maximum(spread, 1e-9)
+    return np.asarray(ndtr(np.where(first == fallback, 0.0, surplus)))
 
 
 def _at(values: ndarray, arms: ndarray) -> Float[ndarray, "repeat patient"]:

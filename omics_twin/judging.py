@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,34 @@ import pandas as pd
 import torch
 from safetensors.numpy import load_file, save
 
-from omics_twin import tracking, worth
-from omics_twin.answers import beliefs_of, received_of
+from omics_twin import comparing, holding, tracking, worth
+from omics_twin.answers import beliefs_of, received_of, strata_keys
 from omics_twin.asking import bounds, held_out_beliefs, under_arms
 from omics_twin.config import Config, plain
 from omics_twin.errors import CohortError
 from omics_twin.evaluate import baselines as reference
 from omics_twin.evaluate import plots
 from omics_twin.evaluate.design import Design
+from omics_twin.evaluate.effect_plot import effect_figure
 from omics_twin.evaluate.metrics import summarise
 from omics_twin.evaluate.score import score
 from omics_twin.evaluate.truth import policy_value
-from omics_twin.files import write_whole
+from omics_twin.files import write_json, write_whole
 from omics_twin.following import TWIN, Ranked, judge
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.synthetic import read_truth
 from omics_twin.learning import Fitted, Task
 from omics_twin.offers import offers_of
 from omics_twin.report.console import Console
+from omics_twin.report.effects import effect_summary
+from omics_twin.settings import CalibrationBy
+from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import RunRecord, TrainedModel
 from omics_twin.twin.draws import select
+
+# Enough for what holds over a cohort, in seconds.
+_PATIENTS_OF_EFFECTS = 150
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,10 @@ def held_out_predictions(
     ends = np.full((patients, options, 2), np.nan)
     bounded = every_arm and _truth_is_known(task, config)
     arms = received_of(task.cohort)
-    for belief in beliefs_of(model, task.matrices, arms, config.twin, as_of_days=as_of_days):
+    strata = strata_keys(model.support.columns, task.cohort)
+    for belief in beliefs_of(
+        model, task.matrices, arms, config.twin, strata=strata, as_of_days=as_of_days
+    ):
         for repeat, rows, state in held_out_beliefs(task, belief, plan):
             where = (repeat, belief.rows[rows])
             every[where], found = under_arms(task, model, state, task.arms[where[1]], every_arm)
@@ -108,11 +118,11 @@ def _truth_is_known(task: Task, config: Config) -> bool:
     return task.outcome.grid_days is None and (Path(config.cohort.root) / "truth").is_dir()
 
 
-def baseline_design(task: Task) -> Design:
-    """Return what the baselines see: the same baseline measurements and therapies."""
-    channels = [channel for channel in task.design.channels if not channel.follow_up]
+def baseline_design(task: Task, as_of_days: float = 0.0) -> Design:
+    """Return what the baselines see: the twin's measurements up to a day, and therapies."""
+    channels = [channel for channel in task.design.channels if channel.visit_day <= as_of_days]
     features = [(channel, feature) for channel in channels for feature in channel.features]
-    values = torch.cat([task.matrices.values[channel.name] for channel in channels], dim=1)
+    values = torch.cat([_seen(task, channel, as_of_days) for channel in channels], dim=1)
     return Design(
         values=values.numpy().astype(np.float64),
         names=tuple(feature.name for _, feature in features),
@@ -123,6 +133,14 @@ def baseline_design(task: Task) -> Design:
         agents=np.array([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms]),
         agent_names=task.catalogue.known_agents,
     )
+
+
+def _seen(task: Task, channel: ChannelDesign, as_of_days: float) -> torch.Tensor:
+    """Return a channel's values; a follow-up that came later than planned is not seen yet."""
+    values = task.matrices.values[channel.name]
+    if not channel.follow_up:
+        return values
+    return torch.where((task.matrices.days[channel.name] <= as_of_days)[:, None], values, torch.nan)
 
 
 def baseline_predictions(
@@ -166,6 +184,18 @@ def metrics(task: Task, twin: Predictions, baselines: Mapping[str, Predictions])
     }
 
 
+def paired(
+    task: Task, twin: Predictions, baselines: Mapping[str, Predictions], console: Console
+) -> dict[str, Any]:
+    """Return the twin less every baseline, patient by patient; nothing where too few allow it."""
+    others = {name: each.received for name, each in baselines.items()}
+    try:
+        return comparing.paired(task, twin.received, others)
+    except CohortError as error:
+        console.warn(f"the twin and its baselines are not compared patient by patient: {error}")
+        return {}
+
+
 def _summary(task: Task, predicted: Predictions) -> dict[str, dict[str, float | None]]:
     found = summarise([score(task.outcome, each) for each in predicted.received])
     return {
@@ -175,9 +205,12 @@ def _summary(task: Task, predicted: Predictions) -> dict[str, dict[str, float | 
 
 
 def by_visit(
-    task: Task, model: TrainedModel, plan: MemberPlan, config: Config
+    task: Task, model: TrainedModel, plan: MemberPlan, config: Config, console: Console
 ) -> dict[str, dict[str, Any]]:
-    """Return the twin's metrics as visits come in, on the patients who have all of them."""
+    """Return the twin's metrics as visits come in, on the patients who have all of them.
+
+    Beside them stands the linear baseline that sees the same visits of the same patients.
+    """
     days = [day for day in task.design.visit_days if day > 0]
     if not days:
         return {}
@@ -201,8 +234,23 @@ def by_visit(
         found[f"day {day:g}"] = {
             "n": int(followed.sum()),
             **_summary(task, Predictions(hidden, None)),
+            "baselines": _linear_by_visit(task, followed, day + 0.5, config, console),
         }
     return found
+
+
+def _linear_by_visit(
+    task: Task, followed: np.ndarray, as_of_days: float, config: Config, console: Console
+) -> dict[str, Any]:
+    design = baseline_design(task, as_of_days)
+    try:
+        name, received = comparing.linear_predictions(
+            task, design, followed, seed=config.split.seed
+        )
+    except CohortError as error:
+        console.warn(f"no baseline stands beside the visits up to day {as_of_days:g}: {error}")
+        return {}
+    return {name: _summary(task, Predictions(received, None))}
 
 
 def against_truth(
@@ -269,13 +317,61 @@ def policy(
     for stem, figure in worth.figures_of(task, offers, found).items():
         figure.savefig(folder / f"{stem}.png", dpi=150)
     truth = _true_means(task, config) if _truth_is_known(task, config) else None
-    return worth.record_of(task, offers, found, truth)
+    told = worth.record_of(task, offers, found, truth)
+    if told["coverage_value"] is not None:
+        # Where on the curve the ranking is that recommends only what it is sure enough of.
+        least = config.twin.confidence
+        told["coverage_value"] |= {
+            "confidence": least,
+            "confident": float((found.belief[:, found.judged] >= least).mean()),
+        }
+    return told
 
 
 def _true_means(task: Task, config: Config) -> np.ndarray:
     table = read_truth(Path(config.cohort.root)).loc[list(task.cohort.patient_ids)]
     columns = [f"p_response::{arm}" for arm in task.catalogue.arms]
     return table[columns].to_numpy(dtype=float)
+
+
+def calibrated(
+    task: Task,
+    model: TrainedModel,
+    plan: MemberPlan,
+    config: Config,
+    folder: Path,
+    console: Console,
+) -> tuple[TrainedModel, dict[str, Any] | None]:
+    """Return the model with intervals that hold on a simulated copy, and how they hold there."""
+    if config.twin.calibration is CalibrationBy.NONE:
+        return model, None
+    with console.stage("calibration on a simulated copy"):
+        found, copied = holding.calibrate(task, model, plan, config, folder, console)
+    return replace(model, calibration=found), copied
+
+
+def calibration(
+    task: Task,
+    model: TrainedModel,
+    plan: MemberPlan,
+    twin: Predictions,
+    config: Config,
+    copied: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return whether intervals and probabilities hold, and to whom nothing is recommended.
+
+    Parameters
+    ----------
+    copied
+        How they hold on the simulated copy; None where nothing was calibrated.
+    """
+    truth = _true_means(task, config) if _truth_is_known(task, config) else None
+    found: dict[str, Any] = {}
+    if copied is not None:
+        found = {**model.calibration.to_json(), "copy": copied}
+    found |= holding.held_up(task, model, plan, config, truth)
+    response = holding.response_of(task, twin.received)
+    return found if response is None else {**found, "response": response}
 
 
 def draw_plots(task: Task, twin: Predictions, folder: Path) -> None:
@@ -300,6 +396,20 @@ def draw_plots(task: Task, twin: Predictions, folder: Path) -> None:
         figure.savefig(folder / f"{stem}.png", dpi=150)
 
 
+def write_effects(task: Task, model: TrainedModel, config: Config, folder: Path) -> None:
+    """Write which measurements move the benefit of each arm, as numbers and as a figure."""
+    found = effect_summary(
+        model,
+        task.cohort,
+        config.twin,
+        most_patients=_PATIENTS_OF_EFFECTS,
+        seed=config.split.seed,
+    )
+    write_json(folder / "effects.json", found)
+    if any(arm["features"] for arm in found["arms"]):
+        effect_figure(found).savefig(folder / "effects.png", dpi=150)
+
+
 def record(
     task: Task,
     fitted: Fitted,
@@ -314,7 +424,9 @@ def record(
     }
     for baseline, each in found["baselines"].items():
         numbers |= {f"{baseline}.{name}.{k}": v for name, s in each.items() for k, v in s.items()}
+    numbers |= comparing.numbers_of(found.get("paired") or {})
     numbers |= worth.numbers_of(found.get("policy") or {})
+    numbers |= holding.numbers_of(found.get("calibration") or {})
     where = tracking.record_run(
         RunRecord(
             name=config.name,

@@ -63,10 +63,19 @@ def train(config: Config, console: Console) -> Trained:
     model = learning.model_of(task, fitted, config)
     with console.stage("held-out predictions"):
         predicted = judging.held_out_predictions(task, model, fitted.plan, config)
+    model, copied = judging.calibrated(task, model, fitted.plan, config, run / "copy", console)
+    if copied is not None:
+        with console.stage("held-out predictions, calibrated"):
+            predicted = judging.held_out_predictions(task, model, fitted.plan, config)
     with console.stage("baselines on the same folds"):
         baselines = judging.baseline_predictions(task, config, run / "baselines", console)
     metrics = judging.metrics(task, predicted, baselines)
-    metrics["by_visit"] = judging.by_visit(task, model, fitted.plan, config)
+    with console.stage("differences from the baselines, patient by patient"):
+        metrics["paired"] = judging.paired(task, predicted, baselines, console)
+    metrics["by_visit"] = judging.by_visit(task, model, fitted.plan, config, console)
+    metrics["calibration"] = judging.calibration(
+        task, model, fitted.plan, predicted, config, copied
+    )
     root = Path(config.cohort.root)
     if (root / "truth").is_dir():
         metrics["truth"] = judging.against_truth(task, predicted, baselines, read_truth(root))
@@ -75,6 +84,8 @@ def train(config: Config, console: Console) -> Trained:
     model = replace(model, provenance={**model.provenance, "performance": metrics})
     model.save(run / tracking.MODEL_FOLDER)
     judging.draw_plots(task, predicted, run)
+    with console.stage("effects of the measurements on the benefit of each therapy"):
+        judging.write_effects(task, model, config, run)
     write_json(run / "metrics.json", metrics)
     with console.stage("recording the run"):
         where = judging.record(task, fitted, metrics, config, run, console)
@@ -241,6 +252,19 @@ def report(config: Config, console: Console) -> Path:
     belief = answers.beliefs(model, cohort, config.twin, console, as_of_days=config.as_of_days)
     write_report(model, cohort, belief, output, config.twin, company=company)
     console.say(f"report: {output}")
+    return output
+
+
+def results(config: Config, console: Console) -> Path:
+    """Write the page of results, with its pictures, from the newest run of each experiment."""
+    from omics_twin.report import results as page
+
+    output = _output(replace(config, output=config.output or page.PLACE), ".md")
+    runs = tracking.newest_runs(config.tracking, page.KINDS, page.FILES)
+    for run in runs:
+        console.note(f"{run.experiment}, {run.kind}: {run.finished_on}, run {run.run_id}")
+    pictures = page.publish(runs, output)
+    console.say(f"results: {output}, with {pictures} pictures")
     return output
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from omics_twin.logs import quiet
 from omics_twin.settings import Reading, TrackingSettings
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
+from omics_twin.twin.calibration import Calibration
 from omics_twin.twin.neural import NeuralTwin
 from omics_twin.twin.storage import load_twin, readable, save_twin
 from omics_twin.types import Endpoint
@@ -35,6 +38,8 @@ class TrainedModel:
         The outcome it was trained on.
     provenance
         Cohort, fingerprint of its files, patients, versions and settings.
+    calibration
+        What makes its intervals and its probabilities of being best hold.
     """
 
     twin: NeuralTwin
@@ -45,6 +50,7 @@ class TrainedModel:
     catalogue: Catalogue
     support: Support
     provenance: Mapping[str, Any]
+    calibration: Calibration = Calibration()
 
     def save(self, folder: Path) -> None:
         """Write the model, whole or not at all."""
@@ -56,6 +62,7 @@ class TrainedModel:
             "catalogue": self.catalogue.to_json(),
             "support": self.support.to_json(),
             "provenance": dict(self.provenance),
+            "calibration": self.calibration.to_json(),
         }
         save_twin(folder, self.twin, record)
 
@@ -84,13 +91,15 @@ class TrainedModel:
             catalogue=Catalogue.from_json(record["catalogue"]),
             support=Support.from_json(record["support"]),
             provenance=record["provenance"],
+            calibration=Calibration.from_json(record["calibration"]),
         )
 
 
 def _tracker() -> Any:
-    """Return MLflow, kept from unpickling anything and from trying a dead server for minutes."""
+    """Return MLflow, quiet, kept from unpickling anything and from minutes with a dead server."""
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     return mlflow
@@ -256,6 +265,109 @@ def _log_model(mlflow: Any, run: RunRecord, settings: TrackingSettings) -> dict[
         version = logged.registered_model_version
         return {"model_uri": f"models:/{run.name}/{version}"}
     return {"model_uri": logged.model_uri}
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run as the tracker knows it.
+
+    Attributes
+    ----------
+    experiment, kind
+        The configuration's name, and ``train``, ``ablation`` or ``search``.
+    finished_on
+        Day on which it was recorded, in UTC.
+    parameters, tags
+        Flat name -> value.
+    files
+        Content of the artefacts that were asked for and are there, by name.
+    """
+
+    run_id: str
+    experiment: str
+    kind: str
+    finished_on: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+    files: Mapping[str, bytes]
+
+
+def newest_runs(
+    settings: TrackingSettings, kinds: Collection[str], wanted: Collection[str]
+) -> list[StoredRun]:
+    """Return the newest finished run of every experiment and kind, ordered by both.
+
+    Parameters
+    ----------
+    kinds
+        Other kinds of runs are left out.
+    wanted
+        Names of the artefacts to read.
+
+    Raises
+    ------
+    TrackingError
+        If tracking is off, or the store cannot be read or holds no finished run.
+    """
+    if not settings.enabled:
+        raise TrackingError("results are read from the tracked runs: leave tracking=off out")
+    uri = settings.uri or f"sqlite:///{Path('mlruns').resolve() / 'mlflow.db'}"
+    nothing = TrackingError(
+        f"no finished run at '{uri}': train first, as in omics-twin train experiment=…"
+    )
+    # Opening a database that is not there would make an empty one.
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise nothing
+    mlflow = _tracker()
+    try:
+        with quiet("mlflow", "alembic"):
+            mlflow.set_tracking_uri(uri)
+            found = _newest(mlflow, kinds, wanted)
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        raise TrackingError(f"cannot read the runs at '{uri}': {_first_line(error)}") from error
+    if not found:
+        raise nothing
+    return found
+
+
+def _newest(mlflow: Any, kinds: Collection[str], wanted: Collection[str]) -> list[StoredRun]:
+    known = mlflow.get_experiment_by_name(_EXPERIMENT)
+    if known is None:
+        return []
+    newest: dict[tuple[str, str], Any] = {}
+    for run in mlflow.search_runs(
+        experiment_ids=[known.experiment_id],
+        filter_string="attributes.status = 'FINISHED'",
+        order_by=["attributes.end_time DESC", "attributes.run_id ASC"],
+        output_format="list",
+    ):
+        kind = run.data.tags.get("kind", "train")
+        if kind in kinds:
+            newest.setdefault((run.data.params.get("name", run.info.run_name), kind), run)
+    return [_stored(mlflow, newest[key], *key, wanted) for key in sorted(newest)]
+
+
+def _stored(
+    mlflow: Any, run: Any, experiment: str, kind: str, wanted: Collection[str]
+) -> StoredRun:
+    run_id = run.info.run_id
+    files = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for each in mlflow.artifacts.list_artifacts(run_id=run_id):
+            if each.path in wanted:
+                place = mlflow.artifacts.download_artifacts(
+                    run_id=run_id, artifact_path=each.path, dst_path=folder
+                )
+                files[each.path] = Path(place).read_bytes()
+    return StoredRun(
+        run_id=run_id,
+        experiment=experiment,
+        kind=kind,
+        finished_on=datetime.fromtimestamp(run.info.end_time / 1000, UTC).date().isoformat(),
+        parameters=run.data.params,
+        tags=run.data.tags,
+        files=files,
+    )
 
 
 def commit() -> str:

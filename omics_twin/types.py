@@ -111,6 +111,9 @@ class TwinState:
         Day up to which each patient has been carried forward, shape (patient,) [day].
     seed
         All randomness is a function of this seed, the patient and the step.
+    spread
+        Factor by which a simulation moves each patient's draws further from their mean, (patient,);
+        None: by no more than the twin itself does.
     """
 
     patient_ids: tuple[str, ...]
@@ -119,6 +122,7 @@ class TwinState:
     log_weights: Float[Tensor, "patient draw"]
     names: tuple[str, ...]
     seed: int
+    spread: Float[Tensor, " patient"] | None = None
 
 
 @dataclass(frozen=True)
@@ -208,6 +212,9 @@ class Ranking:
     eligible, reasons
         Whether the intervention is open to the patient and, where it is not or where support is
         thin, why.
+    abstained, abstention
+        Whether no intervention is recommended to the patient, (patient,), and why: a clause,
+        empty where one is.
     """
 
     patient_ids: tuple[str, ...]
@@ -221,6 +228,8 @@ class Ranking:
     support: Float[Tensor, "patient intervention"]
     eligible: Bool[Tensor, "patient intervention"]
     reasons: tuple[tuple[str, ...], ...]
+    abstained: Bool[Tensor, " patient"]
+    abstention: tuple[str, ...]
 
 
 @runtime_checkable

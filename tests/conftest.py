@@ -49,6 +49,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
         "trainer.checkpoint_every_epochs=1",
         "trainer.device=CPU",
         "tracking=off",
+        "twin.calibration=NONE",
         f"synthetic_root={folder / 'trial'}",
     )
     arguments = ["experiment=synthetic_response", *settings, f"output_root={folder / 'runs'}"]

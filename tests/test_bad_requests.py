@@ -266,6 +266,19 @@ REQUESTS: dict[str, Case] = {
         lambda w: [*w.train(), f"@{w.file('best.yaml', 'trainer: 3')}"],
         "holds 'trainer: 3', expected lines such as '- key=value'",
     ),
+    "results of no run": (lambda w: ["results"], "no finished run at 'sqlite:///"),
+    "results of a store that is not there": (
+        lambda w: ["results", "tracking.uri='sqlite:///nowhere.db'"],
+        "no finished run at 'sqlite:///nowhere.db': train first",
+    ),
+    "results without tracking": (
+        lambda w: ["results", "tracking=off"],
+        "results are read from the tracked runs: leave tracking=off out",
+    ),
+    "results as a table": (
+        lambda w: ["results", "output=results.csv"],
+        "expected a name that ends in .md",
+    ),
     "sweep cut short": (lambda w: [*w.train("trainer.seed=range("), "-m"], "cannot read"),
 }
 

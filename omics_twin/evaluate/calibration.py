@@ -101,3 +101,28 @@ def wilson_interval(
     half = z * np.sqrt(spread) / (1 + z**2 / patients)
     lower, upper = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
     return np.asarray(lower), np.asarray(upper)
+
+
+def reliability_slope(probability: ArrayLike, happened: ArrayLike, bins: int = BINS) -> float:
+    """Return the slope of observed on predicted shares, through bins of equal size.
+
+    Least squares weighted by the patients of a bin; 1: differences between probabilities are as
+    large as those between what happened, below 1: the probabilities are too far apart.
+
+    Raises
+    ------
+    CohortError
+        If there are fewer patients than bins, ranges are wrong, or all bins predict the same.
+
+    Examples
+    --------
+    >>> round(reliability_slope([0.2] * 4 + [0.8] * 4, [0, 0, 0, 1, 0, 1, 1, 1], bins=2), 3)
+    0.833
+    """
+    curve = reliability(probability, happened, bins)
+    weights = curve.patients / curve.patients.sum()
+    across = curve.predicted - weights @ curve.predicted
+    variance = weights @ across**2
+    if variance <= 1e-12:
+        raise CohortError("all bins predict the same probability: a slope needs two that differ")
+    return float(weights @ (across * curve.observed) / variance)

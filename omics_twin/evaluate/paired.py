@@ -12,12 +12,20 @@ from omics_twin.errors import CohortError
 from omics_twin.evaluate.concordance import concordance
 from omics_twin.evaluate.design import Outcome
 from omics_twin.evaluate.metrics import r2, roc_auc
+from omics_twin.evaluate.survival import brier_errors, censoring_survival
 from omics_twin.intake.declaration import OutcomeKind
+
+LOSS = {
+    OutcomeKind.BINARY: "brier",
+    OutcomeKind.TIME_TO_EVENT: "integrated_brier",
+    OutcomeKind.CONTINUOUS: "rmse",
+}
+"""What :func:`paired_loss` compares; lower is better."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of the headline metric, first minus second, mean over repeats.
+    """A difference of a metric, first minus second, mean over repeats.
 
     Attributes
     ----------
@@ -72,11 +80,7 @@ def paired_difference(
     >>> paired_difference(Outcome(OutcomeKind.BINARY, truth), good, poor)
     Difference(mean=0.5, lower=0.5, upper=0.5)
     """
-    both = np.isfinite(first) & np.isfinite(second)
-    known = both.reshape(*first.shape[:2], -1).all(axis=(0, 2)) & np.isfinite(outcome.values)
-    rows = np.flatnonzero(known)
-    if len(rows) < 2:
-        raise CohortError(f"{len(rows)} patients have both predictions, expected at least 2")
+    rows = _judged(outcome, first, second)
     again = _resampled(outcome, rows, resamples, seed)
     if outcome.kind is OutcomeKind.BINARY:
         drawn = np.mean(
@@ -88,9 +92,83 @@ def paired_difference(
         )
     else:
         drawn = np.array([_difference(outcome, first, second, each) for each in again])
+    return _with_bounds(_difference(outcome, first, second, rows), drawn, level)
+
+
+def paired_loss(
+    outcome: Outcome,
+    first: Float[ndarray, "repeat patient *time"],
+    second: Float[ndarray, "repeat patient *time"],
+    *,
+    resamples: int = 300,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Difference:
+    """Return how much larger the loss of the first predictions is; below 0 they are better.
+
+    The patients and the resamples are those of :func:`paired_difference`. The censoring that
+    weights an integrated Brier score is estimated once, on all patients judged.
+
+    Raises
+    ------
+    CohortError
+        If fewer than two patients have both predictions.
+
+    Examples
+    --------
+    >>> truth = np.array([0.0, 1.0] * 20)
+    >>> good, poor = truth[None], np.full((1, 40), 0.5)
+    >>> paired_loss(Outcome(OutcomeKind.BINARY, truth), good, poor)
+    Difference(mean=-0.25, lower=-0.25, upper=-0.25)
+    """
+    rows = _judged(outcome, first, second)
+    again = _resampled(outcome, rows, resamples, seed)
+    errors = [_errors(outcome, each, rows) for each in (first, second)]
+    place = np.full(len(outcome.values), -1)
+    place[rows] = np.arange(len(rows))
+
+    def loss(error: ndarray) -> ndarray:
+        mean = error.mean(axis=-1)
+        return np.sqrt(mean) if outcome.kind is OutcomeKind.CONTINUOUS else mean
+
+    drawn = np.array(
+        [np.mean(loss(errors[0][:, each]) - loss(errors[1][:, each])) for each in place[again]]
+    )
+    return _with_bounds(float(np.mean(loss(errors[0]) - loss(errors[1]))), drawn, level)
+
+
+def _judged(outcome: Outcome, first: ndarray, second: ndarray) -> Int[ndarray, " known"]:
+    both = np.isfinite(first) & np.isfinite(second)
+    known = both.reshape(*first.shape[:2], -1).all(axis=(0, 2)) & np.isfinite(outcome.values)
+    rows = np.flatnonzero(known)
+    if len(rows) < 2:
+        raise CohortError(f"{len(rows)} patients have both predictions, expected at least 2")
+    return rows
+
+
+def _errors(
+    outcome: Outcome, predicted: ndarray, rows: Int[ndarray, " known"]
+) -> Float[ndarray, "repeat known"]:
+    """Return each patient's squared error, for survival averaged over the grid."""
+    truth, given = outcome.values[rows], predicted[:, rows].astype(np.float64)
+    if outcome.kind is not OutcomeKind.TIME_TO_EVENT:
+        return (given - truth) ** 2
+    event, days = outcome.followed
+    censoring = censoring_survival(truth, event[rows])
+    at_day = [
+        [
+            brier_errors(curve[:, column], truth, event[rows], float(day), censoring)
+            for column, day in enumerate(days)
+        ]
+        for curve in given
+    ]
+    return np.trapezoid(np.array(at_day), days, axis=1) / (days[-1] - days[0])
+
+
+def _with_bounds(mean: float, drawn: Float[ndarray, " resample"], level: float) -> Difference:
     tail = (1.0 - level) / 2.0
     lower, upper = np.quantile(drawn, [tail, 1.0 - tail])
-    return Difference(_difference(outcome, first, second, rows), float(lower), float(upper))
+    return Difference(mean, float(lower), float(upper))
 
 
 def _resampled(

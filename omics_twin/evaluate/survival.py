@@ -127,7 +127,21 @@ def uncensored(censoring: StepFunction, days: ArrayLike) -> Float[ndarray, "*sha
 def brier_at(
     survival: ArrayLike, time: ArrayLike, event: ArrayLike, at: float, censoring: StepFunction
 ) -> float:
-    """Return the Brier score of predicted survival at one day, weighted for censoring.
+    """Return the Brier score of predicted survival at one day: the mean of :func:`brier_errors`.
+
+    Examples
+    --------
+    >>> time, event = [1.0, 2.0, 3.0], [1, 1, 1]
+    >>> brier_at([0.0, 1.0, 1.0], time, event, 1.5, censoring_survival(time, event))
+    0.0
+    """
+    return float(brier_errors(survival, time, event, at, censoring).mean())
+
+
+def brier_errors(
+    survival: ArrayLike, time: ArrayLike, event: ArrayLike, at: float, censoring: StepFunction
+) -> Float[ndarray, " patient"]:
+    """Return each patient's squared error of survival at one day, weighted for censoring.
 
     Parameters
     ----------
@@ -146,8 +160,8 @@ def brier_at(
     Examples
     --------
     >>> time, event = [1.0, 2.0, 3.0], [1, 1, 1]
-    >>> brier_at([0.0, 1.0, 1.0], time, event, 1.5, censoring_survival(time, event))
-    0.0
+    >>> brier_errors([0.5, 1.0, 1.0], time, event, 1.5, censoring_survival(time, event)).tolist()
+    [0.25, 0.0, 0.0]
 
     References
     ----------
@@ -163,7 +177,7 @@ def brier_at(
     error = np.zeros(len(time))
     error[died] = survival[died] ** 2 / uncensored(censoring, time[died])
     error[alive] = (1.0 - survival[alive]) ** 2 / uncensored(censoring, at)
-    return float(error.mean())
+    return error
 
 
 def integrated_brier(

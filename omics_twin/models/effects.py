@@ -23,8 +23,8 @@ from omics_twin.models.heads import Head
 from omics_twin.models.network import MultimodalNetwork, symmetric_root
 from omics_twin.tensors.batch import TrainingTensors
 
-_STEPS = 60
-_PATH = 10
+_STEPS = 40
+_PATH = 8
 # Strongest and weakest penalty as a share of the lasso's that leaves nothing.
 _LASSO = (1.0, 0.02)
 _RIDGE = (10.0, 0.1)

@@ -232,7 +232,7 @@ def _wide_product(
     """Multiply the same rows by every member's weights in one product."""
     members, inputs, outputs = weight.shape
     wide = weight.transpose(0, 1).reshape(inputs, members * outputs)
-    return (rows @ wide).view(-1, members, outputs).transpose(0, 1)
+    return (rows @ wide).view(len(rows), members, outputs).transpose(0, 1)
 
 
 def dropout(

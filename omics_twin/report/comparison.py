@@ -60,10 +60,17 @@ class ClosedTherapy:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One patient's therapies; the open ones best first, those tied with the first on top."""
+    """One patient's therapies; the open ones best first, those tied with the first on top.
+
+    Attributes
+    ----------
+    abstention
+        Why none of them is recommended; empty where one is.
+    """
 
     opened: tuple[OpenTherapy, ...]
     closed: tuple[ClosedTherapy, ...]
+    abstention: str = ""
 
     @property
     def tied(self) -> tuple[OpenTherapy, ...]:
@@ -112,7 +119,15 @@ def compare(model: TrainedModel, belief: Belief, ranking: Ranking) -> Comparison
             ClosedTherapy(visible(model.catalogue.labels[index]), ranking.reasons[0][index])
             for index in closed
         ),
+        abstention=_told(model, ranking.abstention[0]),
     )
+
+
+def _told(model: TrainedModel, reason: str) -> str:
+    """Return why nothing is recommended, therapies by what people call them."""
+    for arm, label in zip(model.catalogue.arms, model.catalogue.labels, strict=True):
+        reason = reason.replace(f"'{arm}'", label)
+    return visible(reason)
 
 
 def _opened(

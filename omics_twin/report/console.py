@@ -118,21 +118,21 @@ class Console:
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """A metric as a column; ``direction`` is 1 where higher is better, 0 where unknown."""
 
     name: str
     direction: int
     cells: tuple[Mapping[str, float | None] | None, ...]
 
-    def texts(self) -> list[str]:
+    def texts(self, best: str = "{} *", other: str = "{}  ") -> list[str]:
         """Return ``mean ± sd``, the best marked; equal at the shown precision are both best."""
         means = [None if cell is None else cell.get("mean") for cell in self.cells]
         rounded = [None if mean is None else round(mean, 3) * self.direction for mean in means]
         known = [mean for mean in rounded if mean is not None]
-        best = max(known) if len(known) > 1 and self.direction else None
+        top = max(known) if len(known) > 1 and self.direction else None
         return [
-            _number(cell) + (" *" if best is not None and mean == best else "  ")
+            (best if top is not None and mean == top else other).format(_number(cell))
             for cell, mean in zip(self.cells, rounded, strict=True)
         ]
 
@@ -140,42 +140,60 @@ class _Column:
 def metrics_lines(found: Mapping[str, Any]) -> list[str]:
     """Return the lines of :meth:`Console.metrics`."""
     rows = {_MODEL: found["model"], **found["baselines"]}
-    columns = _columns(rows) + _truth_columns(found.get("truth"), list(rows))
+    columns = metric_columns(rows) + truth_columns(found.get("truth"), list(rows))
     spread = _spread(found)
     lines = ["", f"{found['endpoint']}: {_counted(found['n'], 'patient')}{spread}"]
     lines += _table(list(rows), columns)
     if any(column.direction and len(rows) > 1 for column in columns):
         lines.append("* best of the column; > higher is better, < lower is better")
-    lines += _worth(found.get("truth"))
-    lines += _verdict(rows)
+    lines += truth_lines(found.get("truth"))
+    lines += holding_lines(found.get("calibration"))
+    lines += verdict_lines(rows)
     lines += policy_lines(found.get("policy"))
     visits = found.get("by_visit") or {}
     if visits:
         lines += ["", f"{_MODEL} as visits come in, on the patients who have all of them"]
-        names = [f"{visit} (n {each['n']})" for visit, each in visits.items()]
-        measured = [{k: v for k, v in each.items() if k != "n"} for each in visits.values()]
-        lines += _table(names, _columns(dict(zip(names, measured, strict=True))))
+        measured = {
+            f"{visit} (n {each['n']}) {name}": metrics
+            for visit, each in visits.items()
+            for name, metrics in visit_learners(each).items()
+        }
+        lines += _table(list(measured), metric_columns(measured))
     return [*lines, ""]
 
 
-def _columns(rows: Mapping[str, Mapping[str, Any]]) -> list[_Column]:
+def visit_learners(visit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the metrics of the model and of the baselines that saw the same visits.
+
+    Examples
+    --------
+    >>> list(visit_learners({"n": 9, "auc": {"mean": 0.7}, "baselines": {"logistic": {}}}))
+    ['omics_twin', 'logistic']
+    """
+    own = {name: each for name, each in visit.items() if name not in ("n", "baselines")}
+    return {_MODEL: own, **(visit.get("baselines") or {})}
+
+
+def metric_columns(rows: Mapping[str, Mapping[str, Any]]) -> list[Column]:
+    """Return one column for each metric of any row."""
     # Only who asks for a table waits for the metrics to load.
     from omics_twin.evaluate.score import HIGHER_IS_BETTER
 
     names = dict.fromkeys(metric for each in rows.values() for metric in each)
     directions = {name: {True: 1, False: -1, None: 0}[HIGHER_IS_BETTER.get(name)] for name in names}
     return [
-        _Column(name, directions[name], tuple(each.get(name) for each in rows.values()))
+        Column(name, directions[name], tuple(each.get(name) for each in rows.values()))
         for name in names
     ]
 
 
-def _truth_columns(truth: Mapping[str, Any] | None, rows: Sequence[str]) -> list[_Column]:
+def truth_columns(truth: Mapping[str, Any] | None, rows: Sequence[str]) -> list[Column]:
+    """Return what following each row's ranking is worth, where the truth is known."""
     if not truth:
         return []
     worth = {_MODEL: truth.get("model") or {}, **(truth.get("baselines") or {})}
     return [
-        _Column(name, 1, tuple(_only_mean(worth.get(row, {}).get(name)) for row in rows))
+        Column(name, 1, tuple(_only_mean(worth.get(row, {}).get(name)) for row in rows))
         for name in ("captured", "followed")
         if any(worth.get(row, {}).get(name) is not None for row in rows)
     ]
@@ -185,7 +203,7 @@ def _only_mean(value: float | None) -> dict[str, float | None] | None:
     return None if value is None else {"mean": value, "sd": None}
 
 
-def _table(names: Sequence[str], columns: Sequence[_Column]) -> list[str]:
+def _table(names: Sequence[str], columns: Sequence[Column]) -> list[str]:
     """Return aligned lines: header, rule, one line for each name."""
     width = max(map(len, names))
     header, body = [" " * width], [[name.ljust(width)] for name in names]
@@ -214,7 +232,8 @@ def _spread(found: Mapping[str, Any]) -> str:
     return f", held out in {folds}, mean ± sd over {repeats}"
 
 
-def _worth(truth: Mapping[str, Any] | None) -> list[str]:
+def truth_lines(truth: Mapping[str, Any] | None) -> list[str]:
+    """Return what the columns of :func:`truth_columns` say, and how often intervals hold."""
     if not truth or "best_single_arm" not in truth:
         return []
     lines = [
@@ -227,6 +246,30 @@ def _worth(truth: Mapping[str, Any] | None) -> list[str]:
         lines.append(
             f"truth: the interval under each arm holds the true probability in "
             f"{100 * truth['interval_coverage']:.0f} % of patients and arms"
+        )
+    return lines
+
+
+def holding_lines(found: Mapping[str, Any] | None) -> list[str]:
+    """Return whether intervals and probabilities hold, before and after calibration."""
+    lines = []
+    for place, name in (("copy", "simulated copy"), ("truth", "truth")):
+        for when, each in ((found or {}).get(place) or {}).items():
+            said = [
+                f"the interval of {what} holds in {100 * each[key]['coverage']:.0f} %"
+                for key, what in (("expected", "an arm"), ("benefit", "a difference"))
+                if each[key]["coverage"] is not None
+            ]
+            slope = each["probability_best"]["slope"]
+            if slope is not None:
+                said.append(f"slope of being best on its probability {slope:.2f}")
+            lines.append(f"{name}, {when} calibration: {'; '.join(said)}")
+    abstention = (found or {}).get("abstention")
+    if abstention:
+        lines.append(
+            f"a therapy is recommended to {100 * abstention['recommended']:.0f} % of patients: "
+            f"support is too thin for {100 * abstention['thin']:.0f} %, the belief below "
+            f"{abstention['confidence']:g} for {100 * abstention['unsure']:.0f} %"
         )
     return lines
 
@@ -258,7 +301,8 @@ def better_baseline(
     return (headline, best, known[best], own) if known[best] > own else None
 
 
-def _verdict(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def verdict_lines(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the sentence that names a better baseline; none where there is none."""
     better = better_baseline(rows)
     if better is None:
         return []

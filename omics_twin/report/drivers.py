@@ -167,7 +167,7 @@ def drivers_of(
         members=answering(belief.state, 0),
         moved=moved,
     )
-    spread = float(model.twin.membership.spread_of(belief.state.patient_ids)[0])
+    spread = float(model.twin.spread_of(belief.state)[0])
     sign = 1.0 if model.endpoint.higher_is_better else -1.0
 
     def contrast(each: Tensor) -> Tensor:

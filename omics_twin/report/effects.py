@@ -85,12 +85,12 @@ def effect_summary(
     members = model.twin.network.members
     compared = (against_others(opened).abs().sum(dim=2) > 0).sum(dim=0)
     sums = [_Sums(torch.zeros(len(model.catalogue.arms))) for _ in range(members)]
-    for belief in beliefs_of(model, matrices, received_of(chosen), few):
+    for belief in beliefs_of(model, matrices, received_of(chosen), few, strata=keys):
         shown = shown_to(model, chosen, belief)
         for member, rows in _unseen(model, belief):
             _add(model, sums[member], belief, shown, opened[belief.rows], member, rows)
     answered = [each for each in sums if bool((each.patients > 0).any())]
-    spread = model.twin.membership.spread_new
+    spread = model.twin.membership.spread_new * model.calibration.spread
     return {
         "endpoint": model.endpoint.name,
         "title": model.title,

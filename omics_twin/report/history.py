@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from omics_twin.answers import Belief, beliefs_of, ranking_of, received_of
+from omics_twin.answers import Belief, beliefs_of, ranking_of, received_of, strata_keys
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.report.drivers import Driver, answer_of, drivers_of, shown_to
 from omics_twin.report.words import day_in_words, visible
@@ -110,13 +110,15 @@ def history_of(
     if received not in model.catalogue.arms or received is None or not channels:
         return None
     matrices = transforms.apply(model.twin.design, cohort)
+    strata = strata_keys(model.support.columns, cohort)
     labels = {
         a: visible(b) for a, b in zip(model.catalogue.arms, model.catalogue.labels, strict=True)
     }
     steps: list[Step] = []
     before: Belief | None = None
     for day in [0.0, *channels]:
-        now = next(beliefs_of(model, matrices, [received], settings, as_of_days=day))
+        told = beliefs_of(model, matrices, [received], settings, strata=strata, as_of_days=day)
+        now = next(told)
         changes: list[Change | None] = [None, None]
         if before is not None:
             changes[0] = _change(model, cohort, before, now, channels[day], (received,))

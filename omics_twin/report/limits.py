@@ -59,7 +59,7 @@ class Summary:
     Attributes
     ----------
     state
-        ``abstains``, ``unreliable`` or ``ranks``.
+        ``abstains`` or ``ranks``.
     headline, sentences
         What to read if nothing else is read.
     """
@@ -97,11 +97,10 @@ def summary_of(
         *_optimistic(patient),
     ]
     if len(comparison.thin) == len(opened):
-        return Summary(
-            "unreliable",
-            "Do not rely on this order: every open therapy has thin support.",
-            tuple(sentences),
-        )
+        sentences.insert(0, "Do not rely on this order: every open therapy has thin support.")
+    if comparison.abstention:
+        headline = f"No therapy is recommended: {comparison.abstention}."
+        return Summary("abstains", headline, (_told_apart(comparison), *sentences))
     return Summary("ranks", _told_apart(comparison), tuple(sentences))
 
 
@@ -196,8 +195,7 @@ def limits_of(
         *_about_the_patient(patient, measured),
         *_about_support(model, comparison),
         "The intervals say how unsure the model is about an expected value. They are not the "
-        "range of what may happen to this patient, and "
-        f"{percent(interval)} is the model's own belief, not a guaranteed coverage.",
+        f"range of what may happen to this patient, and {_about_coverage(model, interval)}",
         _about_confounding(model),
         "Whether this patient resembles the training patients beyond the stratum is not tested.",
         _about_endpoint(model),
@@ -206,6 +204,22 @@ def limits_of(
         "The twin has never been tested prospectively. Guidelines, approval and availability of "
         "the therapies are not known to it.",
     ]
+
+
+def _about_coverage(model: TrainedModel, interval: float) -> str:
+    calibration = (model.provenance.get("performance") or {}).get("calibration") or {}
+    after = (calibration.get("copy") or {}).get("after")
+    if not model.calibration.fitted or not after:
+        return f"{percent(interval)} is the model's own belief, not a guaranteed coverage."
+    shares = [after[name]["coverage"] for name in ("expected", "benefit")]
+    held = [percent(round(each, 2)) for each in shares if each is not None]
+    what = ["expected values", "differences between two therapies"]
+    told = " and ".join(f"{each} of {of}" for each, of in zip(held, what, strict=False))
+    return (
+        f"they were calibrated on a simulated copy of the training cohort, where intervals of "
+        f"{percent(model.calibration.level)} held {told}: what the model itself gets wrong about "
+        "patients and therapies is not in them."
+    )
 
 
 def _about_the_patient(patient: Patient, measured: Sequence[Measured]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from importlib import metadata, resources
 from pathlib import Path
@@ -169,7 +170,7 @@ def _in_words(
         )
         for each in comparison.closed
     )
-    return Comparison(comparison.opened, closed)
+    return replace(comparison, closed=closed)
 
 
 def _unit(model: TrainedModel, belief: Belief) -> str:

@@ -27,38 +27,49 @@ def rule_title(name: str) -> str:
     return f"ranking of {words}"
 
 
-def policy_lines(found: Mapping[str, Any] | None) -> list[str]:
-    """Return the value of every rule as the lines of a table; none where it was not judged."""
-    if not found or not found.get("rules"):
-        return []
-    header = ["", "value", "95 % interval", "patients", "ranking's gain", "95 % interval"]
-    rows = [header]
+def policy_rows(found: Mapping[str, Any]) -> list[list[str]]:
+    """Return the value of every rule as text, a header first."""
+    rows = [["", "value", "95 % interval", "patients", "ranking's gain", "95 % interval"]]
     for name, rule in found["rules"].items():
         gain = rule["gain"]
         rows.append(
             [
                 rule_title(name),
-                _shown(found, rule["value"]),
-                _interval(found, rule),
+                shown(found, rule["value"]),
+                interval(found, rule),
                 f"{rule['effective_patients']:.0f}",
-                _shown(found, gain["mean"], signed=True) if gain else "",
-                _interval(found, gain, signed=True) if gain else "",
+                shown(found, gain["mean"], signed=True) if gain else "",
+                interval(found, gain, signed=True) if gain else "",
             ]
         )
-    lines = _aligned(rows)
-    told = _unit(found)
+    return rows
+
+
+def policy_caption(found: Mapping[str, Any]) -> str:
+    """Return what the values are and what they were estimated from."""
+    return (
+        f"value of following a rule: {_unit(found)}, {found['n']} patients, doubly robust, "
+        f"{_assigned(found)}"
+    )
+
+
+def policy_notes(found: Mapping[str, Any]) -> list[str]:
+    """Return what is to be read below the table."""
     return [
-        "",
-        f"value of following a rule: {told}, {found['n']} patients, doubly robust, "
-        f"{_assigned(found)}",
-        lines[0],
-        "-" * max(map(len, lines)),
-        *lines[1:],
         "patients = how many outcomes the value rests on; gain > 0: the twin's ranking is worth "
         "more",
         *_few(found["rules"]),
         *_covered(found["rules"]),
     ]
+
+
+def policy_lines(found: Mapping[str, Any] | None) -> list[str]:
+    """Return the value of every rule as the lines of a table; none where it was not judged."""
+    if not found or not found.get("rules"):
+        return []
+    lines = _aligned(policy_rows(found))
+    ruler = "-" * max(map(len, lines))
+    return ["", policy_caption(found), lines[0], ruler, *lines[1:], *policy_notes(found)]
 
 
 def policy_sentence(found: Mapping[str, Any] | None) -> str:
@@ -70,9 +81,9 @@ def policy_sentence(found: Mapping[str, Any] | None) -> str:
     gain = single["gain"]
     return (
         f"Had the therapy ranked first been given to everyone in the training cohort, the "
-        f"{_unit(found)} would have been {_shown(found, twin['value'])} "
-        f"({_interval(found, twin)}); with the best single arm {_shown(found, single['value'])}: "
-        f"a gain of {_shown(found, gain['mean'])} ({_interval(found, gain)}, "
+        f"{_unit(found)} would have been {shown(found, twin['value'])} "
+        f"({interval(found, twin)}); with the best single arm {shown(found, single['value'])}: "
+        f"a gain of {shown(found, gain['mean'])} ({interval(found, gain)}, "
         f"{_assigned(found)}). An estimate from {twin['effective_patients']:.0f} patients' worth "
         "of outcomes, not a trial."
     )
@@ -113,13 +124,15 @@ def _covered(rules: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _shown(found: Mapping[str, Any], value: float, *, signed: bool = False) -> str:
+def shown(found: Mapping[str, Any], value: float, *, signed: bool = False) -> str:
+    """Return a value in the digits that its unit deserves."""
     digits = 1 if found["horizon_days"] is not None else 3
     return f"{value:{'+' if signed else ''}.{digits}f}"
 
 
-def _interval(found: Mapping[str, Any], rule: Mapping[str, float], *, signed: bool = False) -> str:
-    ends = [_shown(found, rule[key], signed=signed) for key in ("lower", "upper")]
+def interval(found: Mapping[str, Any], rule: Mapping[str, float], *, signed: bool = False) -> str:
+    """Return both ends of an interval."""
+    ends = [shown(found, rule[key], signed=signed) for key in ("lower", "upper")]
     return " to ".join(ends)
 
 

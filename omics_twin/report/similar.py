@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from scipy.stats import t as student
 
-from omics_twin.answers import beliefs_of, endpoint_values, received_of
+from omics_twin.answers import beliefs_of, endpoint_values, received_of, strata_keys
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.evaluate.calibration import wilson_interval
 from omics_twin.evaluate.survival import kaplan_meier
@@ -142,7 +142,8 @@ def expectations(
     few = replace(settings, draws=model.twin.network.members)
     matrices = transforms.apply(model.twin.design, cohort)
     parts = []
-    for belief in beliefs_of(model, matrices, received_of(cohort), few):
+    strata = strata_keys(model.support.columns, cohort)
+    for belief in beliefs_of(model, matrices, received_of(cohort), few, strata=strata):
         state = _at_the_middle(belief.state)
         under = [
             weighted_mean(endpoint_values(model, state, each), state.log_weights)

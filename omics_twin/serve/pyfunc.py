@@ -8,7 +8,9 @@ from typing import Any
 import mlflow
 import torch
 
+from omics_twin.answers import calibrated
 from omics_twin.errors import TwinError, nearest
+from omics_twin.settings import TwinSettings
 from omics_twin.tensors.design import encoded
 from omics_twin.therapy.rank import order, rank_therapies
 from omics_twin.therapy.support import stratum_key
@@ -16,7 +18,7 @@ from omics_twin.tracking import MODEL_FOLDER, TrainedModel
 from omics_twin.types import Observation
 
 _DRAWS_PER_MEMBER = 8
-_INTERVAL = 0.9
+_STANDARD = TwinSettings()
 
 
 class RankingModel(mlflow.pyfunc.PythonModel):
@@ -47,7 +49,13 @@ def rank_record(model: TrainedModel, record: dict[str, Any]) -> list[dict[str, A
     """
     patient = str(record["patient_id"])
     twin = model.twin
+    given = record.get("stratum", {})
+    key = stratum_key(
+        model.support.columns,
+        [str(given.get(column, "not measured")) for column in model.support.columns],
+    )
     state = twin.start([patient], draws=_DRAWS_PER_MEMBER * twin.network.members, seed=0)
+    state = calibrated(model, state, [key])
     baseline = {each.modality: each for each in twin.design.channels if not each.follow_up}
     values = {}
     for modality, columns in record.get("measurements", {}).items():
@@ -55,11 +63,6 @@ def rank_record(model: TrainedModel, record: dict[str, Any]) -> list[dict[str, A
             raise TwinError(f"unknown modality '{modality}'{nearest(modality, baseline)}")
         values[modality] = torch.tensor([encoded(baseline[modality], columns)])
     state = twin.observe(state, Observation((patient,), torch.zeros(1).double(), values))
-    given = record.get("stratum", {})
-    key = stratum_key(
-        model.support.columns,
-        [str(given.get(column, "not measured")) for column in model.support.columns],
-    )
     eligible, support, reasons = model.support.judge(model.catalogue, [key])
     ranking = rank_therapies(
         twin,
@@ -69,7 +72,10 @@ def rank_record(model: TrainedModel, record: dict[str, Any]) -> list[dict[str, A
         eligible=eligible,
         support=support,
         reasons=reasons,
-        interval=_INTERVAL,
+        interval=_STANDARD.interval,
+        thin_support=model.catalogue.thin_support,
+        confidence=_STANDARD.confidence,
+        power=model.calibration.power,
     )
     return [
         {
@@ -82,6 +88,8 @@ def rank_record(model: TrainedModel, record: dict[str, Any]) -> list[dict[str, A
             "probability_best": float(ranking.probability_best[0, option]),
             "support": int(ranking.support[0, option]),
             "reason": ranking.reasons[0][option],
+            "recommended": place == 1 and not bool(ranking.abstained[0]),
+            "abstention": ranking.abstention[0] if place == 1 else "",
         }
         for place, option in enumerate(order(ranking, 0), start=1)
     ]

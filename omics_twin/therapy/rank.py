@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from omics_twin.errors import TherapyError
+from omics_twin.twin.calibration import sharpened
 from omics_twin.twin.draws import probability_best, weighted_mean, weighted_quantile
 from omics_twin.types import Endpoint, Intervention, Ranking, Twin, TwinState
 
@@ -23,6 +24,9 @@ def rank_therapies(
     support: Float[Tensor, "patient intervention"],
     reasons: Sequence[Sequence[str]],
     interval: float = 0.9,
+    thin_support: int = 0,
+    confidence: float = 0.0,
+    power: float = 1.0,
 ) -> Ranking:
     """Return the interventions compared for every patient of the state.
 
@@ -38,6 +42,13 @@ def rank_therapies(
         From :mod:`omics_twin.therapy.support`.
     interval
         Share of the belief inside ``lower`` and ``upper``.
+    thin_support, confidence
+        No intervention is recommended where the first rests on fewer patients of the stratum, or
+        where it is not the one that most of them received and the belief that it is better is
+        smaller.
+    power
+        Exponent on the probabilities of being best, see
+        :class:`omics_twin.twin.calibration.Calibration`.
 
     Raises
     ------
@@ -57,19 +68,98 @@ def rank_therapies(
     def quantile(share: float) -> Tensor:
         return torch.stack([weighted_quantile(each, state.log_weights, share) for each in read], 1)
 
+    expected = weighted_mean(values, state.log_weights)
+    best = probability_best(merit, state.log_weights, eligible)
+    sign = 1.0 if endpoint.higher_is_better else -1.0
+    abstention = _abstention(
+        merit, sign * expected, state, eligible, support, thin_support, confidence, interventions
+    )
     return Ranking(
         patient_ids=state.patient_ids,
         interventions=tuple(each.name for each in interventions),
         endpoint=endpoint,
         interval=interval,
-        expected=weighted_mean(values, state.log_weights),
+        expected=expected,
         lower=quantile(tail),
         upper=quantile(1.0 - tail),
-        probability_best=probability_best(merit, state.log_weights, eligible),
+        probability_best=best if power == 1.0 else sharpened(best, power),
         support=support,
         eligible=eligible,
         reasons=tuple(tuple(each) for each in reasons),
+        abstained=torch.tensor([bool(each) for each in abstention], dtype=torch.bool),
+        abstention=abstention,
     )
+
+
+def _abstention(
+    merit: Float[Tensor, "patient draw intervention"],
+    expected: Float[Tensor, "patient intervention"],
+    state: TwinState,
+    eligible: Bool[Tensor, "patient intervention"],
+    support: Float[Tensor, "patient intervention"],
+    thin_support: int,
+    confidence: float,
+    interventions: Sequence[Intervention],
+) -> tuple[str, ...]:
+    """Return why nothing is recommended to each patient, empty where something is."""
+    first, usual = first_and_usual(expected, eligible, support)
+    better = superiority(merit, state.log_weights, first, usual)
+    told = []
+    for patient in range(len(first)):
+        count = int(support[patient, first[patient]])
+        belief, name = float(better[patient]), interventions[int(usual[patient])].name
+        if not bool(eligible[patient].any()):
+            told.append("no therapy is open")
+        elif count < thin_support:
+            received = "training patient" if count == 1 else "training patients"
+            told.append(f"{count} {received} of the stratum received the first, too few")
+        elif first[patient] != usual[patient] and belief < confidence:
+            told.append(
+                f"the belief that the first is better than '{name}', which most of the stratum "
+                f"received, is {belief:.2f}, below {confidence:g}"
+            )
+        else:
+            told.append("")
+    return tuple(told)
+
+
+def first_and_usual(
+    expected: Float[Tensor, "patient intervention"],
+    eligible: Bool[Tensor, "patient intervention"],
+    support: Float[Tensor, "patient intervention"],
+) -> tuple[Int[Tensor, " patient"], Int[Tensor, " patient"]]:
+    """Return the open intervention expected to be best, and the one that most received.
+
+    Parameters
+    ----------
+    expected
+        Higher is better.
+
+    Examples
+    --------
+    >>> first, usual = first_and_usual(torch.tensor([[0.2, 0.4]]), torch.tensor([[True, True]]),
+    ...                                torch.tensor([[30.0, 12.0]]))
+    >>> int(first), int(usual)
+    (1, 0)
+    """
+    first = torch.where(eligible, expected, -torch.inf).argmax(dim=1)
+    return first, torch.where(eligible, support, -1.0).argmax(dim=1)
+
+
+def superiority(
+    merit: Float[Tensor, "patient draw intervention"],
+    log_weights: Float[Tensor, "patient draw"],
+    first: Int[Tensor, " patient"],
+    second: Int[Tensor, " patient"],
+) -> Float[Tensor, " patient"]:
+    """Return the share of the belief in which one intervention is better; ties count half."""
+    draws = merit.shape[1]
+
+    def under(option: Tensor) -> Tensor:
+        return merit.gather(2, option[:, None, None].expand(-1, draws, 1))[..., 0]
+
+    one, other = under(first), under(second)
+    return weighted_mean((one > other).float() + 0.5 * (one == other).float(), log_weights)
 
 
 def order(ranking: Ranking, patient: int) -> list[int]:

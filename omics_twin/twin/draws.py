@@ -52,6 +52,7 @@ def select(state: TwinState, rows: Int[Tensor, " chosen"]) -> TwinState:
         days=state.days[rows],
         draws=state.draws[rows],
         log_weights=state.log_weights[rows],
+        spread=None if state.spread is None else state.spread[rows],
     )
 
 

@@ -8,7 +8,8 @@ import pytest
 from omics_twin.errors import CohortError
 from omics_twin.evaluate.design import Outcome
 from omics_twin.evaluate.metrics import roc_auc
-from omics_twin.evaluate.paired import headline, paired_difference
+from omics_twin.evaluate.paired import LOSS, headline, paired_difference, paired_loss
+from omics_twin.evaluate.score import score
 from omics_twin.intake.declaration import OutcomeKind
 
 
@@ -39,6 +40,15 @@ def test_the_better_learner_is_better_and_a_learner_equals_itself(kind: OutcomeK
     assert 0.0 < found.lower < found.mean < found.upper
     same = paired_difference(truth, close, close, resamples=10)
     assert (same.mean, same.lower, same.upper) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("kind", list(OutcomeKind))
+def test_a_difference_of_losses_is_that_of_the_scores(kind: OutcomeKind) -> None:
+    truth, close, noisy = outcome(kind)
+    found = paired_loss(truth, close, noisy, resamples=60)
+    losses = [[score(truth, each)[LOSS[kind]] for each in learner] for learner in (close, noisy)]
+    assert found.mean == pytest.approx(np.mean(losses[0]) - np.mean(losses[1]))
+    assert found.lower < found.mean < found.upper < 0.0
 
 
 def test_counting_pairs_is_the_auc_of_the_drawn_patients() -> None:

@@ -19,6 +19,7 @@ SETTINGS = [
     "split.repeats=2",
     "split.replicas=1",
     "trainer.max_epochs=3",
+    "twin.calibration=NONE",
     "trainer.device=CPU",
     "twin.draws=100",
     "tracking=off",

@@ -71,7 +71,9 @@ def test_sixteen_patients_are_learned_by_heart(kind: str) -> None:
         )
         latent, _ = posterior(evidence)
         days = torch.linspace(0.0, 900.0, 50)
-        found = network.outcome(latent, tensors.agents, days)[..., 0].mean(dim=(0, 2))
+        added = sum(network.encoder(name).added(each) for name, each in tensors.channels.items())
+        code = torch.cat([latent, added], dim=-1)
+        found = network.outcome(code, tensors.agents, days)[..., 0].mean(dim=(0, 2))
     together = torch.stack([found, target])
     assert torch.corrcoef(together)[0, 1] > 0.9
     if kind == "binary":

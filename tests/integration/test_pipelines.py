@@ -20,6 +20,7 @@ TRAIN = [
     "split.folds=3",
     "split.replicas=2",
     "trainer.max_epochs=15",
+    "twin.calibration=NONE",
 ]
 
 
@@ -77,6 +78,22 @@ def test_metrics_stand_beside_their_baselines_and_the_truth(run: Path) -> None:
     assert truth["model"]["captured"] <= 1.0
 
 
+def test_baselines_stand_beside_it_patient_by_patient_and_visit_by_visit(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics["paired"]) == set(metrics["baselines"])
+    gap = metrics["model"]["auc"]["mean"] - metrics["baselines"]["trees"]["auc"]["mean"]
+    assert metrics["paired"]["trees"]["auc"]["mean"] == pytest.approx(gap)
+    last = list(metrics["by_visit"].values())[-1]
+    assert last["baselines"]["logistic"]["auc"]["mean"] > 0.4
+
+
+def test_training_tells_what_moves_the_benefit_of_each_therapy(run: Path) -> None:
+    found = json.loads((run / "effects.json").read_text())
+    assert found["patients"] == 150
+    assert all(arm["features"] for arm in found["arms"])
+    assert (run / "effects.png").is_file()
+
+
 def test_the_value_of_following_the_ranking_stands_beside_simple_rules(run: Path) -> None:
     found = json.loads((run / "metrics.json").read_text())["policy"]
     assert found["assignment"] == "RANDOMISED"
@@ -113,13 +130,15 @@ def test_the_run_is_in_mlflow_with_its_curves_plots_and_model(folder: Path, run:
     recorded = client.get_run(where["run_id"])
     metrics = json.loads((run / "metrics.json").read_text())
     assert recorded.data.metrics["model.auc.mean"] == pytest.approx(metrics["model"]["auc"]["mean"])
+    gap = metrics["paired"]["trees"]["brier"]["upper"]
+    assert recorded.data.metrics["paired.trees.brier.upper"] == pytest.approx(gap)
     value = metrics["policy"]["rules"]["omics_twin"]["value"]
     assert recorded.data.metrics["policy.omics_twin.value"] == pytest.approx(value)
     assert recorded.data.params["split.folds"] == "3"
     assert recorded.data.tags["data_fingerprint"]
     assert len(client.get_metric_history(where["run_id"], "stopping_loss")) == 15
     names = {each.path for each in client.list_artifacts(where["run_id"])}
-    assert {"config.json", "metrics.json", "roc.png", "calibration.png", "per_arm.png"} <= names
+    assert {"config.json", "metrics.json", "roc.png", "effects.json", "effects.png"} <= names
     assert where["model_uri"] == "models:/synthetic_response/1"
 
 

@@ -21,6 +21,7 @@ SETTINGS = [
     "split.folds=2",
     "split.replicas=2",
     f"trainer.max_epochs={EPOCHS}",
+    "twin.calibration=NONE",
     f"trainer.patience={EPOCHS}",
     "trainer.batch_size=16",
     "trainer.checkpoint_every_epochs=2",

@@ -30,6 +30,7 @@ SETTINGS = [
     "search.batch=2",
     "search.space.model.hidden=4,8",
     "trainer.max_epochs=3",
+    "twin.calibration=NONE",
     "trainer.device=CPU",
     "tracking=off",
 ]

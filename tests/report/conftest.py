@@ -214,12 +214,14 @@ def written(tmp_path: Path) -> Writer:
         patient: str = "P-17",
         as_of_days: float = 0.0,
         cohort: Mapping[str, Any] | None = None,
+        confidence: float = 0.6,
     ) -> str:
         model = model or make_model()
         bedside = make_cohort([patient], **(cohort or {}))
         output = tmp_path / "page.html"
         belief = iter(believe(model, bedside, as_of_days=as_of_days))
-        write_report(model, bedside, belief, output, TwinSettings(draws=240, seed=7))
+        settings = TwinSettings(draws=240, seed=7, confidence=confidence)
+        write_report(model, bedside, belief, output, settings)
         return output.read_text(encoding="utf-8")
 
     return write

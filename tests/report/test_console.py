@@ -141,14 +141,19 @@ def test_truth_and_visits_are_told_where_they_are_known() -> None:
         },
         "by_visit": {
             "day 0": {"n": 300, "auc": _cell(0.7)},
-            "day 21": {"n": 300, "auc": _cell(0.8)},
+            "day 21": {
+                "n": 300,
+                "auc": _cell(0.8),
+                "baselines": {"logistic": {"auc": _cell(0.79)}},
+            },
         },
     }
     text = "\n".join(metrics_lines(found))
     assert "captured >" in text
     assert "0.410" in text
     assert "0.620" in text
-    assert "day 21 (n 300)" in text
+    assert "day 21 (n 300) omics_twin" in text
+    assert "day 21 (n 300) logistic" in text
 
 
 def test_the_metrics_of_an_evaluation_have_no_baselines_and_no_spread(

@@ -20,6 +20,7 @@ from omics_twin.report.patient import write_report
 from omics_twin.report.words import Scale, marker_in_words, probability, visible
 from omics_twin.settings import Reading, TwinSettings
 from omics_twin.tracking import TrainedModel
+from omics_twin.twin.calibration import Calibration
 from omics_twin.types import Endpoint
 
 Writer = Callable[..., str]
@@ -176,6 +177,39 @@ def test_a_ranking_with_thin_support_throughout_is_not_to_be_relied_on(
     thin = replace(model, catalogue=replace(model.catalogue, thin_support=500))
     text = _text(written(thin))
     assert "Do not rely on this order: every open therapy has thin support." in text
+    assert "No therapy is recommended:" in text
+    assert "of the stratum received the first, too few." in text
+
+
+def test_a_doubtful_first_therapy_is_not_recommended_over_the_usual_one(
+    written: Writer, make: type
+) -> None:
+    model = make.model()
+    # The other way round, the usual therapy is the last; no support is called thin.
+    model = replace(
+        model,
+        endpoint=replace(model.endpoint, higher_is_better=False),
+        catalogue=replace(model.catalogue, thin_support=0),
+    )
+    text = _text(written(model, confidence=1.0))
+    usual = "Paclitaxel (control)"
+    assert "No therapy is recommended: the belief that the first is better than" in text
+    assert f"{usual}, which most of the stratum received" in text
+    assert "No therapy is recommended" not in _text(written(model, confidence=0.0))
+
+
+def test_a_calibrated_model_says_how_often_its_intervals_held(written: Writer, make: type) -> None:
+    model = make.model()
+    after = {"expected": {"coverage": 0.91}, "benefit": {"coverage": 0.9}}
+    performance = {"n": 5, "model": {}, "baselines": {}, "calibration": {"copy": {"after": after}}}
+    calibrated = replace(
+        model,
+        calibration=Calibration(spread=1.5, fitted=True),
+        provenance={**model.provenance, "performance": performance},
+    )
+    told = "held 91 % of expected values and 90 % of differences between two therapies"
+    assert told in _text(written(calibrated))
+    assert "not a guaranteed coverage" in _text(written(model))
 
 
 def test_without_an_open_therapy_the_page_abstains_and_says_why(written: Writer) -> None:

@@ -31,7 +31,14 @@ def belief() -> TwinState:
 
 
 def ranking(
-    endpoint: Endpoint = ENDPOINT, *, closed: tuple[int, ...] = (), interval: float = 0.9
+    endpoint: Endpoint = ENDPOINT,
+    *,
+    closed: tuple[int, ...] = (),
+    interval: float = 0.9,
+    support: tuple[float, float, float] = (20.0, 20.0, 20.0),
+    thin_support: int = 0,
+    confidence: float = 0.0,
+    power: float = 1.0,
 ) -> Ranking:
     eligible = torch.ones(3, 3, dtype=torch.bool)
     eligible[:, list(closed)] = False
@@ -41,9 +48,12 @@ def ranking(
         THERAPIES,
         endpoint,
         eligible=eligible,
-        support=torch.full((3, 3), 20.0),
+        support=torch.tensor([support] * 3),
         reasons=[[""] * 3] * 3,
         interval=interval,
+        thin_support=thin_support,
+        confidence=confidence,
+        power=power,
     )
 
 
@@ -96,3 +106,44 @@ def test_nothing_to_compare_is_refused() -> None:
 def test_an_impossible_interval_is_refused(interval: float) -> None:
     with pytest.raises(TherapyError, match="expected between 0 and 1"):
         ranking(interval=interval)
+
+
+def test_nothing_is_recommended_where_the_first_rests_on_few_patients() -> None:
+    first = order(ranking(), 0)[0]
+    support = [20.0, 20.0, 20.0]
+    support[first] = 3.0
+    few, enough = (ranking(support=tuple(support), thin_support=each) for each in (4, 3))
+    assert few.abstention[0] == "3 training patients of the stratum received the first, too few"
+    assert bool(few.abstained[0])
+    assert enough.abstention[0] == ""
+    assert not bool(enough.abstained[0])
+
+
+def test_a_doubtful_first_choice_is_not_recommended_over_the_usual_one() -> None:
+    best = [order(ranking(), patient)[0] for patient in range(3)]
+    support = [20.0, 20.0, 20.0]
+    support[best[0]] = 30.0
+    found = ranking(support=tuple(support), confidence=1.0)
+    for patient in range(3):
+        # Whoever would get the usual therapy anyway has nothing to be sure of.
+        assert bool(found.abstained[patient]) == (best[patient] != best[0])
+        assert bool(found.abstention[patient]) == bool(found.abstained[patient])
+    other = [20.0, 20.0, 20.0]
+    other[order(ranking(), 0)[-1]] = 30.0
+    doubtful = ranking(support=tuple(other), confidence=1.0).abstention[0]
+    assert f"'{THERAPIES[order(ranking(), 0)[-1]].name}', which most of the stratum" in doubtful
+    assert not bool(ranking(support=tuple(other), confidence=0.0).abstained.any())
+
+
+def test_nothing_open_is_nothing_recommended() -> None:
+    found = ranking(closed=(0, 1, 2))
+    assert found.abstention == ("no therapy is open",) * 3
+
+
+def test_a_power_draws_the_chances_together_and_they_sum_to_one() -> None:
+    own, flat = ranking(closed=(1,)), ranking(closed=(1,), power=0.5)
+    torch.testing.assert_close(flat.probability_best.nansum(dim=1), torch.ones(3))
+    assert bool(torch.isnan(flat.probability_best[:, 1]).all())
+    largest = own.probability_best.nan_to_num().max(dim=1).values
+    assert bool((flat.probability_best.nan_to_num().max(dim=1).values <= largest).all())
+    torch.testing.assert_close(flat.expected, own.expected)

@@ -15,7 +15,7 @@ from omics_twin.twin.attribution import Attributions, Shown, answering, attribut
 from omics_twin.twin.draws import weighted_mean
 from omics_twin.twin.neural import Membership, NeuralTwin
 from omics_twin.types import Dose, Endpoint, Intervention, TwinState
-from tests.twins import fill_effects, AGENTS, channel, neural_twin, visit_of
+from tests.twins import AGENTS, channel, fill_effects, neural_twin, visit_of
 
 OPTIONS = tuple(Intervention(agent, (Dose(agent),)) for agent in AGENTS)
 ENDPOINTS = {
