@@ -201,6 +201,7 @@ def ranking_of(
         thin_support=model.catalogue.thin_support,
         confidence=settings.confidence,
         power=model.calibration.power,
+        arms=model.calibration.arms,
     )
 
 
@@ -319,14 +320,10 @@ def write_predictions(
             state = select(belief.state, rows)
             values = endpoint_values(model, state, therapy)
             weights = state.log_weights
-            columns = torch.stack(
-                [
-                    weighted_mean(values, weights),
-                    weighted_quantile(values, weights, tail),
-                    weighted_quantile(values, weights, 1.0 - tail),
-                ],
-                dim=1,
-            )
+            mean = weighted_mean(values, weights)
+            ends = [weighted_quantile(values, weights, share) for share in (tail, 1.0 - tail)]
+            kept = [mean + model.calibration.arms * (end - mean) for end in ends]
+            columns = torch.stack([mean, *kept], dim=1)
             for row, numbers in zip(belief.rows[rows], columns.tolist(), strict=True):
                 known = therapy is not NO_INTERVENTION
                 lines[row] = [

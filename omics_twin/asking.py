@@ -75,5 +75,7 @@ def bounds(task: Task, model: TrainedModel, state: TwinState, config: Config) ->
     for therapy in task.catalogue.interventions():
         values = outcome_values(model, state, therapy, task.outcome)[..., 0]
         ends = [weighted_quantile(values, state.log_weights, each) for each in (tail, 1 - tail)]
-        found.append(torch.stack(ends, dim=1))
+        mean = weighted_mean(values, state.log_weights)
+        kept = [mean + model.calibration.arms * (end - mean) for end in ends]
+        found.append(torch.stack(kept, dim=1))
     return torch.stack(found, dim=1).numpy()

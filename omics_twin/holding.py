@@ -39,6 +39,7 @@ from omics_twin.types import TwinState
 
 NARROWEST, WIDEST = 0.5, 6.0
 """Factors on the spread are kept in between."""
+_LEAST_KEPT = 0.1
 
 _ROUNDS = 3
 CONFIDENCES = (0.0, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 0.95, 1.0)
@@ -257,7 +258,17 @@ def fitted_factors(held: Held, truth: ndarray, answers: Answers) -> tuple[Calibr
         by_stratum = {name: _kept(max(each[name] for each in own)) for name in sorted(shared)}
         found = replace(found, spread=_kept(pooled), by_stratum=by_stratum, fitted=True)
         answers = answers_of(held, found.spread_of(held.strata).numpy())
-    return replace(found, power=_power(held, answers, truth)), answers
+    out = nonconformity(truth, answers.expected, answers.lower, answers.upper)
+    kept = float(np.clip(conformal_quantile(out, held.level), _LEAST_KEPT, 1.0))
+    found = replace(found, power=_power(held, answers, truth), arms=kept)
+    return found, narrowed(answers, kept)
+
+
+def narrowed(answers: Answers, kept: float) -> Answers:
+    """Return the answers with a share of the intervals' half-width under each arm."""
+    expected = answers.expected
+    lower, upper = (expected + kept * (end - expected) for end in (answers.lower, answers.upper))
+    return replace(answers, lower=lower, upper=upper)
 
 
 def _kept(factor: float) -> float:
@@ -439,7 +450,7 @@ def held_up(
     held = held_of(task, model, plan, config)
     fitted = model.calibration
     spread = fitted.spread_of(held.strata).numpy() if fitted.fitted else None
-    answers = answers_of(held, spread)
+    answers = narrowed(answers_of(held, spread), fitted.arms)
     told = {"abstention": abstention_of(held, answers, config.twin.confidence, truth)}
     if truth is None:
         return told

@@ -76,6 +76,7 @@ def rank_record(model: TrainedModel, record: dict[str, Any]) -> list[dict[str, A
         thin_support=model.catalogue.thin_support,
         confidence=_STANDARD.confidence,
         power=model.calibration.power,
+        arms=model.calibration.arms,
     )
     return [
         {

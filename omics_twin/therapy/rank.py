@@ -27,6 +27,7 @@ def rank_therapies(
     thin_support: int = 0,
     confidence: float = 0.0,
     power: float = 1.0,
+    arms: float = 1.0,
 ) -> Ranking:
     """Return the interventions compared for every patient of the state.
 
@@ -46,9 +47,9 @@ def rank_therapies(
         No intervention is recommended where the first rests on fewer patients of the stratum, or
         where it is not the one that most of them received and the belief that it is better is
         smaller.
-    power
-        Exponent on the probabilities of being best, see
-        :class:`omics_twin.twin.calibration.Calibration`.
+    power, arms
+        Exponent on the probabilities of being best, and share of the half-width that is kept of
+        ``lower`` to ``upper``, see :class:`omics_twin.twin.calibration.Calibration`.
 
     Raises
     ------
@@ -80,8 +81,8 @@ def rank_therapies(
         endpoint=endpoint,
         interval=interval,
         expected=expected,
-        lower=quantile(tail),
-        upper=quantile(1.0 - tail),
+        lower=expected + arms * (quantile(tail) - expected),
+        upper=expected + arms * (quantile(1.0 - tail) - expected),
         probability_best=best if power == 1.0 else sharpened(best, power),
         support=support,
         eligible=eligible,

@@ -25,6 +25,9 @@ class Calibration:
         The same for a stratum with enough patients of its own.
     power
         Exponent on the probabilities of being best; below 1 they are drawn together.
+    arms
+        Share of an interval's half-width that is kept under one arm: differences between arms need
+        draws farther apart than the arms themselves.
     fitted
         Whether anything was calibrated: without it, every number is the twin's own.
     """
@@ -33,6 +36,7 @@ class Calibration:
     spread: float = 1.0
     by_stratum: Mapping[str, float] = field(default_factory=dict)
     power: float = 1.0
+    arms: float = 1.0
     fitted: bool = False
 
     def spread_of(self, strata: Sequence[str]) -> Float[Tensor, " patient"]:
@@ -52,6 +56,7 @@ class Calibration:
             "spread": self.spread,
             "by_stratum": dict(self.by_stratum),
             "power": self.power,
+            "arms": self.arms,
             "fitted": self.fitted,
         }
 

@@ -39,6 +39,7 @@ def ranking(
     thin_support: int = 0,
     confidence: float = 0.0,
     power: float = 1.0,
+    arms: float = 1.0,
 ) -> Ranking:
     eligible = torch.ones(3, 3, dtype=torch.bool)
     eligible[:, list(closed)] = False
@@ -54,6 +55,7 @@ def ranking(
         thin_support=thin_support,
         confidence=confidence,
         power=power,
+        arms=arms,
     )
 
 
@@ -147,3 +149,10 @@ def test_a_power_draws_the_chances_together_and_they_sum_to_one() -> None:
     largest = own.probability_best.nan_to_num().max(dim=1).values
     assert bool((flat.probability_best.nan_to_num().max(dim=1).values <= largest).all())
     torch.testing.assert_close(flat.expected, own.expected)
+
+
+def test_intervals_under_one_arm_may_be_narrower_than_the_draws() -> None:
+    own, half = ranking(), ranking(arms=0.5)
+    torch.testing.assert_close(half.expected, own.expected)
+    torch.testing.assert_close(half.upper - half.lower, 0.5 * (own.upper - own.lower))
+    torch.testing.assert_close(half.probability_best, own.probability_best)
