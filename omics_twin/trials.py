@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -203,8 +203,11 @@ def member_predictions(task: Task, fitted: Fitted) -> torch.Tensor:
     arms = torch.tensor([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms])
     grid = task.outcome.grid_days
     days = torch.tensor([task.endpoint.horizon_days] if grid is None else grid).float()
-    noise = torch.randn(_DRAWS // 2, network.latent, generator=torch.Generator().manual_seed(0))
-    noise = torch.cat([noise, -noise])
+    noise = _antithetic(network.latent, seed=0)
+    unmeasured = {
+        name: _antithetic(network.terms, seed)
+        for seed, name in enumerate(network.channels, start=1)
+    }
     parts = []
     for start in range(0, len(task.arms), _ROWS):
         rows = slice(start, start + _ROWS)
@@ -212,9 +215,31 @@ def member_predictions(task: Task, fitted: Fitted) -> torch.Tensor:
         values = {name: task.matrices.values[name][rows] for name in network.channels}
         shown = {name: torch.ones(len(agents)) for name in network.channels}
         mean, deviation = posterior(network.together(values, agents, shown))
-        draws = [network.outcome(mean + deviation * each, agents, days)[..., 0] for each in noise]
+        added = {name: network.encoder(name).added(each) for name, each in values.items()}
+        there = {name: _measured(each) for name, each in values.items()}
+        draws = []
+        for draw, each in enumerate(noise):
+            total = sum(
+                network.encoder(name).settled(
+                    found, there[name], unmeasured[name][draw].expand_as(found)
+                )
+                for name, found in added.items()
+            )
+            code = torch.cat([mean + deviation * each, cast(torch.Tensor, total)], dim=-1)
+            draws.append(network.outcome(code, agents, days)[..., 0])
         parts.append(torch.stack(draws).mean(dim=0))
     return torch.cat(parts, dim=1)
+
+
+def _antithetic(size: int, seed: int) -> torch.Tensor:
+    """Return standard normal draws whose mean is exactly zero, (draw, size)."""
+    drawn = torch.randn(_DRAWS // 2, size, generator=torch.Generator().manual_seed(seed))
+    return torch.cat([drawn, -drawn])
+
+
+def _measured(values: torch.Tensor) -> torch.Tensor:
+    """Return 1 for the patients with any measured value, (patient, 1)."""
+    return (~torch.isnan(values).all(dim=1, keepdim=True)).float()
 
 
 def loss_of(task: Task, inner: Inner, proposal: Proposal, *, first_fold: bool = False) -> float:

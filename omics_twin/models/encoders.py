@@ -163,6 +163,25 @@ class ChannelEncoder(nn.Module):
             return torch.bmm(components, self.effects)
         return cast(SharedInputLinear, self.first).weighed(filled, measured, self.effects)
 
+    def settled(
+        self,
+        added: Float[Tensor, "member patient term"],
+        there: Float[Tensor, "*member patient 1"],
+        noise: Float[Tensor, "member patient_ term"],
+    ) -> Float[Tensor, "member patient term"]:
+        """Return what the channel adds where it was measured, elsewhere a draw of what it would.
+
+        Parameters
+        ----------
+        added
+            What :meth:`added` returned.
+        there
+            1 where the channel was measured and is shown.
+        noise
+            Standard normal.
+        """
+        return there * added + (1.0 - there) * torch.bmm(noise, self.unknown.mT)
+
     def _conditioned(self, values: Tensor) -> tuple[Tensor, Tensor]:
         measured = (~torch.isnan(values)).to(values)
         filled = torch.nan_to_num((values - self.location) / self.spread, nan=0.0)

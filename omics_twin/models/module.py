@@ -150,12 +150,12 @@ class EnsembleModule(lightning.LightningModule):
         total = torch.zeros(network.members, len(rows), network.terms, device=self.device)
         for name, seen in shown.items() if network.terms else ():
             there = (seen * self._measured[name][rows]).unsqueeze(-1)
-            found = there * self._addition(name)[:, rows]
-            if generator is not None:
+            addition = self._addition(name)[:, rows]
+            if generator is None:
+                total = total + there * addition
+            else:
                 noise = self._noise(total.shape, generator)
-                spread = torch.bmm(noise, network.encoder(name).unknown.mT)
-                found = found + (1.0 - there) * spread
-            total = total + found
+                total = total + network.encoder(name).settled(addition, there, noise)
         return total
 
     @property
