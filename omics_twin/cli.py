@@ -27,6 +27,7 @@ VERBS = {
         "a synthetic trial with known truth:     "
         "omics-twin synthesise intake.patients=1000 output=FOLDER"
     ),
+    "check": "is a file what it should be:            omics-twin check intake=vcf intake.path=FILE",
     "fetch": "a cohort's public source files:         omics-twin fetch cohort=ispy2 output=FOLDER",
 }
 _NEEDS = {
@@ -37,6 +38,7 @@ _NEEDS = {
     "predict": ("model_uri", "cohort", "output"),
     "rank": ("model_uri", "cohort", "output"),
     "report": ("model_uri", "cohort", "patient", "output"),
+    "check": ("intake",),
     "fetch": ("cohort",),
 }
 

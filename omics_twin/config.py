@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from omics_twin.errors import ConfigError, nearest
 from omics_twin.intake.declaration import CohortDeclaration
-from omics_twin.intake.synthetic_trial import SyntheticTrial
+from omics_twin.intake.settings import IntakeSettings
 from omics_twin.settings import (
     CatalogueDeclaration,
     EndpointSettings,
@@ -81,7 +81,7 @@ class Config:
     excluded: bool = False
     as_of_days: float = 0.0
     accept_unverified: bool = False
-    intake: SyntheticTrial = field(default_factory=SyntheticTrial)
+    intake: IntakeSettings = field(default_factory=IntakeSettings)
     cohort: CohortDeclaration = field(default_factory=CohortDeclaration)
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     therapy: CatalogueDeclaration = field(default_factory=CatalogueDeclaration)

@@ -12,8 +12,9 @@ from typing import Any
 from omics_twin import answers, judging, learning, tracking
 from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.config import Config, digest, plain
-from omics_twin.errors import CohortError, ConfigError, nearest
+from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
 from omics_twin.files import write_json
+from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.synthetic import generate, read_truth
 from omics_twin.intake.tables import read_tables
 from omics_twin.report.console import Console
@@ -274,6 +275,26 @@ def synthesise(config: Config, console: Console) -> Path:
     generate(config.intake, root, progress=console.progress("patients written"))
     console.say(f"synthetic trial of {config.intake.patients} patients: {root}")
     return root
+
+
+def check(config: Config, console: Console) -> CheckReport:
+    """Say everything that is wrong with files of a format, and refuse them if it is an error."""
+    from omics_twin.intake import check as checks
+
+    output = _output(config, ".json") if config.output else None
+    report = checks.check(config.intake, config.cohort)
+    for line in listed(report.findings, most=50):
+        console.say(line)
+    if output:
+        write_json(output, report.as_record())
+        console.say(f"report: {output}")
+    if report.errors:
+        raise IntakeError(
+            f"'{report.subject}' is refused for {len(report.errors):,} reasons, listed above: "
+            "correct them and check again"
+        )
+    console.say(f"'{report.subject}' is as it should be: {counted(report.counted)}")
+    return report
 
 
 def fetch(config: Config, console: Console) -> Path:

@@ -79,7 +79,7 @@ class SyntheticTrial:
 
     def __post_init__(self) -> None:
         """Refuse settings that no trial can be made of."""
-        for setting in fields(self):
+        for setting in fields(SyntheticTrial):
             found = getattr(self, setting.name)
             if setting.name == "assignment":
                 _check_assignment(found)
@@ -88,7 +88,7 @@ class SyntheticTrial:
 
     def settings(self) -> dict[str, str | int | float]:
         """Return the settings as plain values, for a file or for comparison."""
-        values = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        values = {setting.name: getattr(self, setting.name) for setting in fields(SyntheticTrial)}
         return values | {"assignment": self.assignment.value}
 
 

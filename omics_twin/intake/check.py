@@ -1,0 +1,63 @@
+"""Are files what they should be? One question for every format; nothing is learned from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from omics_twin.errors import ConfigError, IntakeError
+from omics_twin.intake.declaration import CohortDeclaration
+from omics_twin.intake.findings import CheckReport, error
+from omics_twin.intake.settings import Format, IntakeSettings
+from omics_twin.intake.tables import read_tables
+
+
+def check(intake: IntakeSettings, cohort: CohortDeclaration) -> CheckReport:
+    """Return everything that is wrong with files of a format.
+
+    Parameters
+    ----------
+    intake
+        The format, and the file or folder.
+    cohort
+        What tables are declared to hold; other formats say so themselves.
+
+    Raises
+    ------
+    ConfigError
+        If no file or folder of the format is named.
+    """
+    if intake.format is Format.TABLES:
+        return _check_tables(cohort)
+    checker = _CHECKERS.get(intake.format)
+    if checker is None:
+        raise ConfigError(
+            f"intake={intake.format.name.lower()} is not read from files that others wrote: "
+            "choose intake=tables"
+        )
+    return checker(_place(intake))
+
+
+def _place(intake: IntakeSettings) -> Path:
+    key = "path" if intake.format in (Format.VCF, Format.MAF, Format.FHIR) else "root"
+    named = intake.path or intake.root
+    if named is None:
+        raise ConfigError(f"nothing to check was named: add intake.{key}=…")
+    place = Path(named)
+    if not place.exists():
+        raise ConfigError(f"'{place}' does not exist: correct intake.{key}")
+    return place
+
+
+def _check_tables(cohort: CohortDeclaration) -> CheckReport:
+    """Tables are read up to the first mistake: the next one may follow from it."""
+    try:
+        tables = read_tables(cohort)
+    except IntakeError as mistake:
+        return CheckReport(cohort.root, {}, (error(cohort.name, None, str(mistake)),))
+    channels = len(tables.channels) + len(tables.variants)
+    amounts = {"patients": len(tables.patient_ids), "channels": channels}
+    return CheckReport(cohort.root, amounts)
+
+
+_CHECKERS: dict[Format, Callable[[Path], CheckReport]] = {}
