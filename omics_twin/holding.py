@@ -447,6 +447,8 @@ def held_up(
     truth: Float[ndarray, "patient arm"] | None,
 ) -> dict[str, Any]:
     """Return abstention and, where the truth is known, whether the answers hold against it."""
+    if len(task.catalogue.arms) == 1 and truth is None:
+        return {}
     held = held_of(task, model, plan, config)
     fitted = model.calibration
     spread = fitted.spread_of(held.strata).numpy() if fitted.fitted else None

@@ -89,7 +89,7 @@ def held_out_predictions(
     every = np.full((repeats, patients, options, 1 if grid is None else len(grid)), np.nan)
     spread = np.full((repeats, patients, options, options), np.nan)
     ends = np.full((patients, options, 2), np.nan)
-    bounded = every_arm and _truth_is_known(task, config)
+    bounded = every_arm and truth_is_known(task, config)
     arms = received_of(task.cohort)
     strata = strata_keys(model.support.columns, task.cohort)
     for belief in beliefs_of(
@@ -113,9 +113,10 @@ def held_out_predictions(
     return Predictions(received, every, ends if bounded else None, spread)
 
 
-def _truth_is_known(task: Task, config: Config) -> bool:
+def truth_is_known(task: Task, config: Config) -> bool:
     """Return whether the true probability under every arm is there to compare with."""
-    return task.outcome.grid_days is None and (Path(config.cohort.root) / "truth").is_dir()
+    there = (Path(config.cohort.root) / "truth").is_dir()
+    return there and task.outcome.grid_days is None and len(task.catalogue.arms) > 1
 
 
 def baseline_design(task: Task, as_of_days: float = 0.0) -> Design:
@@ -149,7 +150,7 @@ def baseline_predictions(
     """Return the baselines' predictions on the same folds; those of an earlier start are kept."""
     design = baseline_design(task)
     found = {}
-    for name in reference.baselines_for(task.outcome.kind):
+    for name in reference.baselines_for(task.outcome.kind, len(task.catalogue.arms)):
         stored = folder / f"{name}.safetensors"
         if not stored.is_file():
             fitted = reference.fit_predict_folds(
@@ -301,8 +302,11 @@ def policy(
 ) -> dict[str, Any]:
     """Return what following each ranking would have been worth, and write the figures of it.
 
-    Where too few patients allow no judgement, the answer says why.
+    Where too few patients allow no judgement, the answer says why; it is empty where nothing is
+    compared.
     """
+    if len(task.catalogue.arms) == 1:
+        return {}
     learners = {
         name: Ranked(each.every_arm, each.spread)
         for name, each in [(TWIN, twin), *baselines.items()]
@@ -316,7 +320,7 @@ def policy(
         return {"not_judged": {"all": str(error)}}
     for stem, figure in worth.figures_of(task, offers, found).items():
         figure.savefig(folder / f"{stem}.png", dpi=150)
-    truth = _true_means(task, config) if _truth_is_known(task, config) else None
+    truth = _true_means(task, config) if truth_is_known(task, config) else None
     told = worth.record_of(task, offers, found, truth)
     if told["coverage_value"] is not None:
         # Where on the curve the ranking is that recommends only what it is sure enough of.
@@ -365,7 +369,7 @@ def calibration(
     copied
         How they hold on the simulated copy; None where nothing was calibrated.
     """
-    truth = _true_means(task, config) if _truth_is_known(task, config) else None
+    truth = _true_means(task, config) if truth_is_known(task, config) else None
     found: dict[str, Any] = {}
     if copied is not None:
         found = {**model.calibration.to_json(), "copy": copied}
@@ -398,6 +402,8 @@ def draw_plots(task: Task, twin: Predictions, folder: Path) -> None:
 
 def write_effects(task: Task, model: TrainedModel, config: Config, folder: Path) -> None:
     """Write which measurements move the benefit of each arm, as numbers and as a figure."""
+    if len(task.catalogue.arms) == 1:
+        return
     found = effect_summary(
         model,
         task.cohort,

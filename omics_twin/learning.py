@@ -14,11 +14,12 @@ import torch
 
 from omics_twin.answers import received_of, strata_keys
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.cohort.split import joint_labels, last_held_out, repeated_folds
+from omics_twin.cohort.split import declared_folds, joint_labels, last_held_out, repeated_folds
 from omics_twin.config import Config, digest, plain
 from omics_twin.errors import CohortError, TrainingError, nearest
 from omics_twin.evaluate.design import Outcome
 from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.intake.groups import FOLD
 from omics_twin.logs import quiet
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.models.layers import Copies
@@ -111,11 +112,12 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
             f"cohort '{cohort.name}' has no outcome '{asked.outcome}'"
             f"{nearest(asked.outcome, cohort.outcomes)}"
         )
-    if cohort.received is None:
-        raise CohortError(f"cohort '{cohort.name}' has no therapy table: training needs one")
     catalogue = Catalogue.declared(config.therapy)
-    catalogue.check_received(cohort.received.dropna().unique())
-    usable = cohort.received.notna().to_numpy() & np.isfinite(cohort.outcomes[asked.outcome].values)
+    cohort = _with_received(cohort, catalogue)
+    received = received_of(cohort)
+    catalogue.check_received({arm for arm in received if arm is not None})
+    treated = np.array([arm is not None for arm in received])
+    usable = treated & np.isfinite(cohort.outcomes[asked.outcome].values)
     if not usable.all():
         console.warn(
             f"{int((~usable).sum())} patients have no known therapy or outcome '{asked.outcome}' "
@@ -141,6 +143,18 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
         outcome=outcome_of(cohort, asked.outcome, endpoint),
         outcome_name=asked.outcome,
     )
+
+
+def _with_received(cohort: Cohort, catalogue: Catalogue) -> Cohort:
+    """Return the cohort with everyone's therapy: where no table says, the catalogue's only arm."""
+    if cohort.received is not None:
+        return cohort
+    if len(catalogue.arms) > 1:
+        raise CohortError(
+            f"cohort '{cohort.name}' has no therapy table, and catalogue '{catalogue.name}' "
+            f"compares {len(catalogue.arms)} arms: declare the table, or choose therapy=none"
+        )
+    return cohort.all_received(catalogue.arms[0])
 
 
 def support_of(cohort: Cohort) -> Support:
@@ -186,12 +200,16 @@ def folds_of(cohort: Cohort, config: Config, name: str) -> np.ndarray:
         If the cohort does not record what is to be held out together.
     """
     asked, outcome = config.split, cohort.outcomes[name]
-    role = {SplitBy.SITE: "site", SplitBy.TIME: "enrolled"}.get(asked.by)
+    roles = {SplitBy.SITE: "site", SplitBy.TIME: "enrolled", SplitBy.DECLARED: FOLD}
+    role = roles.get(asked.by)
     if role is not None and role not in cohort.groups:
         raise CohortError(f"cohort '{cohort.name}' does not record '{role}': use split.by=PATIENT")
     if asked.by is SplitBy.TIME:
         enrolled = cohort.groups["enrolled"].astype(float).to_numpy()
         return last_held_out(cohort.patient_ids, enrolled, share=1.0 / asked.folds)
+    if asked.by is SplitBy.DECLARED:
+        folds = cohort.groups[FOLD].astype(object)
+        return declared_folds(cohort.patient_ids, folds.where(folds.notna(), None).tolist())
     labels = None
     if outcome.kind is OutcomeKind.BINARY:
         labels = joint_labels(outcome.values, received_of(cohort), folds=asked.folds)

@@ -77,9 +77,9 @@ def train(config: Config, console: Console) -> Trained:
     metrics["calibration"] = judging.calibration(
         task, model, fitted.plan, predicted, config, copied
     )
-    root = Path(config.cohort.root)
-    if (root / "truth").is_dir():
-        metrics["truth"] = judging.against_truth(task, predicted, baselines, read_truth(root))
+    if judging.truth_is_known(task, config):
+        truth = read_truth(Path(config.cohort.root))
+        metrics["truth"] = judging.against_truth(task, predicted, baselines, truth)
     with console.stage("value of following the ranking"):
         metrics["policy"] = judging.policy(task, predicted, baselines, config, run, console)
     model = replace(model, provenance={**model.provenance, "performance": metrics})

@@ -23,6 +23,7 @@ class SplitBy(Enum):
     PATIENT = "patient"
     SITE = "site"
     TIME = "time"
+    DECLARED = "declared"
 
 
 class CalibrationBy(Enum):
@@ -191,7 +192,8 @@ class SplitSettings:
     folds, repeats
         Every patient is held out once per repeat.
     by
-        Whether patients, whole sites or later patients are held out.
+        Whether patients, whole sites or later patients are held out, or the cohort's declared
+        folds, once.
     replicas
         Ensemble members per repeat and fold.
     stopping_share

@@ -96,6 +96,11 @@ class Cohort:
             strata=self.strata.iloc[positions],
         )
 
+    def all_received(self, arm: str) -> Cohort:
+        """Return the cohort in which everybody received one arm, as in a single-arm study."""
+        index = pd.Index(self.patient_ids, name="patient_id")
+        return replace(self, received=pd.Series(arm, index=index, name="arm", dtype="string"))
+
     def _stranger(self, patient: str) -> str:
         if patient in self.left_out:
             return (

@@ -162,6 +162,50 @@ def last_held_out(
     return held_out[None, :]
 
 
+def declared_folds(patient_ids: Sequence[str], folds: Sequence[str | None]) -> np.ndarray:
+    """Return published folds as held-out folds.
+
+    Parameters
+    ----------
+    patient_ids
+        Patients, each once.
+    folds
+        Whole numbers from 0 as text; ``None``: never held out.
+
+    Returns
+    -------
+    np.ndarray
+        -1 for never held out, shape (1, patient).
+
+    Raises
+    ------
+    CohortError
+        If a fold is no whole number from 0, one in between is empty, or there is only one.
+
+    Examples
+    --------
+    >>> declared_folds(list("abc"), ["0", "1.0", None]).tolist()
+    [[0, 1, -1]]
+    """
+    held_out = np.full(len(folds), NEVER_HELD_OUT)
+    for place, (patient, fold) in enumerate(zip(patient_ids, folds, strict=True)):
+        if fold is None:
+            continue
+        number = float(fold) if fold.replace(".", "", 1).isdigit() else -1.0
+        if number < 0 or number != int(number):
+            raise CohortError(
+                f"patient '{patient}' has fold '{fold}', expected a whole number from 0: correct it"
+            )
+        held_out[place] = int(number)
+    used = set(held_out.tolist()) - {NEVER_HELD_OUT}
+    if used != set(range(max(used, default=0) + 1)) or len(used) < 2:
+        raise CohortError(
+            f"the declared folds in use are {quoted(sorted(used)) or 'none'}, expected all from 0 "
+            "to the last, at least two: correct the table"
+        )
+    return held_out[None, :]
+
+
 def _check_folds(patient_ids: Sequence[str], folds: int, repeats: int) -> None:
     repeated = [patient for patient, number in Counter(patient_ids).items() if number > 1]
     if repeated:

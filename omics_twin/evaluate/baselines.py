@@ -38,15 +38,15 @@ class HeldOut(NamedTuple):
     every_arm: Float[ndarray, "repeat patient arm *time"] | None
 
 
-def baselines_for(kind: OutcomeKind) -> tuple[str, ...]:
-    """Return the names of the baselines for a kind of outcome.
+def baselines_for(kind: OutcomeKind, arms: int = 2) -> tuple[str, ...]:
+    """Return the names of the baselines for a kind of outcome; one arm interacts with nothing.
 
     Examples
     --------
     >>> baselines_for(OutcomeKind.BINARY)
     ('logistic', 'logistic_interactions', 'trees')
     """
-    return NAMES[kind]
+    return tuple(name for name in NAMES[kind] if arms > 1 or not name.endswith("interactions"))
 
 
 def fit_baseline(

@@ -90,6 +90,8 @@ def read_column(column: Column, declared: ColumnDeclaration) -> tuple[np.ndarray
     """
     if declared.kind is Kind.CATEGORY:
         return _category(column, declared)
+    if declared.kind is Kind.BINARY and declared.presence:
+        return (column.texts() != "").astype(np.float64), []
     if declared.kind is Kind.BINARY:
         return binary(column, [declared.positive], [declared.negative]), []
     values = numbers(column)

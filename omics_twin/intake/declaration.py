@@ -62,6 +62,8 @@ class ColumnDeclaration:
         Refuse a value outside ``levels``, or read it as not measured and report it by name.
     positive, negative
         The two values of a binary column.
+    presence
+        Of a binary column: whatever is written in a cell means yes, an empty cell no.
     log
         Take log1p of a non-negative, skewed quantity.
     missing
@@ -77,6 +79,7 @@ class ColumnDeclaration:
     unknown_level: UnknownLevel = UnknownLevel.REFUSE
     positive: str = "1"
     negative: str = "0"
+    presence: bool = False
     log: bool = False
     missing: list[str] = field(default_factory=list)
 
@@ -90,6 +93,8 @@ class ModalityDeclaration:
     table
         File name below the cohort's root; ``.csv``, ``.tsv``, ``.parquet``, the first two also
         with ``.gz``.
+    optional
+        Where the file is not there, the modality was measured in nobody, and that is noted.
     columns
         Declared columns by name.
     other_columns
@@ -112,6 +117,7 @@ class ModalityDeclaration:
     """
 
     table: str = ""
+    optional: bool = False
     layout: Layout = Layout.WIDE
     columns: dict[str, ColumnDeclaration] = field(default_factory=dict)
     other_columns: ColumnDeclaration | None = None
@@ -159,6 +165,9 @@ class OutcomeDeclaration:
         The value (binary, continuous) or the time (time to event) in ``unit``.
     event_column, event_value, censored_value
         Time to event: the column that tells events from censored times and its two values.
+    incomplete
+        Time to event: refuse a time without its event, or an event without its time, or read it
+        as not known and report it by name.
     positive, negative
         The values of a binary outcome that mean yes and no.
     missing
@@ -174,6 +183,7 @@ class OutcomeDeclaration:
     event_column: str | None = None
     event_value: str | None = None
     censored_value: str | None = None
+    incomplete: UnknownLevel = UnknownLevel.REFUSE
     positive: list[str] = field(default_factory=lambda: ["1"])
     negative: list[str] = field(default_factory=lambda: ["0"])
     missing: list[str] = field(default_factory=list)
@@ -226,6 +236,43 @@ class GroupDeclaration:
 
 
 @dataclass
+class KeyDeclaration:
+    """How patients are named in one table, where it differs from the others.
+
+    Attributes
+    ----------
+    column
+        Column of the patient; empty: the first column, which has no name.
+    prefix
+        What is put before the cell to make the patient's name in the other tables.
+    repeated
+        Refuse a patient with several rows, or keep the first and report the patient by name.
+    strangers
+        Refuse a patient who is not in the roster, or leave the row out and report it by name.
+    """
+
+    column: str = ""
+    prefix: str = ""
+    repeated: UnknownLevel = UnknownLevel.REFUSE
+    strangers: UnknownLevel = UnknownLevel.REFUSE
+
+
+@dataclass
+class FoldsDeclaration:
+    """Folds that others have published, so that numbers can be compared with theirs.
+
+    Attributes
+    ----------
+    table, column
+        Where the fold of each patient stands, a whole number from 0. A patient without one is
+        never held out.
+    """
+
+    table: str = ""
+    column: str = "fold"
+
+
+@dataclass
 class CohortDeclaration:
     """A cohort as tidy tables keyed by patient.
 
@@ -234,7 +281,9 @@ class CohortDeclaration:
     name, root
         The cohort's name and the folder its files are in.
     key
-        The patient's column in every table.
+        The patient's column in every table,
+    keys
+        but for these tables: file name -> how patients are named there.
     roster
         The table that lists every patient once.
     group_columns
@@ -246,6 +295,8 @@ class CohortDeclaration:
         Whether therapies were given by lot within the strata.
     policy_groups
         Name -> groups for whose best therapies a ranking is compared; read when training.
+    folds
+        Published folds; read when training.
     sources
         Public files the tables were made from.
     """
@@ -254,6 +305,7 @@ class CohortDeclaration:
     title: str = ""
     root: str = ""
     key: str = "patient_id"
+    keys: dict[str, KeyDeclaration] = field(default_factory=dict)
     roster: str = ""
     modalities: dict[str, ModalityDeclaration] = field(default_factory=dict)
     therapy: TherapyDeclaration | None = None
@@ -262,4 +314,5 @@ class CohortDeclaration:
     strata: list[str] = field(default_factory=list)
     assignment: Assignment = Assignment.OBSERVATIONAL
     policy_groups: dict[str, GroupDeclaration] = field(default_factory=dict)
+    folds: FoldsDeclaration | None = None
     sources: list[SourceDeclaration] = field(default_factory=list)

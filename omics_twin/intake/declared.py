@@ -17,6 +17,7 @@ from omics_twin.intake.declaration import (
     OutcomeKind,
     TherapyDeclaration,
 )
+from omics_twin.intake.groups import FOLD
 from omics_twin.units import conversion
 
 
@@ -40,6 +41,13 @@ def check_declaration(declaration: CohortDeclaration) -> None:
         _check_therapy(f"{cohort}, therapy", declaration.therapy)
     for name, outcome in declaration.outcomes.items():
         _check_outcome(f"{cohort}, outcome '{name}'", outcome)
+    if declaration.folds is not None and not declaration.folds.table:
+        raise ConfigError(f"{cohort}, folds declare no 'table': name its file")
+    if declaration.folds is not None and FOLD in {
+        *declaration.policy_groups,
+        *declaration.group_columns,
+    }:
+        raise ConfigError(f"{cohort} declares folds and a group '{FOLD}': rename the group")
     for name, group in declaration.policy_groups.items():
         _check_group(f"{cohort}, policy group '{name}'", group)
         if name in declaration.group_columns:
@@ -120,6 +128,8 @@ def _check_column(where: str, column: ColumnDeclaration) -> None:
             f"{where} declares '{column.positive}' as both positive and negative: "
             "name two different values"
         )
+    if column.presence and column.kind is not Kind.BINARY:
+        raise ConfigError(f"{where} asks for the presence of a {column.kind.value} column")
     if column.log and column.kind is not Kind.NUMBER:
         raise ConfigError(f"{where} asks for the logarithm of a {column.kind.value} column")
     if column.log and column.minimum is not None and column.minimum < 0:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from omics_twin.errors import IntakeError, nearest, quoted
+from omics_twin.intake.declaration import KeyDeclaration, UnknownLevel
 
 if TYPE_CHECKING:
     import pyarrow
@@ -55,6 +57,11 @@ class Table:
             )
         return self.cells[name]
 
+    def at(self, rows: np.ndarray) -> Table:
+        """Return some of the rows."""
+        cells = {name: each[rows] for name, each in self.cells.items()}
+        return Table(self.name, self.patient_ids[rows], cells)
+
     def text(self, name: str) -> np.ndarray:
         """Return one column as text, whole numbers without a decimal point."""
         cells = self.column(name)
@@ -63,13 +70,23 @@ class Table:
 
 @dataclass(frozen=True)
 class Folder:
-    """The files of one cohort, each read once and remembered with its checksum."""
+    """The files of one cohort, each read once and remembered with its checksum.
+
+    Attributes
+    ----------
+    key, keys
+        The patient's column, and the tables in which patients are named otherwise.
+    notes
+        Patients of whom not every row was read.
+    """
 
     cohort: str
     root: Path
     key: str
+    keys: Mapping[str, KeyDeclaration] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def holds(self, name: str) -> bool:
         """Return whether the file is there."""
@@ -86,9 +103,24 @@ class Folder:
         if name not in self.tables:
             content = _content(self, name)
             self.checksums[name] = hashlib.sha256(content).hexdigest()
-            columns = _parquet(content, name) if name.endswith(".parquet") else _text(content, name)
-            self.tables[name] = _keyed(columns, name, self.key)
+            own = self.keys.get(name, KeyDeclaration(self.key))
+            read = _parquet if name.endswith(".parquet") else _text
+            table = _keyed(read(content, name, own.column), name, own)
+            if own.repeated is UnknownLevel.REPORT:
+                table = self._first_rows(table)
+            self.tables[name] = table
         return self.tables[name]
+
+    def _first_rows(self, table: Table) -> Table:
+        """Return a table with the first row of every patient, the others told."""
+        repeated = pd.Index(table.patient_ids).duplicated()
+        if not repeated.any():
+            return table
+        twice = dict.fromkeys(table.patient_ids[repeated])
+        self.notes.append(
+            f"table '{table.name}': only the first row was read of patients {quoted(twice)}"
+        )
+        return table.at(~repeated)
 
 
 def _content(folder: Folder, name: str) -> bytes:
@@ -119,14 +151,14 @@ def _content(folder: Folder, name: str) -> bytes:
     return content
 
 
-def _text(content: bytes, name: str) -> dict[str, np.ndarray]:
+def _text(content: bytes, name: str, key: str) -> dict[str, np.ndarray]:
     """Return the columns of delimited text."""
     separator = "\t" if ".tsv" in name else ","
     rows = _rows(_decoded(content, name), separator, name)
     if not rows:
         raise IntakeError(f"table '{name}' is empty, expected a header and patients")
     header = [each.strip() for each in rows[0]]
-    _check_header(header, name)
+    _check_header(header, name, key)
     if len(rows) == 1:
         raise IntakeError(f"table '{name}' has a header but no patients, expected at least one row")
     return {
@@ -177,7 +209,7 @@ def _rows(text: str, separator: str, name: str) -> list[list[str]]:
     return rows
 
 
-def _parquet(content: bytes, name: str) -> dict[str, np.ndarray]:
+def _parquet(content: bytes, name: str, key: str) -> dict[str, np.ndarray]:
     """Return the columns of a parquet file; numbers stay numbers."""
     import pyarrow
     import pyarrow.parquet
@@ -189,7 +221,7 @@ def _parquet(content: bytes, name: str) -> dict[str, np.ndarray]:
         raise IntakeError(
             f"table '{name}' is not a readable parquet file ({reason}): fetch or export it again"
         ) from error
-    _check_header(arrow.column_names, name)
+    _check_header(arrow.column_names, name, key)
     if arrow.num_rows == 0:
         raise IntakeError(f"table '{name}' has a header but no patients, expected at least one row")
     return {
@@ -218,12 +250,12 @@ def _arrow_cells(column: pyarrow.ChunkedArray, name: str, table: str) -> np.ndar
     )
 
 
-def _check_header(header: list[str], name: str) -> None:
+def _check_header(header: list[str], name: str, key: str) -> None:
     if any("\n" in column or "\r" in column for column in header):
         raise IntakeError(f"table '{name}' has a line break inside a column name: correct it")
     seen: set[str] = set()
     for position, column in enumerate(header, start=1):
-        if not column:
+        if not column and not (position == 1 and key == ""):
             raise IntakeError(f"table '{name}', column {position} has no name: name or remove it")
         if column in seen:
             raise IntakeError(
@@ -232,8 +264,9 @@ def _check_header(header: list[str], name: str) -> None:
         seen.add(column)
 
 
-def _keyed(columns: dict[str, np.ndarray], name: str, key: str) -> Table:
+def _keyed(columns: dict[str, np.ndarray], name: str, declared: KeyDeclaration) -> Table:
     """Return the table with its key column checked."""
+    key = declared.column
     if key not in columns:
         one = next(iter(columns))
         hint = "; are its cells separated by another character?" if len(columns) == 1 else ""
@@ -255,6 +288,8 @@ def _keyed(columns: dict[str, np.ndarray], name: str, key: str) -> Table:
             f"table '{name}', row {empty[0] + 1} has an empty '{key}', expected a patient: "
             "name the patient or remove the row"
         )
+    if declared.prefix:
+        cells = np.array([declared.prefix + cell for cell in cells], dtype=object)
     return Table(name, cells, {column: each for column, each in columns.items() if column != key})
 
 

@@ -11,11 +11,13 @@ from omics_twin.intake.columns import canonical
 from omics_twin.intake.declaration import CohortDeclaration, GroupDeclaration
 from omics_twin.intake.files import Folder, Table
 
+FOLD = "fold"
+
 
 def read_groups(
     declaration: CohortDeclaration, folder: Folder, patients: Sequence[str]
 ) -> pd.DataFrame:
-    """Return the group of each patient as text, a column for each of the policy groups.
+    """Return the group of each patient as text, a column for each policy group and for folds.
 
     Parameters
     ----------
@@ -25,7 +27,7 @@ def read_groups(
     Returns
     -------
     pandas.DataFrame
-        (patient, policy group), NA where a column that decides is not known.
+        (patient, group), NA where a column that decides is not known.
 
     Raises
     ------
@@ -33,14 +35,17 @@ def read_groups(
         If a table has a patient twice, or text where numbers are divided.
     """
     found = {}
-    for name, group in declaration.policy_groups.items():
+    declared = dict(declaration.policy_groups)
+    if declaration.folds is not None:
+        declared[FOLD] = GroupDeclaration(declaration.folds.table, [declaration.folds.column])
+    for name, group in declared.items():
         table = folder.table(group.table or declaration.roster)
         ids = pd.Index([str(each) for each in table.patient_ids])
         twice = ids[ids.duplicated()].unique()
         if len(twice):
             raise IntakeError(
                 f"table '{table.name}' has more than one row for patients {quoted(twice)}, but "
-                f"policy group '{name}' has one row per patient: keep the row to be used"
+                f"group '{name}' has one row per patient: keep the row to be used"
             )
         parts = [
             pd.Series(_levels(group, table, column), index=ids, dtype="string")

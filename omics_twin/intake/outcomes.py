@@ -9,7 +9,12 @@ import pandas as pd
 
 from omics_twin.errors import IntakeError, quoted
 from omics_twin.intake.columns import binary, canonical, column_of, first_below, numbers
-from omics_twin.intake.declaration import OutcomeDeclaration, OutcomeKind, TherapyDeclaration
+from omics_twin.intake.declaration import (
+    OutcomeDeclaration,
+    OutcomeKind,
+    TherapyDeclaration,
+    UnknownLevel,
+)
 from omics_twin.intake.files import Table
 from omics_twin.units import conversion
 
@@ -46,7 +51,7 @@ class Outcome:
 
 def read_outcome(
     name: str, declared: OutcomeDeclaration, table: Table, roster: tuple[str, ...]
-) -> Outcome:
+) -> tuple[Outcome, list[str]]:
     """Read one outcome for every patient of the roster.
 
     Parameters
@@ -62,8 +67,10 @@ def read_outcome(
 
     Returns
     -------
-    Outcome
+    outcome
         NaN for patients whose outcome is not known.
+    notes
+        Patients of whom only the time or only the event is recorded, read as not known.
 
     Raises
     ------
@@ -72,6 +79,7 @@ def read_outcome(
     """
     column = column_of(table, declared.value_column, declared.missing)
     events = None
+    notes: list[str] = []
     unit = declared.unit
     if declared.kind is OutcomeKind.BINARY:
         values = binary(column, declared.positive, declared.negative)
@@ -83,28 +91,36 @@ def read_outcome(
         if len(above):
             raise column.error(int(above[0]), f"at most {declared.maximum:g}")
     else:
-        values, events = _time_to_event(declared, table)
+        values, events, notes = _time_to_event(declared, table)
         unit = "day"
     rows = pd.Series(np.arange(len(values)), index=table.patient_ids).reindex(list(roster))
     known = rows.notna().to_numpy()
     positions = rows.fillna(0).to_numpy(dtype=int)
-    return Outcome(
+    outcome = Outcome(
         name,
         declared.kind,
         np.where(known, values[positions], np.nan),
         None if events is None else events[positions] & known,
         unit,
     )
+    return outcome, [f"outcome '{name}': {note}" for note in notes]
 
 
-def _time_to_event(declared: OutcomeDeclaration, table: Table) -> tuple[np.ndarray, np.ndarray]:
-    """Return times [day] and whether each ends in the event."""
+def _time_to_event(
+    declared: OutcomeDeclaration, table: Table
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return times [day], whether each ends in the event, and who is known by half."""
     time = column_of(table, declared.value_column, declared.missing)
     event = column_of(table, declared.event_column or "", declared.missing)
     days = numbers(time).astype(np.float64) * conversion(declared.unit, "day")
     first_below(time, days, 0.0, "a time that is not negative")
     codes = binary(event, [declared.event_value or ""], [declared.censored_value or ""])
     alone = np.flatnonzero(np.isnan(days) != np.isnan(codes))
+    if len(alone) and declared.incomplete is UnknownLevel.REPORT:
+        days[alone] = np.nan
+        codes[alone] = np.nan
+        half = quoted(table.patient_ids[alone])
+        return days, codes == 1.0, [f"time or event is missing, read as not known, for {half}"]
     if len(alone):
         row = int(alone[0])
         has, lacks = (event, time) if np.isnan(days[row]) else (time, event)
@@ -112,7 +128,7 @@ def _time_to_event(declared: OutcomeDeclaration, table: Table) -> tuple[np.ndarr
             f"table '{table.name}': patient '{table.patient_ids[row]}' has '{has.name}' but no "
             f"'{lacks.name}', expected both or neither: complete or empty them"
         )
-    return days, codes == 1.0
+    return days, codes == 1.0, []
 
 
 def read_received(

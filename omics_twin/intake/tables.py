@@ -22,7 +22,7 @@ from omics_twin.intake.channels import (
     read_variants,
 )
 from omics_twin.intake.columns import binary, canonical, column_of
-from omics_twin.intake.declaration import CohortDeclaration, Kind, Layout
+from omics_twin.intake.declaration import CohortDeclaration, Kind, Layout, UnknownLevel
 from omics_twin.intake.declared import check_declaration
 from omics_twin.intake.files import Folder, Table
 from omics_twin.intake.groups import read_groups
@@ -90,7 +90,9 @@ def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tab
         If a file, column or cell is not what the declaration says.
     """
     check_declaration(declaration)
-    folder = Folder(declaration.name, Path(declaration.root), declaration.key)
+    folder = Folder(
+        declaration.name, Path(declaration.root), declaration.key, dict(declaration.keys)
+    )
     roster = folder.table(declaration.roster)
     _check_unique(roster, "the roster lists each patient once")
     patients = tuple(str(each) for each in roster.patient_ids)
@@ -102,6 +104,7 @@ def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tab
     if not scoring:
         groups = groups.join(read_groups(declaration, folder, patients))
     strata = _strata(declaration, roster)
+    notes.add(*folder.notes)
     _note_unread(declaration, folder, notes)
     return Tables(
         name=declaration.name,
@@ -124,11 +127,10 @@ def _read_modalities(
     variants: dict[str, Variants] = {}
     known = set(roster.patient_ids)
     for name, modality in declaration.modalities.items():
-        if scoring and not folder.holds(modality.table):
+        if (scoring or modality.optional) and not folder.holds(modality.table):
             notes.add(f"modality '{name}': no table '{modality.table}', read as not measured")
             continue
-        table = folder.table(modality.table)
-        _check_members(table, known, declaration.roster)
+        table = _members(folder.table(modality.table), known, declaration, notes)
         if modality.layout is Layout.VARIANTS:
             variants[name] = read_variants(name, modality, table, roster, notes)
             continue
@@ -156,8 +158,7 @@ def _read_received(
     if scoring and _absent(folder, therapy.table, needed):
         notes.add(f"therapy: no table '{therapy.table}' with it, read as not known")
         return None
-    table = folder.table(therapy.table)
-    _check_members(table, set(patients), declaration.roster)
+    table = _members(folder.table(therapy.table), set(patients), declaration, notes)
     received, lines = read_received(therapy, table, patients)
     notes.add(*lines)
     return received
@@ -176,10 +177,10 @@ def _read_outcomes(
         if scoring and _absent(folder, outcome.table, needed):
             notes.add(f"outcome '{name}': no table '{outcome.table}' with it, read as not known")
             continue
-        table = folder.table(outcome.table)
-        _check_members(table, set(patients), declaration.roster)
+        table = _members(folder.table(outcome.table), set(patients), declaration, notes)
         _check_unique(table, f"outcome '{name}' has one row per patient")
-        outcomes[name] = read_outcome(name, outcome, table, patients)
+        outcomes[name], lines = read_outcome(name, outcome, table, patients)
+        notes.add(*lines)
         if not scoring and np.isnan(outcomes[name].values).all():
             raise IntakeError(
                 f"outcome '{name}' in table '{table.name}' is known for nobody, expected at "
@@ -203,13 +204,20 @@ def _check_unique(table: Table, rule: str) -> None:
         )
 
 
-def _check_members(table: Table, known: set[str], roster: str) -> None:
-    strangers = list(dict.fromkeys(p for p in table.patient_ids if p not in known))
-    if strangers:
+def _members(table: Table, known: set[str], declaration: CohortDeclaration, notes: Notes) -> Table:
+    """Return the rows of the roster's patients; others are refused, or left out by name."""
+    inside = np.array([patient in known for patient in table.patient_ids])
+    if inside.all():
+        return table
+    strangers = quoted(dict.fromkeys(table.patient_ids[~inside]))
+    own = declaration.keys.get(table.name)
+    if own is None or own.strangers is UnknownLevel.REFUSE:
         raise IntakeError(
-            f"table '{table.name}' has patients {quoted(strangers)} who are not in the roster "
-            f"'{roster}': add them to the roster or remove their rows"
+            f"table '{table.name}' has patients {strangers} who are not in the roster "
+            f"'{declaration.roster}': add them to the roster or remove their rows"
         )
+    notes.add(f"table '{table.name}': not in the roster, rows not read, {strangers}")
+    return table.at(inside)
 
 
 def _roster_columns(roster: Table, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -260,6 +268,8 @@ def _columns_by_table(declaration: CohortDeclaration) -> dict[str, set[str]]:
         named[outcome.table] |= {outcome.value_column, *filter(None, [outcome.event_column])}
     for group in declaration.policy_groups.values():
         named[group.table or declaration.roster] |= set(group.columns)
+    if declaration.folds is not None:
+        named[declaration.folds.table] |= {declaration.folds.column}
     named[declaration.roster] |= {*declaration.group_columns.values(), *declaration.strata}
     return named
 

@@ -111,7 +111,7 @@ class Catalogue:
                 f"therapy catalogue '{declaration.name}' has no arms: declare at least one"
             )
         for name, arm in declaration.arms.items():
-            _check_agents(name, arm, declaration.agents)
+            _check_agents(name, arm, declaration.agents, alone=len(declaration.arms) == 1)
         return Catalogue(
             name=declaration.name,
             arms=tuple(declaration.arms),
@@ -261,9 +261,12 @@ class Catalogue:
         return named[arm]
 
 
-def _check_agents(name: str, arm: ArmDeclaration, declared: Iterable[str]) -> None:
-    """Refuse an arm without agents, or with one that is not declared."""
-    if not arm.agents or len(set(arm.agents)) < len(arm.agents):
+def _check_agents(name: str, arm: ArmDeclaration, declared: Iterable[str], *, alone: bool) -> None:
+    """Refuse an arm without agents, or with one that is not declared.
+
+    The only arm of a catalogue may have none: nothing is compared, and nobody says what was given.
+    """
+    if not (arm.agents or alone) or len(set(arm.agents)) < len(arm.agents):
         raise TherapyError(
             f"arm '{name}' has agents {quoted(arm.agents) or 'none'}, "
             "expected at least one and each once"

@@ -111,6 +111,8 @@ def _abstention(
         belief, name = float(better[patient]), interventions[int(usual[patient])].name
         if not bool(eligible[patient].any()):
             told.append("no therapy is open")
+        elif len(interventions) == 1:
+            told.append("only one therapy is known: nothing is compared")
         elif count < thin_support:
             received = "training patient" if count == 1 else "training patients"
             told.append(f"{count} {received} of the stratum received the first, too few")

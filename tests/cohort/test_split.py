@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from omics_twin.cohort.split import joint_labels, last_held_out, repeated_folds
+from omics_twin.cohort.split import (
+    declared_folds,
+    joint_labels,
+    last_held_out,
+    repeated_folds,
+)
 from omics_twin.errors import CohortError
 
 PATIENTS = [f"P{number:03d}" for number in range(60)]
@@ -106,3 +111,17 @@ def test_an_impossible_division_in_time_is_refused() -> None:
         last_held_out(list("ab"), [1, np.nan], share=0.5)
     with pytest.raises(CohortError, match="found 1 enrolment times for 2 patients"):
         last_held_out(list("ab"), [1], share=0.5)
+
+
+@pytest.mark.parametrize(
+    ("folds", "told"),
+    [
+        (["0", "a"], "patient 'P001' has fold 'a', expected a whole number from 0"),
+        (["0", "1.5"], "has fold '1.5'"),
+        (["0", "2"], "folds in use are '0', '2', expected all from 0 to the last"),
+        (["0", None], "at least two"),
+    ],
+)
+def test_declared_folds_that_cannot_be_are_refused(folds: list[str | None], told: str) -> None:
+    with pytest.raises(CohortError, match=told):
+        declared_folds(PATIENTS[:2], folds)

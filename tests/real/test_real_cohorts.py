@@ -79,3 +79,27 @@ def test_oak_has_850_patients_of_whom_642_were_sequenced(cohort: Cohort) -> None
     assert cohort.outcomes["os"].events.sum() == 569
     assert cohort.outcomes["os"].unit == "day"
     assert np.isnan(cohort.outcomes["response"].values).sum() == 104
+
+
+@pytest.mark.parametrize("cohort", ["tcga"], indirect=True)
+def test_a_cancer_of_tcga_is_read_with_its_folds(cohort: Cohort) -> None:
+    assert len(cohort.patient_ids) == 373
+    assert set(cohort.measurements.mod) == {"clinical", "expression", "copy_number", "mutations"}
+    assert sorted(cohort.groups["fold"].unique()) == ["0", "1", "2", "3", "4"]
+    assert cohort.outcomes["os"].events is not None
+    assert cohort.outcomes["os"].events.sum() == 169
+
+
+@pytest.mark.parametrize("cohort", ["imvigor210"], indirect=True)
+def test_imvigor210_joins_clinic_panel_and_expression(cohort: Cohort) -> None:
+    assert len(cohort.patient_ids) == 347
+    assert np.isfinite(cohort.outcomes["response"].values).sum() == 298
+    assert cohort.measurements["known_mutations"].n_obs == 274
+    assert cohort.measurements["expression"].n_obs == 194
+    assert any("only the first row was read of patients 'P10285'" in each for each in cohort.notes)
+
+
+@pytest.mark.parametrize("cohort", ["loris"], indirect=True)
+def test_loris_has_964_patients_of_whom_282_responded(cohort: Cohort) -> None:
+    assert len(cohort.patient_ids) == 964
+    assert cohort.outcomes["response"].values.sum() == 282

@@ -156,3 +156,17 @@ def test_intervals_under_one_arm_may_be_narrower_than_the_draws() -> None:
     torch.testing.assert_close(half.expected, own.expected)
     torch.testing.assert_close(half.upper - half.lower, 0.5 * (own.upper - own.lower))
     torch.testing.assert_close(half.probability_best, own.probability_best)
+
+
+def test_a_therapy_without_another_to_compare_with_is_not_recommended() -> None:
+    found = rank_therapies(
+        TWIN,
+        belief(),
+        THERAPIES[:1],
+        ENDPOINT,
+        eligible=torch.ones(3, 1, dtype=torch.bool),
+        support=torch.full((3, 1), 20.0),
+        reasons=[[""]] * 3,
+    )
+    assert bool(found.abstained.all())
+    assert set(found.abstention) == {"only one therapy is known: nothing is compared"}
