@@ -10,6 +10,7 @@ from omics_twin.intake.declaration import CohortDeclaration
 from omics_twin.intake.findings import CheckReport, error
 from omics_twin.intake.settings import Format, IntakeSettings
 from omics_twin.intake.tables import read_tables
+from omics_twin.intake.vcf import check_vcf
 
 
 def check(intake: IntakeSettings, cohort: CohortDeclaration) -> CheckReport:
@@ -60,4 +61,6 @@ def _check_tables(cohort: CohortDeclaration) -> CheckReport:
     return CheckReport(cohort.root, amounts)
 
 
-_CHECKERS: dict[Format, Callable[[Path], CheckReport]] = {}
+_CHECKERS: dict[Format, Callable[[Path], CheckReport]] = {
+    Format.VCF: check_vcf,
+}
