@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omics_twin.errors import ConfigError, IntakeError
 from omics_twin.intake.declaration import CohortDeclaration
+from omics_twin.intake.fhir_check import check_fhir
 from omics_twin.intake.findings import CheckReport, error
 from omics_twin.intake.settings import Format, IntakeSettings
 from omics_twin.intake.tables import read_tables
@@ -63,4 +64,5 @@ def _check_tables(cohort: CohortDeclaration) -> CheckReport:
 
 _CHECKERS: dict[Format, Callable[[Path], CheckReport]] = {
     Format.VCF: check_vcf,
+    Format.FHIR: check_fhir,
 }

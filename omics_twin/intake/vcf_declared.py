@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from omics_twin.errors import quoted
-from omics_twin.intake.vcf_found import Found, shown
+from omics_twin.errors import quoted, shown
+from omics_twin.intake.vcf_found import Found
 from omics_twin.intake.vcf_meta import Entry
 from omics_twin.intake.vcf_reserved import (
     FORMAT,

@@ -63,15 +63,3 @@ class Found:
             self.findings.append(Finding(severity, self.file, self.line, sentence))
         else:
             self.unlisted += 1
-
-
-def shown(text: str, most: int = 60) -> str:
-    r"""Return text in quotation marks on one line, shortened.
-
-    Examples
-    --------
-    >>> shown("A\tT"), shown("ACGT", most=2)
-    ("'A\\tT'", "'AC…'")
-    """
-    short = text if len(text) <= most else f"{text[:most]}…"
-    return repr(short) if not short.isprintable() else f"'{short}'"

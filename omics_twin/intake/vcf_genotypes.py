@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from omics_twin.intake.vcf_found import Found, shown
+from omics_twin.errors import shown
+from omics_twin.intake.vcf_found import Found
 from omics_twin.intake.vcf_header import Header, undeclared
 from omics_twin.intake.vcf_reserved import FORMAT, Version
 from omics_twin.intake.vcf_values import Rule, problem

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from omics_twin.errors import IntakeError, nearest, quoted
+from omics_twin.errors import IntakeError, nearest, quoted, shown
 from omics_twin.intake.vcf_declared import check_declared
-from omics_twin.intake.vcf_found import Found, shown
+from omics_twin.intake.vcf_found import Found
 from omics_twin.intake.vcf_meta import Entry, entry, is_url, key_and_value
 from omics_twin.intake.vcf_reserved import Reserved, Version
 from omics_twin.intake.vcf_values import Rule, rule_of

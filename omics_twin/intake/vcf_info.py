@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from omics_twin.errors import quoted
+from omics_twin.errors import quoted, shown
 from omics_twin.intake.vcf_declared import is_symbolic
-from omics_twin.intake.vcf_found import Found, shown
+from omics_twin.intake.vcf_found import Found
 from omics_twin.intake.vcf_header import Header, undeclared
 from omics_twin.intake.vcf_reserved import INFO, STRUCTURAL, Version
 from omics_twin.intake.vcf_values import problem

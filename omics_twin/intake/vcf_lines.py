@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from omics_twin.intake.vcf_found import Found, shown
+from omics_twin.errors import shown
+from omics_twin.intake.vcf_found import Found
 
 LONGEST_LINE = 1 << 26
 GZIP = b"\x1f\x8b"

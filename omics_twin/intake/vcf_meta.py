@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from omics_twin.errors import IntakeError
-from omics_twin.intake.vcf_found import shown
+from omics_twin.errors import IntakeError, shown
 
 _FIELD = re.compile(
     r'(?P<key>[^\s=,<>"]+)='

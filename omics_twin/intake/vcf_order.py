@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from omics_twin.intake.vcf_found import Found, shown
+from omics_twin.errors import shown
+from omics_twin.intake.vcf_found import Found
 from omics_twin.intake.vcf_record import BASES, Record
 
 MOST_CONTIGS = 1_000_000

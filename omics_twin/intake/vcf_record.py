@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from omics_twin.errors import shown
 from omics_twin.intake.vcf_declared import is_contig, is_symbolic
-from omics_twin.intake.vcf_found import Found, shown
+from omics_twin.intake.vcf_found import Found
 from omics_twin.intake.vcf_header import COLUMNS, Header, undeclared
 from omics_twin.intake.vcf_info import check_info
 from omics_twin.intake.vcf_reserved import Version

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from math import comb
 
-from omics_twin.intake.vcf_found import shown
+from omics_twin.errors import shown
 from omics_twin.intake.vcf_reserved import (
     AT_MOST_ONE,
     FORMAT,
@@ -159,7 +159,7 @@ def _outside(rule: Rule, text: str) -> str | None:
         if all(lower <= each <= upper for each in numbers):
             return None
         return f"{rule.key} is {shown(text)}, expected whole numbers from {lower} to {upper}"
-    if not rule.type or rule.type == "String":
+    if rule.type != "Float":
         return None
     values = [float(each) for each in text.split(",") if each != "."]
     below = any(each < (rule.lower or 0) for each in values)

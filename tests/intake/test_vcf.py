@@ -209,6 +209,13 @@ def test_records_out_of_order_are_refused(records: list[str], told: str, tmp_pat
     assert told in reason
 
 
+def test_values_of_a_type_that_does_not_exist_are_not_read_as_numbers(tmp_path: Path) -> None:
+    meta = ['##INFO=<ID=AF,Number=A,Type=Int,Description="x">']
+    records = ["1\t9\t.\tA\tG\t.\t.\tAF=X"]
+    report = checked(tmp_path, text(meta=meta, records=records, samples=""))
+    assert {each.line for each in report.errors} == {2}
+
+
 def test_symbolic_alleles_may_come_again(tmp_path: Path) -> None:
     records = ["1\t9\t.\tA\t<INS>\t.\t.\t."] * 2
     assert reasons(checked(tmp_path, text(meta=[], records=records, samples=""))) == []
