@@ -11,6 +11,7 @@ from omics_twin.intake.vcf_header import Header, undeclared
 from omics_twin.intake.vcf_reserved import FORMAT, Version
 from omics_twin.intake.vcf_values import Rule, problem
 
+MOST_FORMATS = 1_000
 _KEY = re.compile(r"[0-9A-Za-z]+")
 _KEY_43 = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")
 _GENOTYPE = re.compile(r"(?:\.|[0-9]+)(?:[/|](?:\.|[0-9]+))*")
@@ -31,10 +32,14 @@ def check_samples(
     header, found
         What was declared, and where findings go.
     """
-    keys = fields[0].split(":")
-    _check_keys(fields[0], keys, header, found)
-    rules = [header.rule("FORMAT", key) for key in keys]
-    genotyped = keys[0] == "GT"
+    rules = header.formats.get(fields[0])
+    if rules is None:
+        keys = fields[0].split(":")
+        faultless = _check_keys(fields[0], keys, header, found)
+        rules = [header.rule("FORMAT", key) for key in keys]
+        if faultless and len(header.formats) < MOST_FORMATS:
+            header.formats[fields[0]] = rules
+    genotyped = rules[0].key == "GT"
     names = header.samples or ()
     for name, text in zip(names, fields[1:], strict=False):
         wrong = _sample(text, rules, genotyped, len(alternates))
@@ -44,24 +49,29 @@ def check_samples(
             found.error(f"sample {shown(name)}: {sentence}")
 
 
-def _check_keys(text: str, keys: list[str], header: Header, found: Found) -> None:
+def _check_keys(text: str, keys: list[str], header: Header, found: Found) -> bool:
+    """Return whether nothing is wrong with the keys of FORMAT."""
+    wrong = []
     newer = header.version >= Version.V43
     pattern, allowed = (
         (_KEY_43, "letters, digits, '_' and '.'") if newer else (_KEY, "letters and digits")
     )
     for key in keys:
         if not pattern.fullmatch(key):
-            found.error(f"FORMAT is {shown(text)}, expected keys of {allowed} between ':'")
+            wrong.append(f"FORMAT is {shown(text)}, expected keys of {allowed} between ':'")
             break
     if len(set(keys)) < len(keys):
-        found.error(f"FORMAT is {shown(text)}, expected each key once")
+        wrong.append(f"FORMAT is {shown(text)}, expected each key once")
     if "GT" in keys[1:]:
-        found.error(f"FORMAT is {shown(text)}, expected GT first")
+        wrong.append(f"FORMAT is {shown(text)}, expected GT first")
     reserved = FORMAT[header.version]
     for key in keys:
         declared = key in reserved or key in header.named("FORMAT")
         if not declared and found.first("FORMAT", key):
             found.warning(undeclared(header, "FORMAT", key))
+    for sentence in wrong:
+        found.error(sentence)
+    return not wrong
 
 
 def _sample(text: str, rules: list[Rule], genotyped: bool, alternates: int) -> list[str]:

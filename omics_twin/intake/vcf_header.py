@@ -31,11 +31,14 @@ class Header:
         Kind, such as ``INFO`` -> identifier -> its meta-information line.
     samples
         In the order of the columns; ``None`` without FORMAT column.
+    formats
+        FORMAT columns met so far in which nothing was wrong -> the rules of their keys.
     """
 
     version: Version
     declared: dict[str, dict[str, Entry]] = field(default_factory=dict)
     samples: tuple[str, ...] | None = None
+    formats: dict[str, list[Rule]] = field(default_factory=dict)
     _rules: dict[tuple[str, str], Rule] = field(default_factory=dict)
 
     def named(self, kind: str) -> dict[str, Entry]:
