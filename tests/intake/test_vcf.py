@@ -169,7 +169,8 @@ def test_a_header_line_is_accepted(version: str, line: str, tmp_path: Path) -> N
         ("4.2", "1\t5\t.\tA\tG\t.\t.\t.\tGT:CH\t0:ab\t0", "expected one character"),
         ("4.2", "1\t5\t.\tA\tG\t.\t.\t.\tGT:GQ\t0:-1\t0", "whole numbers from 0"),
         ("4.3", "1\t5\t.\tA\tG\t.\t.\t.\tGT:GP\t0:0.5,1.5\t0", "between 0 and 1"),
-        ("4.2", "1\t5\t.\tA\tG\t.\t.\t.\tGT:FT\t0:a b\t0", "white-space"),
+        ("4.2", "1\t5\t.\tA\tG\t.\t.\t.\tGT:XX\t0:a b\t0", "XX is 'a b', expected no white"),
+        ("4.3", "1\t5\t.\tA\tG\t.\t.\t.\tGT:FT\t0:a b\t0", "FT is 'a b', expected no white"),
     ],
 )
 def test_a_record_is_refused(version: str, record: str, told: str, tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_a_record_is_refused(version: str, record: str, told: str, tmp_path: Pat
         ("4.2", "1\t5\t.\tA\t<*>\t.\t.\tEND=9\tGT\t0/0\t0/0/0"),
         ("4.2", "1\t5\t.\tA\t<DUP:TANDEM>,]<c>:1]G\t.\t.\tSVTYPE=DUP\tGT\t0/2\t0"),
         ("4.2", "1\t5\t.\tA\tG\t.\t.\tDP=.;DB;UNKNOWN=a,b\tGT:PL\t0/0/1:1,2,3,4\t."),
-        ("4.3", "1\t5\t.\tA\tG\t.\t.\tUNKNOWN=a b\tGT:A_B.C\t0\t0"),
+        ("4.3", "1\t5\t.\tA\tG\t.\t.\tUNKNOWN=a b\tGT:A_B.C\t0:a b\t0"),
         ("4.3", "1\t5\t.\tA\t<BND>\t.\t.\tSB=1,2,3,4\tGT:AD\t0:1,2\t0:."),
     ],
 )
