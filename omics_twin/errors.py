@@ -78,3 +78,15 @@ def quoted(names: Iterable[object], most: int = 8) -> str:
     listed = [f"'{name}'" for name in names]
     rest = len(listed) - most
     return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def shown(text: str, most: int = 60) -> str:
+    r"""Return text in quotation marks on one line, shortened.
+
+    Examples
+    --------
+    >>> shown("A\tT"), shown("ACGT", most=2)
+    ("'A\\tT'", "'AC…'")
+    """
+    short = text if len(text) <= most else f"{text[:most]}…"
+    return repr(short) if not short.isprintable() else f"'{short}'"

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from omics_twin.errors import ConfigError, IntakeError
 from omics_twin.intake.declaration import CohortDeclaration
+from omics_twin.intake.fhir_check import check_fhir
 from omics_twin.intake.findings import CheckReport, error
 from omics_twin.intake.settings import Format, IntakeSettings
 from omics_twin.intake.tables import read_tables
+from omics_twin.intake.vcf import check_vcf
 
 
 def check(intake: IntakeSettings, cohort: CohortDeclaration) -> CheckReport:
@@ -60,4 +62,7 @@ def _check_tables(cohort: CohortDeclaration) -> CheckReport:
     return CheckReport(cohort.root, amounts)
 
 
-_CHECKERS: dict[Format, Callable[[Path], CheckReport]] = {}
+_CHECKERS: dict[Format, Callable[[Path], CheckReport]] = {
+    Format.VCF: check_vcf,
+    Format.FHIR: check_fhir,
+}
