@@ -22,7 +22,7 @@ BINS = 10
 KNOTS = (0.1, 0.5, 0.9)
 _CLOSEST = 1e-10
 # Keeps a fit finite where predictions separate those with an event from those without.
-_PENALTY = 1e-6
+_PENALTY = 1e-3
 
 
 class HorizonCalibration(NamedTuple):

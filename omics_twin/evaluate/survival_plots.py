@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from omics_twin.evaluate.net_benefit import DecisionCurve
+from omics_twin.errors import CohortError
+from omics_twin.evaluate.net_benefit import DecisionCurve, survival_decision_curve
 from omics_twin.evaluate.plots import BLUE, GREY, ORANGE, blank, points, unit_square
-from omics_twin.evaluate.survival_calibration import HorizonCalibration, SmoothCalibration
+from omics_twin.evaluate.survival_calibration import (
+    HorizonCalibration,
+    SmoothCalibration,
+    calibration_at_horizon,
+    smooth_calibration,
+)
 
 
 def horizon_calibration_figure(
@@ -68,3 +75,33 @@ def decision_figure(curve: DecisionCurve, name: str = "the event") -> Figure:
     axes.set_ylim(-0.25 * max(most, 0.04), 1.1 * max(most, 0.04))
     axes.legend(loc="upper right", frameon=False)
     return figure
+
+
+def figures_at_horizon(
+    survival: ArrayLike, time: ArrayLike, event: ArrayLike, horizon_days: float, name: str
+) -> dict[str, Figure]:
+    """Return the figures of predicted survival at a horizon; none where too few reach it.
+
+    Parameters
+    ----------
+    survival, time, event
+        Shape (patient,); predicted survival at the horizon, time [day], 1 for an event.
+
+    Examples
+    --------
+    >>> time, event = np.arange(1.0, 21.0), [1, 0] * 10
+    >>> list(figures_at_horizon([0.1, 0.4] * 10, time, event, 90.0, "survival"))
+    []
+    >>> list(figures_at_horizon([0.1, 0.4] * 10, time, event, 9.0, "survival"))
+    ['calibration', 'decision']
+    """
+    judged = survival, time, event, horizon_days
+    try:
+        groups, smooth = calibration_at_horizon(*judged), smooth_calibration(*judged)
+        curve = survival_decision_curve(*judged)
+    except CohortError:
+        return {}
+    return {
+        "calibration": horizon_calibration_figure(groups, smooth, horizon_days, name),
+        "decision": decision_figure(curve, f"an event by day {horizon_days:g}"),
+    }

@@ -17,7 +17,11 @@ from omics_twin.evaluate.plots import (
     survival_figure,
 )
 from omics_twin.evaluate.survival_calibration import calibration_at_horizon, smooth_calibration
-from omics_twin.evaluate.survival_plots import decision_figure, horizon_calibration_figure
+from omics_twin.evaluate.survival_plots import (
+    decision_figure,
+    figures_at_horizon,
+    horizon_calibration_figure,
+)
 
 RNG = np.random.default_rng(0)
 PROBABILITY = RNG.random(90)
@@ -33,6 +37,7 @@ def _figures():
     yield per_arm_figure(PROBABILITY, OUTCOME, ARMS, ("A", "B", "C"))
     yield decision_figure(decision_curve(PROBABILITY, OUTCOME))
     judged = PROBABILITY, TIME, OUTCOME, 50.0
+    yield from figures_at_horizon(*judged, "survival").values()
     yield horizon_calibration_figure(
         calibration_at_horizon(*judged), smooth_calibration(*judged), 50.0
     )
