@@ -21,7 +21,7 @@ def horizon_calibration_figure(
     groups: HorizonCalibration,
     smooth: SmoothCalibration,
     horizon_days: float,
-    name: str = "survival",
+    name: str = "survival without the event",
 ) -> Figure:
     """Draw observed against predicted survival at a horizon: groups, and the smooth curve.
 
@@ -78,7 +78,7 @@ def decision_figure(curve: DecisionCurve, name: str = "the event") -> Figure:
 
 
 def figures_at_horizon(
-    survival: ArrayLike, time: ArrayLike, event: ArrayLike, horizon_days: float, name: str
+    survival: ArrayLike, time: ArrayLike, event: ArrayLike, horizon_days: float
 ) -> dict[str, Figure]:
     """Return the figures of predicted survival at a horizon; none where too few reach it.
 
@@ -90,9 +90,9 @@ def figures_at_horizon(
     Examples
     --------
     >>> time, event = np.arange(1.0, 21.0), [1, 0] * 10
-    >>> list(figures_at_horizon([0.1, 0.4] * 10, time, event, 90.0, "survival"))
+    >>> list(figures_at_horizon([0.1, 0.4] * 10, time, event, 90.0))
     []
-    >>> list(figures_at_horizon([0.1, 0.4] * 10, time, event, 9.0, "survival"))
+    >>> list(figures_at_horizon([0.1, 0.4] * 10, time, event, 9.0))
     ['calibration', 'decision']
     """
     judged = survival, time, event, horizon_days
@@ -102,6 +102,6 @@ def figures_at_horizon(
     except CohortError:
         return {}
     return {
-        "calibration": horizon_calibration_figure(groups, smooth, horizon_days, name),
+        "calibration": horizon_calibration_figure(groups, smooth, horizon_days),
         "decision": decision_figure(curve, f"an event by day {horizon_days:g}"),
     }

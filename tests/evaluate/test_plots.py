@@ -37,7 +37,7 @@ def _figures():
     yield per_arm_figure(PROBABILITY, OUTCOME, ARMS, ("A", "B", "C"))
     yield decision_figure(decision_curve(PROBABILITY, OUTCOME))
     judged = PROBABILITY, TIME, OUTCOME, 50.0
-    yield from figures_at_horizon(*judged, "survival").values()
+    yield from figures_at_horizon(*judged).values()
     yield horizon_calibration_figure(
         calibration_at_horizon(*judged), smooth_calibration(*judged), 50.0
     )
