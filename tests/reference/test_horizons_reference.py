@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from omics_twin.evaluate.competing import aalen_johansen, concordance_competing
 from omics_twin.evaluate.dynamic_auc import dynamic_auc
 from omics_twin.evaluate.net_benefit import survival_decision_curve
 from omics_twin.evaluate.survival import censoring_survival, kaplan_meier
 from omics_twin.evaluate.survival_calibration import d_calibration, smooth_calibration
+from omics_twin.models.partial_likelihood import breslow_hazard, cox_partial_likelihood
 
 STORED = json.loads(Path(__file__).with_name("horizons.json").read_text())
 GRID = np.array(STORED["grid_days"])
@@ -91,3 +93,26 @@ def test_the_smooth_calibration_equals_a_cox_model_of_lifelines(case):
     survival = given["curves"][:, list(GRID).index(HORIZON)]
     found = smooth_calibration(survival, given["time"], given["event"], HORIZON)
     np.testing.assert_allclose(found.observed, expected["smooth"], atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["plain", "weights", "entry", "entry_statsmodels"])
+def test_efrons_likelihood_equals_lifelines_and_statsmodels(case, name):
+    given, expected = case
+    stored = expected["likelihood"][name]
+    predictor = torch.tensor(given["features"] @ np.array(stored["coefficients"]))[None]
+    time, event = torch.tensor(given["time"]), torch.tensor(given["event"])
+    weights = torch.tensor(given["weights"])[None] if name == "weights" else None
+    entry = torch.tensor(given["entry"]) if name.startswith("entry") else None
+    loss = cox_partial_likelihood(predictor, time, event, weights, entry)
+    total = float((loss if weights is None else loss * weights).sum())
+    assert total == pytest.approx(-stored["value"], abs=1e-8)
+
+
+def test_the_baseline_of_breslow_equals_lifelines(case):
+    given, expected = case
+    stored = expected["likelihood"]["plain"]
+    centred = given["features"] - np.array(stored["centre"])
+    predictor = torch.tensor(centred @ np.array(stored["coefficients"]))[None]
+    time, event = torch.tensor(given["time"]), torch.tensor(given["event"])
+    found = breslow_hazard(predictor, time, event, torch.tensor(GRID))[0]
+    np.testing.assert_allclose(found, stored["baseline"], atol=1e-10)
