@@ -22,7 +22,9 @@ from omics_twin.evaluate import plots
 from omics_twin.evaluate.design import Design
 from omics_twin.evaluate.effect_plot import effect_figure
 from omics_twin.evaluate.metrics import summarise
+from omics_twin.evaluate.net_benefit import decision_curve
 from omics_twin.evaluate.score import score
+from omics_twin.evaluate.survival_plots import decision_figure, figures_at_horizon
 from omics_twin.evaluate.truth import policy_value
 from omics_twin.files import write_json, write_whole
 from omics_twin.following import TWIN, Ranked, judge
@@ -389,11 +391,13 @@ def draw_plots(task: Task, twin: Predictions, folder: Path) -> None:
             "roc": plots.roc_figure(mean, outcome.values, name),
             "calibration": plots.reliability_figure(mean, outcome.values, name),
             "per_arm": plots.per_arm_figure(mean, outcome.values, arms, labels, name),
+            "decision": decision_figure(decision_curve(mean, outcome.values), name),
         }
     elif outcome.kind is OutcomeKind.TIME_TO_EVENT:
         event, grid = outcome.followed
         risk = 1.0 - np.trapezoid(mean, grid, axis=1) / grid[-1]
         figures = {"survival": plots.survival_figure(risk, outcome.values, event, name)}
+        figures |= figures_at_horizon(mean[:, -1], outcome.values, event, float(grid[-1]))
     else:
         figures = {}
     for stem, figure in figures.items():

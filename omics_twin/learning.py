@@ -369,6 +369,7 @@ def _trained(
     # A comparison with NaN is false, so a member that never had a loss has diverged too.
     diverged = ~(module.best_loss.cpu() <= _DIVERGED * untrained)
     module.restore_best()
+    module.settle_baselines()
     network.cpu().eval().requires_grad_(requires_grad=False)
     return Fitted(module, plan, resumed_at, diverged)
 

@@ -312,10 +312,14 @@ def _nested(
     difference = paired_difference(task.outcome, searched[None], default.predicted[None])
     return {
         "outer_folds": len(folds),
-        "searched": score(task.outcome, searched),
-        "default": score(task.outcome, default.predicted),
+        "searched": _known(score(task.outcome, searched)),
+        "default": _known(score(task.outcome, default.predicted)),
         "difference": asdict(difference),
     }
+
+
+def _known(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if np.isfinite(value) else None for name, value in metrics.items()}
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
@@ -352,7 +356,12 @@ def write(task: Task, found: Mapping[str, Any], run: Path) -> None:
 def numbers(found: Mapping[str, Any]) -> dict[str, float]:
     """Return the search as flat metrics for the tracker."""
     nested = found["nested"]
-    flat = {f"{who}.{k}": v for who in ("searched", "default") for k, v in nested[who].items()}
+    flat = {
+        f"{who}.{name}": value
+        for who in ("searched", "default")
+        for name, value in nested[who].items()
+        if value is not None
+    }
     flat |= {f"difference.{bound}": value for bound, value in nested["difference"].items()}
     return flat | {"chosen_loss": found["chosen_loss"], "default_loss": found["default_loss"]}
 

@@ -33,6 +33,13 @@ class CalibrationBy(Enum):
     NONE = "none"
 
 
+class SurvivalHead(Enum):
+    """How a time to event is learned."""
+
+    HAZARD = "hazard"
+    COX = "cox"
+
+
 class Reading(Enum):
     """How one number is read from a trajectory."""
 
@@ -78,6 +85,9 @@ class NetworkSettings:
     linear_effects
         Whether effects that are linear in the measurements, of prognosis and of every agent, are
         found first, and the network learns what they leave.
+    survival_head
+        ``HAZARD``: the risk in each interval, effects may fade with time; ``COX``: proportional
+        hazards by the partial likelihood of each batch, for which batches should be large.
     """
 
     latent: int = 16
@@ -90,6 +100,7 @@ class NetworkSettings:
     wide_features: int = 200
     components: int = 32
     linear_effects: bool = True
+    survival_head: SurvivalHead = SurvivalHead.HAZARD
 
     def __post_init__(self) -> None:
         """Refuse sizes no network can have."""

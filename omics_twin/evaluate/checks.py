@@ -106,3 +106,26 @@ def survival_times(**arrays: ArrayLike) -> tuple[ndarray, ...]:
     if made["time"].min() < 0:
         raise CohortError(f"a time is {made['time'].min():g}, expected 0 or more")
     return tuple(made.values())
+
+
+def entered_before(entry: ArrayLike, time: ndarray) -> ndarray:
+    """Return entry times (patient,) as float64, each before the patient's own time.
+
+    Raises
+    ------
+    CohortError
+        If somebody enters on the day they leave, or after it.
+
+    Examples
+    --------
+    >>> entered_before([0, 1], np.array([1.0, 2.0]))
+    array([0., 1.])
+    """
+    entry, time = paired(entry=entry, time=time)
+    late = np.flatnonzero(entry >= time)
+    if late.size:
+        raise CohortError(
+            f"{late.size} patients enter on or after the day they leave, first day "
+            f"{entry[late[0]]:g} against {time[late[0]]:g}; expected entry before time"
+        )
+    return entry

@@ -35,7 +35,7 @@ def roc_figure(probability: ArrayLike, outcome: ArrayLike, name: str = "the outc
     probability, outcome = predicted_binary(probability, outcome)
     both_classes(outcome, "the ROC curve")
     false_alarms, found, _ = roc_curve(outcome, probability)
-    figure, axes = _blank(
+    figure, axes = blank(
         f"How well patients with and without {name} are told apart",
         "False alarms (share of patients without the outcome)",
         "Found (share of patients with the outcome)",
@@ -43,7 +43,7 @@ def roc_figure(probability: ArrayLike, outcome: ArrayLike, name: str = "the outc
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="Chance")
     area = roc_auc(probability, outcome)
     axes.plot(false_alarms, found, color=BLUE, linewidth=2, label=f"Twin, AUC {area:.2f}")
-    _unit_square(axes)
+    unit_square(axes)
     axes.legend(loc="lower right", frameon=False)
     return figure
 
@@ -59,15 +59,15 @@ def reliability_figure(
     1
     """
     curve = reliability(probability, outcome, bins)
-    figure, axes = _blank(
+    figure, axes = blank(
         f"Do predicted probabilities of {name} come true?",
         "Predicted probability",
         "Observed share (95 % interval)",
     )
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="Perfect")
-    _points(axes, curve.predicted, curve.observed, curve.lower, curve.upper)
+    points(axes, curve.predicted, curve.observed, curve.lower, curve.upper)
     axes.plot(curve.predicted, curve.observed, color=BLUE, linewidth=1)
-    _unit_square(axes)
+    unit_square(axes)
     axes.legend(loc="upper left", frameon=False)
     return figure
 
@@ -88,7 +88,7 @@ def survival_figure(
     3
     """
     risk, time, event = survival_times(risk=risk, time=time, event=event)
-    figure, axes = _blank(
+    figure, axes = blank(
         f"{name} observed, by third of predicted risk",
         "Months since the index date",
         "Share without the event",
@@ -150,7 +150,7 @@ def per_arm_figure(
     lower, upper = wilson_interval(events, patients)
     unknown = int((arms < 0).sum())
     rest = f" ({unknown} patients whose therapy is not known left out)" if unknown else ""
-    figure, axes = _blank(
+    figure, axes = blank(
         f"Predicted and observed share of {name}, by therapy{rest}",
         "Share of patients",
         "",
@@ -191,7 +191,7 @@ def ablation_figure(
     >>> figure.axes[0].get_xlabel()
     'auc minus that of all modalities'
     """
-    figure, axes = _blank(
+    figure, axes = blank(
         f"What each modality adds: {name}",
         f"{metric} minus that of all modalities",
         "",
@@ -217,7 +217,7 @@ def search_figure(
     'Finished trial'
     """
     title = f"Search of settings: {name}"
-    figure, axes = _blank(title, "Finished trial", f"{metric} (inner folds)")
+    figure, axes = blank(title, "Finished trial", f"{metric} (inner folds)")
     number = np.arange(1, len(losses) + 1)
     axes.plot(number, losses, "o", color=BLUE, markersize=4, label="Trial")
     best = np.minimum.accumulate(np.asarray(losses, dtype=float))
@@ -227,9 +227,10 @@ def search_figure(
     return figure
 
 
-def _blank(
+def blank(
     title: str, x: str, y: str, height: float = 4.8, width: float = 6.4
 ) -> tuple[Figure, Axes]:
+    """Return an empty figure with a title and the axes' labels; sizes in inches."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -241,18 +242,20 @@ def _blank(
     return figure, axes
 
 
-def _unit_square(axes: Axes) -> None:
+def unit_square(axes: Axes) -> None:
+    """Let both axes run from 0 to 1, at one scale."""
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.set_aspect("equal")
 
 
-def _points(
+def points(
     axes: Axes,
     x: Float[ndarray, " point"],
     y: Float[ndarray, " point"],
     lower: Float[ndarray, " point"],
     upper: Float[ndarray, " point"],
 ) -> None:
+    """Draw what the twin says as points with intervals."""
     gap = np.vstack([y - lower, upper - y]).clip(min=0.0)
     axes.errorbar(x, y, yerr=gap, fmt="o", color=BLUE, capsize=3, label="Twin")

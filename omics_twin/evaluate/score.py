@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from omics_twin.evaluate.concordance import concordance
+from omics_twin.errors import CohortError
+from omics_twin.evaluate.concordance import concordance, concordance_uno
 from omics_twin.evaluate.design import Outcome
+from omics_twin.evaluate.dynamic_auc import dynamic_auc
 from omics_twin.evaluate.metrics import (
     brier,
     expected_calibration_error,
@@ -18,6 +22,7 @@ from omics_twin.evaluate.metrics import (
     spearman,
 )
 from omics_twin.evaluate.survival import censoring_survival, integrated_brier
+from omics_twin.evaluate.survival_calibration import d_calibration, smooth_calibration
 from omics_twin.intake.declaration import OutcomeKind
 
 HEADLINE = {
@@ -25,13 +30,18 @@ HEADLINE = {
     OutcomeKind.TIME_TO_EVENT: "c_index",
     OutcomeKind.CONTINUOUS: "r2",
 }
-HIGHER_IS_BETTER = {
+HIGHER_IS_BETTER: dict[str, bool | None] = {
     "auc": True,
     "brier": False,
     "ece": False,
     "log_loss": False,
     "c_index": True,
+    "uno_c": True,
+    "auc_at_horizon": True,
     "integrated_brier": False,
+    "ici_at_horizon": False,
+    # A large p-value is no merit: it may only say that there are few patients.
+    "d_calibration_p": None,
     "rmse": False,
     "r2": True,
     "spearman": True,
@@ -57,7 +67,12 @@ def score(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> dict[
     Parameters
     ----------
     predicted
-        Probability, value, or survival at ``outcome.grid_days``.
+        Probability, value, or survival at ``outcome.grid_days``, of which the last is the horizon.
+
+    Returns
+    -------
+    dict
+        Metric -> value; NaN where the patients do not allow it.
     """
     known = np.isfinite(outcome.values) & np.isfinite(predicted).reshape(len(predicted), -1).all(1)
     truth, given = outcome.values[known], predicted[known].astype(np.float64)
@@ -74,14 +89,61 @@ def score(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> dict[
             "r2": r2(given, truth),
             "spearman": spearman(given, truth),
         }
-    if outcome.event is None or outcome.grid_days is None:
-        raise TypeError("a time-to-event outcome has events and a grid")
-    event, days = outcome.event[known], outcome.grid_days
+    event, days = outcome.followed
+    return _survival_score(given, days, truth, event[known].astype(np.float64))
+
+
+def _survival_score(
+    given: Float[ndarray, "known time"],
+    days: Float[ndarray, " time"],
+    time: Float[ndarray, " known"],
+    event: Float[ndarray, " known"],
+) -> dict[str, float]:
     # Restricted mean survival over the grid orders patients when curves cross.
-    restricted_mean = np.trapezoid(given, days, axis=1)
+    risk = -np.trapezoid(given, days, axis=1)
+    horizon, at_horizon = float(days[-1]), given[:, -1]
+    censoring = censoring_survival(time, event)
+    until = np.minimum(time, horizon)
+    seen = event * (time <= horizon)
     return {
-        "c_index": concordance(-restricted_mean, truth, event),
-        "integrated_brier": integrated_brier(
-            given, days, truth, event, censoring_survival(truth, event)
+        "c_index": concordance(risk, time, event),
+        "uno_c": _where_known(lambda: concordance_uno(risk, time, event, censoring, horizon)),
+        "auc_at_horizon": _where_known(
+            lambda: dynamic_auc(-at_horizon, time, event, [horizon], censoring).mean
         ),
+        "integrated_brier": integrated_brier(given, days, time, event, censoring),
+        "ici_at_horizon": _where_known(
+            lambda: smooth_calibration(at_horizon, time, event, horizon).ici
+        ),
+        "d_calibration_p": d_calibration(at_days(given, days, until), seen).p_value,
     }
+
+
+def _where_known(metric: Callable[[], float]) -> float:
+    """Return a metric, NaN where the patients do not allow it: nobody beyond the horizon, say."""
+    try:
+        return metric()
+    except CohortError:
+        return float("nan")
+
+
+def at_days(
+    survival: Float[ndarray, "patient time"],
+    grid_days: Float[ndarray, " time"],
+    asked: Float[ndarray, " patient"],
+) -> Float[ndarray, " patient"]:
+    """Return each patient's predicted survival at a day of their own, linear between grid days.
+
+    Survival is 1 on day 0; no day may lie after the grid.
+
+    Examples
+    --------
+    >>> at_days(np.array([[0.8, 0.4]]), np.array([10.0, 20.0]), np.array([15.0])).round(3).tolist()
+    [0.6]
+    """
+    days = np.append(0.0, grid_days)
+    curves = np.column_stack([np.ones(len(survival)), survival])
+    right = np.clip(np.searchsorted(days, asked), 1, len(days) - 1)
+    share = (asked - days[right - 1]) / (days[right] - days[right - 1])
+    rows = np.arange(len(survival))
+    return (1.0 - share) * curves[rows, right - 1] + share * curves[rows, right]

@@ -10,8 +10,7 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 
 from omics_twin.errors import CohortError
-from omics_twin.evaluate.checks import survival_times
-from omics_twin.evaluate.metrics import equal_groups
+from omics_twin.evaluate.checks import entered_before, survival_times
 
 
 class StepFunction(NamedTuple):
@@ -43,13 +42,24 @@ class StepFunction(NamedTuple):
         return np.asarray(np.append(0.0, self.standard_error)[place])
 
 
-def kaplan_meier(time: ArrayLike, event: ArrayLike) -> StepFunction:
+def kaplan_meier(time: ArrayLike, event: ArrayLike, entry: ArrayLike | None = None) -> StepFunction:
     """Return the Kaplan-Meier estimate of survival.
+
+    With late entries it is the survival given that nobody had the event before the first entry;
+    where all those at risk have it before others enter, it stays at zero.
 
     Parameters
     ----------
     time, event
         Shape (patient,): time to event or censoring [day]; 1 for an event.
+    entry
+        Shape (patient,), when follow-up began; a patient is at risk after it, up to ``time``.
+        None: from the start.
+
+    Raises
+    ------
+    CohortError
+        If somebody enters on or after the day they leave.
 
     Examples
     --------
@@ -58,13 +68,30 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike) -> StepFunction:
 
     References
     ----------
-    Kaplan and Meier 1958, doi:10.1080/01621459.1958.10501452.
+    Kaplan and Meier 1958, doi:10.1080/01621459.1958.10501452. Left truncation: Tsai et al. 1987,
+    Biometrika, doi:10.1093/biomet/74.4.883.
     """
     time, event = survival_times(time=time, event=event)
     days, place = np.unique(time, return_inverse=True)
-    left = np.bincount(place)
-    at_risk = len(time) - np.append(0, np.cumsum(left)[:-1])
+    at_risk = followed_at(days, time, entry)
     return _product(days, np.bincount(place, weights=event), at_risk)
+
+
+def followed_at(
+    days: Float[ndarray, " day"], time: Float[ndarray, " patient"], entry: ArrayLike | None = None
+) -> Int[ndarray, " day"]:
+    """Return how many have entered before each day and not left before it.
+
+    Examples
+    --------
+    >>> followed_at(np.array([1.0, 2.0]), np.array([1.0, 2.0, 2.0]), [0.0, 0.0, 1.0]).tolist()
+    [2, 2]
+    """
+    gone = np.searchsorted(np.sort(time), days, side="left")
+    if entry is None:
+        return len(time) - gone
+    entered = np.sort(entered_before(entry, time))
+    return np.searchsorted(entered, days, side="left") - gone
 
 
 def censoring_survival(time: ArrayLike, event: ArrayLike) -> StepFunction:
@@ -226,63 +253,3 @@ def integrated_brier(
         for column, day in enumerate(grid)
     ]
     return float(np.trapezoid(scores, grid) / (grid[-1] - grid[0]))
-
-
-class HorizonCalibration(NamedTuple):
-    """Predicted and observed survival at a horizon in groups of rising predicted survival.
-
-    Every array is (group,); ``lower`` and ``upper`` bound the observed survival (95 %).
-    """
-
-    predicted: Float[ndarray, " group"]
-    observed: Float[ndarray, " group"]
-    lower: Float[ndarray, " group"]
-    upper: Float[ndarray, " group"]
-    patients: Int[ndarray, " group"]
-
-
-def calibration_at_horizon(
-    survival: ArrayLike, time: ArrayLike, event: ArrayLike, horizon_days: float, groups: int = 5
-) -> HorizonCalibration:
-    """Compare predicted survival with Kaplan-Meier at a horizon, in groups of equal size.
-
-    Parameters
-    ----------
-    survival
-        Shape (patient,), predicted probability of no event by the horizon.
-    horizon_days
-        The horizon [day].
-
-    Raises
-    ------
-    CohortError
-        If a group's follow-up ends before the horizon, or there are fewer patients than groups.
-
-    Examples
-    --------
-    >>> calibration_at_horizon([0.2, 0.8], [1.0, 3.0], [1, 0], 2.0, groups=1).observed.tolist()
-    [0.5]
-
-    References
-    ----------
-    Interval on the log(-log) scale: Kalbfleisch and Prentice 2002, doi:10.1002/9781118032985.
-    """
-    survival, time, event = survival_times(survival=survival, time=time, event=event)
-    rows = []
-    for number, group in enumerate(equal_groups(survival, groups), start=1):
-        curve = kaplan_meier(time[group], event[group])
-        if curve.days[-1] < horizon_days and curve.survival[-1] > 0:
-            raise CohortError(
-                f"risk group {number} is followed until day {curve.days[-1]:g}, the horizon is "
-                f"day {horizon_days:g}; choose an earlier horizon or fewer groups"
-            )
-        observed, error = float(curve.at(horizon_days)), float(curve.error_at(horizon_days))
-        rows.append((survival[group].mean(), observed, *_log_log(observed, error), len(group)))
-    return HorizonCalibration(*(np.array(column) for column in zip(*rows, strict=True)))
-
-
-def _log_log(survival: float, error: float) -> tuple[float, float]:
-    if not 0.0 < survival < 1.0:
-        return survival, survival
-    width = 1.959964 * error / (survival * abs(np.log(survival)))
-    return float(survival ** np.exp(width)), float(survival ** np.exp(-width))

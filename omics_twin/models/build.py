@@ -13,10 +13,21 @@ from torch import Generator, Tensor
 
 from omics_twin.errors import TrainingError
 from omics_twin.models.encoders import ChannelEncoder, InputStatistics
-from omics_twin.models.heads import BinaryHead, ContinuousHead, HazardHead, Head, ResponseSurface
+from omics_twin.models.heads import (
+    BinaryHead,
+    ContinuousHead,
+    CoxHead,
+    HazardHead,
+    Head,
+    ResponseSurface,
+)
 from omics_twin.models.network import LinearEffects, MultimodalNetwork, TherapyOutcome
+from omics_twin.models.partial_likelihood import breslow_hazard
 from omics_twin.models.therapy import RegimenEncoder
-from omics_twin.settings import NetworkSettings
+from omics_twin.settings import NetworkSettings, SurvivalHead
+
+# A baseline hazard that is not learned can be finer than one that is.
+_FINER = 4
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ def build_network(
         )
         for name, channel in channels.items()
     }
-    heads = [build_head(outcome, weights, settings.intervals) for outcome in outcomes]
+    heads = [build_head(outcome, weights, settings) for outcome in outcomes]
     surfaces = [
         ResponseSurface(
             members,
@@ -248,7 +259,7 @@ def _rarer_share(filled: Tensor, measured: Tensor, wide: Tensor, patients: Tenso
 
 
 def build_head(
-    outcome: OutcomeTensors, weights: Float[Tensor, "member patient"], intervals: int
+    outcome: OutcomeTensors, weights: Float[Tensor, "member patient"], settings: NetworkSettings
 ) -> Head:
     """Return the head of an outcome, its levels set to those of each member's patients."""
     value, event = outcome.fields.double().unbind(dim=1)
@@ -269,7 +280,16 @@ def build_head(
         deviation = variance.clamp(min=1e-12).sqrt()
         return ContinuousHead(outcome.name, outcome.unit, mean.float(), deviation.float())
     happened = torch.nan_to_num(event) * known
+    cox = settings.survival_head is SurvivalHead.COX
+    intervals = settings.intervals * (_FINER if cox else 1)
     edges = _interval_edges(filled[happened > 0], filled[known > 0], intervals)
+    if cox:
+        alike = torch.zeros_like(inside)
+        return CoxHead(
+            outcome.name,
+            edges.float(),
+            breslow_hazard(alike, filled, happened, edges, inside).float(),
+        )
     lower, upper = edges[:-1], edges[1:]
     exposure = ((filled[:, None] - lower) / (upper - lower)).clamp(0.0, 1.0)
     died = (happened[:, None] > 0) & (filled[:, None] > lower) & (filled[:, None] <= upper)
@@ -361,4 +381,6 @@ def _restored_head(
         blank = torch.ones(members)
         return ContinuousHead(described["name"], described["unit"], blank, blank)
     edges = weights[prefix + "edges_days"]
+    if described["kind"] == "proportional_hazards":
+        return CoxHead(described["name"], edges, torch.ones(members, len(edges)))
     return HazardHead(described["name"], edges, torch.full((members, level.shape[2]), 0.5))

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from omics_twin.models.heads import Head
+from omics_twin.models.heads import Head, Link
 from omics_twin.models.network import MultimodalNetwork, symmetric_root
 from omics_twin.tensors.batch import TrainingTensors
 
@@ -131,7 +131,7 @@ class _Solver:
         self.free[-1] = float(average)
         self.free[-1, 0] = 0.0
         # One bounded curvature serves weights and level; a time to event has about one event.
-        curvature = 0.25 if head.logit and head.outputs == 1 else 1.0
+        curvature = 0.25 if head.link is Link.LOGIT and head.outputs == 1 else 1.0
         self.step = (1.0 / (curvature * (self._largest() + 1.0))).view(-1, 1, 1)
         self.level_step = self.step.view(-1, *[1] * (head.level.ndim - 1)) * float(average)
 
@@ -149,8 +149,9 @@ class _Solver:
 
     def stopping(self, weight: Tensor, level: Tensor) -> Float[Tensor, " member"]:
         """Return each member's loss on its inner validation rows."""
-        losses = self._losses(self._score(weight), level) * self.problem.stopping
-        return losses.sum(dim=1) / self.problem.stopping.sum(dim=1).clamp(min=1e-9)
+        counted = self.problem.stopping
+        losses = self._losses(self._score(weight), level, counted) * counted
+        return losses.sum(dim=1) / counted.sum(dim=1).clamp(min=1e-9)
 
     def _solve(
         self, weight: Tensor, level: Tensor, penalty: Tensor, lasso: float
@@ -179,17 +180,20 @@ class _Solver:
         with torch.enable_grad():
             score = self._score(weight).requires_grad_()
             free_level = level.detach().requires_grad_()
-            loss = (self._losses(score, free_level) * self.share).sum()
-            by_score, by_level = torch.autograd.grad(loss, [score, free_level])
+            loss = (self._losses(score, free_level, self.share) * self.share).sum()
+            # A partial likelihood leaves the level open.
+            by_score, by_level = torch.autograd.grad(
+                loss, [score, free_level], allow_unused=True, materialize_grads=True
+            )
         return self._back(by_score), by_level
 
     def _back(self, score: Float[Tensor, "member row"]) -> Float[Tensor, "member input term"]:
         return torch.bmm(self.design.transpose(1, 2), score.unsqueeze(-1) * self.terms)
 
-    def _losses(self, score: Tensor, level: Tensor) -> Float[Tensor, "member row"]:
+    def _losses(self, score: Tensor, level: Tensor, weights: Tensor) -> Float[Tensor, "member row"]:
         full = (score + self.problem.offset).unsqueeze(-1)
         full = nn.functional.pad(full, (0, self.head.outputs - 1))
-        arguments = (full, self.problem.targets)
+        arguments = (full, self.problem.targets, weights)
         found: Tensor = functional_call(_HeadLoss(self.head), {"head.level": level}, arguments)
         return found
 
@@ -209,8 +213,8 @@ class _HeadLoss(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, score: Tensor, targets: Tensor) -> Tensor:
-        return self.head.loss(score, targets)
+    def forward(self, score: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        return self.head.loss(score, targets, weights)
 
 
 @torch.no_grad()

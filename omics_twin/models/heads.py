@@ -1,6 +1,11 @@
-"""From latent code and therapy to an outcome; each head owns its loss."""
+"""From latent code and therapy to an outcome; each head owns its loss.
+
+A loss is of each row; what rows weigh is the caller's, and only a partial likelihood needs to know.
+"""
 
 from __future__ import annotations
+
+from enum import Enum
 
 import torch
 from jaxtyping import Float
@@ -8,6 +13,15 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from omics_twin.models.layers import MemberLinear
+from omics_twin.models.partial_likelihood import breslow_hazard, cox_partial_likelihood
+
+
+class Link(Enum):
+    """What a head's predictor is of the mean that it stands for."""
+
+    IDENTITY = "identity"
+    LOGIT = "logit"
+    LOG_LOG = "log_log"
 
 
 class ResponseSurface(nn.Module):
@@ -56,7 +70,7 @@ class BinaryHead(nn.Module):
     """Probability of a response."""
 
     outputs = 1
-    logit = True
+    link = Link.LOGIT
 
     def __init__(self, name: str, members: int, prevalence: Float[Tensor, " member"]) -> None:
         super().__init__()
@@ -69,7 +83,10 @@ class BinaryHead(nn.Module):
         return {"kind": "binary", "name": self.quantities[0], "unit": self.units[0]}
 
     def loss(
-        self, score: Float[Tensor, "member row output"], target: Float[Tensor, "row field"]
+        self,
+        score: Float[Tensor, "member row output"],
+        target: Float[Tensor, "row field"],
+        weights: Float[Tensor, "member row"] | None = None,
     ) -> Float[Tensor, "member row"]:
         """Return the negative log-likelihood [nat]; zero where the outcome is unknown."""
         observed = target[:, 0]
@@ -102,7 +119,7 @@ class ContinuousHead(nn.Module):
     """
 
     outputs = 1
-    logit = False
+    link = Link.IDENTITY
 
     def __init__(
         self,
@@ -125,7 +142,10 @@ class ContinuousHead(nn.Module):
         return {"kind": "continuous", "name": self.quantities[0], "unit": self.units[0]}
 
     def loss(
-        self, score: Float[Tensor, "member row output"], target: Float[Tensor, "row field"]
+        self,
+        score: Float[Tensor, "member row output"],
+        target: Float[Tensor, "row field"],
+        weights: Float[Tensor, "member row"] | None = None,
     ) -> Float[Tensor, "member row"]:
         """Return half the squared error on the standardised scale; zero where unknown."""
         observed = target[:, 0]
@@ -166,7 +186,7 @@ class HazardHead(nn.Module):
     """
 
     outputs = 2
-    logit = True
+    link = Link.LOGIT
     edges_days: Tensor
     clock: Tensor
 
@@ -194,7 +214,10 @@ class HazardHead(nn.Module):
         return self.level + score[..., :1] + score[..., 1:] * self.clock
 
     def loss(
-        self, score: Float[Tensor, "member row output"], target: Float[Tensor, "row field"]
+        self,
+        score: Float[Tensor, "member row output"],
+        target: Float[Tensor, "row field"],
+        weights: Float[Tensor, "member row"] | None = None,
     ) -> Float[Tensor, "member row"]:
         """Return the negative log-likelihood [nat].
 
@@ -225,12 +248,128 @@ class HazardHead(nn.Module):
         """Return the probability of no event by each day (log-linear inside an interval)."""
         log_survival = -functional.softplus(predictor).cumsum(dim=-1)
         log_survival = functional.pad(log_survival, (1, 0))
-        edges = self.edges_days.to(days)
-        asked = days.clamp(0.0, float(edges[-1]))
-        right = torch.searchsorted(edges, asked).clamp(1, len(edges) - 1)
-        share = ((asked - edges[right - 1]) / (edges[right] - edges[right - 1])).to(log_survival)
-        left, end = log_survival[..., right - 1], log_survival[..., right]
-        return torch.exp(left + share * (end - left)).unsqueeze(-1)
+        before, after, share = _between(self.edges_days.to(days), days)
+        left, end = log_survival[..., before], log_survival[..., after]
+        return torch.exp(left + share.to(left) * (end - left)).unsqueeze(-1)
 
 
-Head = BinaryHead | ContinuousHead | HazardHead
+class CoxHead(nn.Module):
+    """Proportional hazards, learned by Cox's partial likelihood.
+
+    The likelihood leaves the level and the shape of the baseline open: they are set after
+    training, see :meth:`settle`, and until then are those of patients who are all alike.
+
+    Parameters
+    ----------
+    edges_days
+        Days from 0 to the end of observation between which the cumulative hazard is linear [day].
+    hazard
+        Cumulative hazard at the edges in each member's training patients (member, edge).
+
+    References
+    ----------
+    Cox 1972, doi:10.1111/j.2517-6161.1972.tb00899.x; for a network: Katzman et al. 2018,
+    doi:10.1186/s12874-018-0482-1.
+    """
+
+    outputs = 1
+    link = Link.LOG_LOG
+    edges_days: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        edges_days: Float[Tensor, " edge"],
+        hazard: Float[Tensor, "member edge"],
+    ) -> None:
+        super().__init__()
+        self.quantities = (name,)
+        self.units = ("probability",)
+        end = hazard[:, -1:].clamp(min=1e-6)
+        # Neither is learned: the likelihood does not depend on them.
+        self.level = nn.Parameter(torch.log(end), requires_grad=False)
+        self.shape = nn.Parameter((hazard / end).unsqueeze(1), requires_grad=False)
+        self.register_buffer("edges_days", edges_days)
+
+    def described(self) -> dict[str, str]:
+        """Return what, beside its tensors, restores the head."""
+        return {"kind": "proportional_hazards", "name": self.quantities[0], "unit": self.units[0]}
+
+    def predictor(
+        self, score: Float[Tensor, "member row output"]
+    ) -> Float[Tensor, "member row predictor"]:
+        """Return the logarithm of the cumulative hazard at the end of observation."""
+        return score + self.level.unsqueeze(-1)
+
+    def loss(
+        self,
+        score: Float[Tensor, "member row output"],
+        target: Float[Tensor, "row field"],
+        weights: Float[Tensor, "member row"] | None = None,
+    ) -> Float[Tensor, "member row"]:
+        """Return each row's part of the negative log partial likelihood [nat].
+
+        Risk sets are made of the rows that are given, and of those that weigh more than 0: of a
+        minibatch it is the likelihood of that batch.
+
+        Parameters
+        ----------
+        target
+            Time [day] and event (1) or censored (0); NaN where unknown.
+        weights
+            What each row counts for each member; None: all alike.
+        """
+        time, event, inside = self._observed(target, weights, score)
+        return cox_partial_likelihood(score[..., 0], time, event, inside)
+
+    @torch.no_grad()
+    def settle(
+        self,
+        log_hazard: Float[Tensor, "member row"],
+        target: Float[Tensor, "row field"],
+        weights: Float[Tensor, "member row"],
+    ) -> None:
+        """Set level and shape to Breslow's baseline of each member's patients.
+
+        Parameters
+        ----------
+        log_hazard
+            Logarithm of each row's expected relative hazard, without the level.
+        """
+        time, event, inside = self._observed(target, weights, log_hazard.unsqueeze(-1))
+        found = breslow_hazard(log_hazard.double(), time, event, self.edges_days.double(), inside)
+        end = found[:, -1:].clamp(min=1e-30)
+        self.level.copy_(torch.log(end))
+        self.shape.copy_((found / end).unsqueeze(1))
+
+    @staticmethod
+    def _observed(
+        target: Tensor, weights: Tensor | None, score: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        known = ~torch.isnan(target[:, 0])
+        rows = score[..., 0]
+        inside = torch.ones_like(rows) if weights is None else weights.to(rows)
+        return torch.nan_to_num(target[:, 0]), torch.nan_to_num(target[:, 1]), inside * known
+
+    def trajectory(
+        self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
+    ) -> Float[Tensor, "member row time quantity"]:
+        """Return the probability of no event by each day."""
+        left, right, share = _between(self.edges_days.to(days), days)
+        shape = self.shape[..., left] + share.to(predictor) * (
+            self.shape[..., right] - self.shape[..., left]
+        )
+        # As a sum of logarithms: neither part need be within the range of a number alone.
+        return torch.exp(-torch.exp(predictor + torch.log(shape))).unsqueeze(-1)
+
+
+def _between(
+    edges: Float[Tensor, " edge"], days: Float[Tensor, " time"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the edges around each day, and how far the day lies between them."""
+    asked = days.clamp(0.0, float(edges[-1]))
+    right = torch.searchsorted(edges, asked).clamp(1, len(edges) - 1)
+    return right - 1, right, (asked - edges[right - 1]) / (edges[right] - edges[right - 1])
+
+
+Head = BinaryHead | ContinuousHead | HazardHead | CoxHead

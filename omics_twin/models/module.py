@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -12,10 +13,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from omics_twin.models.encoders import WideInput
 from omics_twin.models.fusion import Evidence, posterior
+from omics_twin.models.heads import CoxHead
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.variants import MemberAdamW, MemberSettings
 from omics_twin.settings import TrainerSettings
 from omics_twin.tensors.batch import TrainingTensors
+
+_BASELINE_DRAWS = 16
 
 
 class EnsembleModule(lightning.LightningModule):
@@ -117,11 +121,12 @@ class EnsembleModule(lightning.LightningModule):
         shown = self._shown(len(rows), generator)
         before = self._before_treatment(rows, shown, generator)
         added = self._added(rows, shown, generator)
-        loss = self._loss(rows, before, added, generator, self._divergence_weight)
+        counted = weights[:, rows]
+        loss = self._loss(rows, counted, before, added, generator, self._divergence_weight)
         loss = (loss * share).sum(dim=1)
         self._epoch_loss.append(loss.detach())
         if self._follow_ups:
-            later = self._follow_up_loss(rows, before, added, generator)
+            later = self._follow_up_loss(rows, counted, before, added, generator)
             loss = loss + (later * share).sum(dim=1)
         return loss.sum()
 
@@ -179,6 +184,7 @@ class EnsembleModule(lightning.LightningModule):
     def _loss(
         self,
         rows: Tensor,
+        weights: Tensor,
         evidence: Evidence,
         added: Tensor,
         generator: Generator,
@@ -186,10 +192,12 @@ class EnsembleModule(lightning.LightningModule):
     ) -> Tensor:
         noise = self._noise(evidence.shift.shape, generator)
         agents, targets = self.tensors.agents[rows], self.tensors.targets[rows]
-        return self.network.loss(evidence, agents, targets, noise, added, divergence_weight)
+        return self.network.loss(
+            evidence, agents, targets, weights, noise, added, divergence_weight
+        )
 
     def _follow_up_loss(
-        self, rows: Tensor, before: Evidence, added: Tensor, generator: Generator
+        self, rows: Tensor, weights: Tensor, before: Evidence, added: Tensor, generator: Generator
     ) -> Tensor:
         """Return the loss after a random prefix of the follow-up visits.
 
@@ -214,7 +222,7 @@ class EnsembleModule(lightning.LightningModule):
         noise = self._noise(mean.shape, generator)
         code = torch.cat([mean + deviation * noise, added], dim=-1)
         agents, targets = self.tensors.agents[rows], self.tensors.targets[rows]
-        return self.network.frozen_loss(code, agents, targets) * came
+        return self.network.frozen_loss(code, agents, targets, weights * came) * came
 
     def _noise(self, shape: torch.Size, generator: Generator) -> Tensor:
         """Draw noise on the CPU, the same for copies of a member, (member, patient, latent)."""
@@ -278,8 +286,9 @@ class EnsembleModule(lightning.LightningModule):
             }
             before = self._before_treatment(rows, shown, None)
             added = self._added(rows, shown, generator)
-            loss = self._loss(rows, before, added, generator, divergence_weight=0.0)
-            total += (loss * self.tensors.stopping[:, rows]).sum(dim=1)
+            counted = self.tensors.stopping[:, rows]
+            loss = self._loss(rows, counted, before, added, generator, divergence_weight=0.0)
+            total += (loss * counted).sum(dim=1)
         self.network.train()
         return total / self.tensors.stopping.sum(dim=1)
 
@@ -294,6 +303,43 @@ class EnsembleModule(lightning.LightningModule):
         """Give every member the weights of its own best epoch."""
         for name, value in self._learned():
             value.copy_(getattr(self, _best(name)))
+
+    @torch.no_grad()
+    def settle_baselines(self) -> None:
+        """Give every proportional-hazards head the baseline of its member's training patients."""
+        heads = [head for _, head in self.network.outcome.parts]
+        if not any(isinstance(head, CoxHead) for head in heads):
+            return
+        self.on_fit_start()
+        self.network.eval()
+        found: list[dict[int, Tensor]] = []
+        for start in range(0, self.patients, 4096):
+            rows = torch.arange(start, min(start + 4096, self.patients), device=self.device)
+            found.append(self._relative_hazards(rows, _generator(self.settings.seed, start, 4)))
+        for index in found[0]:
+            log_hazard = torch.cat([each[index] for each in found], dim=1)
+            target = self.tensors.targets[:, 2 * index : 2 * index + 2]
+            cast(CoxHead, heads[index]).settle(log_hazard, target, self.tensors.training)
+
+    def _relative_hazards(self, rows: Tensor, generator: Generator) -> dict[int, Tensor]:
+        """Return the logarithm of the mean relative hazard over draws of each patient's code."""
+        shown = {
+            name: self._always(name, len(rows))
+            for name, day in self.tensors.visit_days.items()
+            if day <= 0
+        }
+        mean, deviation = posterior(self._before_treatment(rows, shown, None))
+        drawn = []
+        for _ in range(_BASELINE_DRAWS):
+            added = self._added(rows, shown, generator)
+            noise = self._noise(mean.shape, generator)
+            code = torch.cat([mean + deviation * noise, added], dim=-1)
+            drawn.append(self.network.outcome.relative_hazards(code, self.tensors.agents[rows]))
+        return {
+            index: torch.stack([each[index] for each in drawn]).logsumexp(dim=0)
+            - math.log(_BASELINE_DRAWS)
+            for index in drawn[0]
+        }
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Store the learning curves, which are part of the run's record."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from omics_twin.models.encoders import ChannelEncoder, WideInput
 from omics_twin.models.fusion import Evidence, divergence_from_prior, posterior
-from omics_twin.models.heads import Head, ResponseSurface
+from omics_twin.models.heads import CoxHead, Head, Link, ResponseSurface
 from omics_twin.models.therapy import RegimenEncoder
 
 # Log-odds that one unit of the first latent dimension adds beside linear effects.
@@ -46,21 +46,33 @@ class Widening:
     spread: Float[Tensor, " patient"]
 
     def __call__(
-        self, predictor: Float[Tensor, "draw patient predictor"], *, logit: bool
+        self, predictor: Float[Tensor, "draw patient predictor"], *, link: Link
     ) -> Float[Tensor, "draw patient predictor"]:
-        """Return the widened predictors; with ``logit``, the mean probability is what stays."""
+        """Return the widened predictors; what stays is the mean of what they are the link of."""
         weights = self.weights.unsqueeze(-1)
         centre = (predictor * weights).sum(dim=0)
         wide = centre + self.spread[:, None] * (predictor - centre)
-        if not logit:
+        if link is Link.IDENTITY:
             return wide
-        mean = (torch.sigmoid(predictor) * weights).sum(dim=0)
+        probability, _ = _probability(predictor, link)
+        mean = (probability * weights).sum(dim=0)
         for _ in range(3):
             # Newton's method for the shift that brings the mean probability back.
-            probability = torch.sigmoid(wide)
-            slope = (probability * (1.0 - probability) * weights).sum(dim=0).clamp(min=1e-6)
+            probability, each = _probability(wide, link)
+            slope = (each * weights).sum(dim=0).clamp(min=1e-6)
             wide = wide + (mean - (probability * weights).sum(dim=0)) / slope
         return wide
+
+
+def _probability(predictor: Tensor, link: Link) -> tuple[Tensor, Tensor]:
+    """Return the probability of an event, and its slope in the predictor."""
+    if link is Link.LOGIT:
+        probability = torch.sigmoid(predictor)
+        return probability, probability * (1.0 - probability)
+    # Beyond, survival is zero in double precision.
+    hazard = torch.exp(predictor.clamp(max=20.0))
+    survival = torch.exp(-hazard)
+    return 1.0 - survival, hazard * survival
 
 
 class LinearEffects(nn.Module):
@@ -123,21 +135,38 @@ class TherapyOutcome(nn.Module):
         for score, head in self._scores(code, agents):
             predictor = head.predictor(score)
             if widening is not None:
-                predictor = widening(predictor, logit=head.logit)
+                predictor = widening(predictor, link=head.link)
             parts.append(head.trajectory(predictor, days))
         return torch.cat(parts, dim=-1)
+
+    def relative_hazards(
+        self, code: Float[Tensor, "member row code"], agents: Float[Tensor, "row agent"]
+    ) -> dict[int, Float[Tensor, "member row"]]:
+        """Return the log relative hazard, without a level, by the index of its head."""
+        return {
+            index: score[..., 0]
+            for index, (score, head) in enumerate(self._scores(code, agents))
+            if isinstance(head, CoxHead)
+        }
 
     def loss(
         self,
         code: Float[Tensor, "member row code"],
         agents: Float[Tensor, "row agent"],
         targets: Float[Tensor, "row field"],
+        weights: Float[Tensor, "member row"],
     ) -> Float[Tensor, "member row"]:
-        """Return the sum of the heads' losses; ``targets`` holds two fields per head."""
+        """Return the sum of the heads' losses; ``targets`` holds two fields per head.
+
+        Parameters
+        ----------
+        weights
+            What each row counts for each member; a row's loss is not multiplied with it.
+        """
         total = torch.zeros(code.shape[:2], dtype=code.dtype, device=code.device)
         for index, (score, head) in enumerate(self._scores(code, agents)):
             fields = targets[:, 2 * index : 2 * index + 2]
-            total = total + head.loss(score, fields)
+            total = total + head.loss(score, fields, weights)
         return total
 
     def _scores(self, code: Tensor, agents: Tensor) -> Iterator[tuple[Tensor, Head]]:
@@ -161,8 +190,8 @@ class _Loss(nn.Module):
         super().__init__()
         self.outcome = outcome
 
-    def forward(self, code: Tensor, agents: Tensor, targets: Tensor) -> Tensor:
-        return self.outcome.loss(code, agents, targets)
+    def forward(self, code: Tensor, agents: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        return self.outcome.loss(code, agents, targets, weights)
 
 
 class MultimodalNetwork(nn.Module):
@@ -252,14 +281,21 @@ class MultimodalNetwork(nn.Module):
         evidence: Evidence,
         agents: Float[Tensor, "patient agent"],
         targets: Float[Tensor, "patient field"],
+        weights: Float[Tensor, "member patient"],
         noise: Float[Tensor, "member patient latent"],
         added: Float[Tensor, "member patient term"],
         divergence_weight: float | Float[Tensor, "member 1"],
     ) -> Float[Tensor, "member patient"]:
-        """Return each patient's negative log-likelihood plus the weighted divergence [nat]."""
+        """Return each patient's negative log-likelihood plus the weighted divergence [nat].
+
+        Parameters
+        ----------
+        weights
+            What each patient counts for each member, see :meth:`TherapyOutcome.loss`.
+        """
         mean, deviation = posterior(evidence)
         code = torch.cat([mean + deviation * noise, added], dim=-1)
-        fit = self.outcome.loss(code, agents, targets)
+        fit = self.outcome.loss(code, agents, targets, weights)
         return fit + divergence_weight * divergence_from_prior(evidence)
 
     def frozen_loss(
@@ -267,13 +303,14 @@ class MultimodalNetwork(nn.Module):
         code: Float[Tensor, "member patient code"],
         agents: Float[Tensor, "patient agent"],
         targets: Float[Tensor, "patient field"],
+        weights: Float[Tensor, "member patient"],
     ) -> Float[Tensor, "member patient"]:
         """Return each patient's negative log-likelihood; only the code has a gradient."""
         fixed = {name: each.detach() for name, each in self.outcome.named_parameters()}
         return functional_call(
             _Loss(self.outcome),
             {f"outcome.{k}": v for k, v in fixed.items()},
-            (code, agents, targets),
+            (code, agents, targets, weights),
         )
 
     def simulate(

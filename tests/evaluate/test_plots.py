@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 
 from omics_twin.errors import CohortError
+from omics_twin.evaluate.net_benefit import decision_curve
 from omics_twin.evaluate.plots import (
     per_arm_figure,
     reliability_figure,
     roc_figure,
     survival_figure,
+)
+from omics_twin.evaluate.survival_calibration import calibration_at_horizon, smooth_calibration
+from omics_twin.evaluate.survival_plots import (
+    decision_figure,
+    figures_at_horizon,
+    horizon_calibration_figure,
 )
 
 RNG = np.random.default_rng(0)
@@ -28,6 +35,12 @@ def _figures():
     yield reliability_figure(PROBABILITY, OUTCOME)
     yield survival_figure(PROBABILITY, TIME, OUTCOME)
     yield per_arm_figure(PROBABILITY, OUTCOME, ARMS, ("A", "B", "C"))
+    yield decision_figure(decision_curve(PROBABILITY, OUTCOME))
+    judged = PROBABILITY, TIME, OUTCOME, 50.0
+    yield from figures_at_horizon(*judged).values()
+    yield horizon_calibration_figure(
+        calibration_at_horizon(*judged), smooth_calibration(*judged), 50.0
+    )
 
 
 def test_every_figure_has_a_title_labels_and_can_be_saved():

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, mean_squared_error, r2_score, roc_auc_score
 
 from omics_twin.evaluate.design import Outcome
-from omics_twin.evaluate.score import HEADLINE, HIGHER_IS_BETTER, score
+from omics_twin.evaluate.score import HEADLINE, HIGHER_IS_BETTER, at_days, score
 from omics_twin.intake.declaration import OutcomeKind
 
 GENERATOR = np.random.default_rng(0)
@@ -42,6 +42,39 @@ def test_a_survival_score_prefers_the_true_hazards() -> None:
     wrong = score(outcome, survival(hazard[::-1]))
     assert right["c_index"] > 0.6 > wrong["c_index"]
     assert right["integrated_brier"] < wrong["integrated_brier"]
+
+
+def test_a_survival_score_judges_order_the_horizon_and_calibration() -> None:
+    hazard = GENERATOR.uniform(0.0005, 0.006, size=1500)
+    time = GENERATOR.exponential(1 / hazard)
+    censored = GENERATOR.uniform(100, 1200, size=1500)
+    event = time <= censored
+    outcome = Outcome(OutcomeKind.TIME_TO_EVENT, np.minimum(time, censored), event, DAYS)
+    right, sure = score(outcome, survival(hazard)), score(outcome, survival(3.0 * hazard))
+    uncensored = roc_auc_score(time <= DAYS[-1], hazard)
+    assert right["auc_at_horizon"] == pytest.approx(uncensored, abs=0.03)
+    assert right["uno_c"] == pytest.approx(right["c_index"], abs=0.02)
+    # Three times the hazard keeps the order and is wrong about every probability.
+    assert sure["uno_c"] == pytest.approx(right["uno_c"], abs=0.01)
+    assert right["ici_at_horizon"] < 0.04 < 0.1 < sure["ici_at_horizon"]
+    assert sure["d_calibration_p"] < 1e-6 < 0.01 < right["d_calibration_p"]
+
+
+def test_what_the_patients_do_not_allow_is_not_known() -> None:
+    time, event = np.array([100.0, 200.0, 300.0, DAYS[-1]]), np.ones(4, dtype=bool)
+    found = score(
+        Outcome(OutcomeKind.TIME_TO_EVENT, time, event, DAYS),
+        survival(np.array([0.01, 0.008, 0.006, 0.004])),
+    )
+    assert found["c_index"] == 1.0
+    # Nobody is followed beyond the horizon.
+    assert np.isnan(found["auc_at_horizon"])
+
+
+def test_survival_at_a_patients_own_day_lies_between_the_days_of_the_grid() -> None:
+    curves, asked = survival(np.array([0.001, 0.002, 0.003])), np.array([0.0, 225.0, DAYS[-1]])
+    found = at_days(curves, DAYS, asked)
+    np.testing.assert_allclose(found, np.exp(-np.array([0.001, 0.002, 0.003]) * asked), atol=1e-3)
 
 
 @pytest.mark.parametrize("hole", ["outcome", "prediction"])

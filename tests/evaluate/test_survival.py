@@ -11,11 +11,17 @@ from omics_twin.errors import CohortError
 from omics_twin.evaluate.concordance import concordance, concordance_uno, count_pairs
 from omics_twin.evaluate.survival import (
     brier_at,
-    calibration_at_horizon,
     censoring_survival,
     integrated_brier,
     kaplan_meier,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled():
+    """Count once, so that no property is timed while the compiler loads."""
+    count_pairs(np.zeros(1), np.zeros(1), np.zeros(1))
+    count_pairs(np.zeros(1), np.zeros(1), np.zeros(1), others=np.ones(1))
 
 
 @st.composite
@@ -46,6 +52,33 @@ def _pairs(risk, time, event):
 @given(survival())
 def test_fast_counting_equals_looking_at_each_pair(case):
     assert tuple(count_pairs(*case)) == _pairs(*case)
+
+
+@given(survival(), st.integers(0, 2**32 - 1))
+def test_weights_and_late_entries_count_as_looking_at_each_pair_says(case, seed):
+    risk, time, event = case
+    rng = np.random.default_rng(seed)
+    time = time + 1.0
+    entry = np.floor(rng.random(len(time)) * time) - rng.integers(0, 2)
+    weights, others = rng.random((2, len(time)))
+    found = np.zeros(3)
+    for i in np.flatnonzero(event == 1):
+        for j in np.flatnonzero(entry < time[i]):
+            if time[j] > time[i] or (time[j] == time[i] and event[j] == 0):
+                place = 1 + int(np.sign(risk[j] - risk[i]))
+                found[place] += weights[i] * others[j]
+    pairs = count_pairs(*case[:1], time, event, weights, others=others, entry=entry)
+    np.testing.assert_allclose([pairs.concordant, pairs.tied, pairs.discordant], found, atol=1e-9)
+    whole = count_pairs(*case[:1], time, event, entry=np.minimum(entry, -1.0))
+    assert whole == count_pairs(*case[:1], time, event)
+
+
+def test_who_enters_late_is_not_compared_with_who_had_left():
+    risk, time, event = [3.0, 1.0, 2.0], [1.0, 5.0, 6.0], [1, 1, 1]
+    assert concordance(risk, time, event) == pytest.approx(2 / 3)
+    assert concordance(risk, time, event, entry=[0.0, 2.0, 1.0]) == 0.0
+    with pytest.raises(CohortError, match="1 patients enter on or after the day they leave"):
+        concordance(risk, time, event, entry=[0.0, 5.0, 1.0])
 
 
 @given(survival())
@@ -143,18 +176,20 @@ def test_brier_refuses_a_day_beyond_follow_up_and_curves_that_do_not_fit():
         integrated_brier(np.ones((3, 2)), [2.0, 1.0], time, event, censoring)
 
 
-def test_calibration_at_a_horizon_covers_the_truth():
-    rng = np.random.default_rng(2)
-    rate = np.exp(rng.normal(size=3000)) / 100
-    onset, leaving = rng.exponential(1 / rate), rng.uniform(60, 300, 3000)
-    survival_at = np.exp(-rate * 50)
-    found = calibration_at_horizon(survival_at, np.minimum(onset, leaving), onset <= leaving, 50.0)
-    np.testing.assert_allclose(found.observed, found.predicted, atol=0.06)
-    assert (found.lower <= found.observed).all()
-    assert (found.observed <= found.upper).all()
-    assert found.patients.sum() == 3000
+def test_late_entries_do_not_bias_kaplan_meier():
+    rng = np.random.default_rng(3)
+    onset, leaving = rng.exponential(100.0, 20_000), rng.uniform(50, 300, 20_000)
+    entry = rng.uniform(0, 60, 20_000)
+    time, event = np.minimum(onset, leaving), onset <= leaving
+    kept = time > entry
+    found = kaplan_meier(time[kept], event[kept], entry[kept]).at([30.0, 90.0])
+    np.testing.assert_allclose(found, np.exp([-0.3, -0.9]), atol=0.015)
+    naive = kaplan_meier(time[kept], event[kept]).at(30.0)
+    assert naive > found[0] + 0.05
 
 
-def test_calibration_refuses_a_horizon_beyond_follow_up():
-    with pytest.raises(CohortError, match="risk group 1 is followed until day 3"):
-        calibration_at_horizon([0.5, 0.6], [1.0, 3.0], [1, 0], 5.0, groups=1)
+def test_a_patient_is_at_risk_after_entry_and_not_on_that_day():
+    found = kaplan_meier([1.0, 2.0, 3.0], [1, 1, 1], [0.0, 1.0, 0.0])
+    assert found.at_risk.tolist() == [2, 2, 1]
+    with pytest.raises(CohortError, match="first day 2 against 2"):
+        kaplan_meier([1.0, 2.0], [1, 1], [0.0, 2.0])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from omics_twin.models.heads import Link
 from omics_twin.models.network import Widening
 from omics_twin.tensors.members import jackknife_spread, plan_members
 
@@ -19,27 +20,37 @@ def predictors() -> torch.Tensor:
 
 def test_the_mean_probability_stays_and_the_spread_grows() -> None:
     given, weights = predictors(), torch.full((DRAWS, PATIENTS), 1 / DRAWS)
-    wide = Widening(weights, torch.full((PATIENTS,), 2.0))(given, logit=True)
+    wide = Widening(weights, torch.full((PATIENTS,), 2.0))(given, link=Link.LOGIT)
     torch.testing.assert_close(
         torch.sigmoid(wide).mean(dim=0), torch.sigmoid(given).mean(dim=0), rtol=0, atol=1e-3
     )
     torch.testing.assert_close(wide.std(dim=0), 2.0 * given.std(dim=0))
 
 
+def test_the_mean_survival_stays_where_the_predictor_is_a_log_hazard() -> None:
+    given, weights = predictors(), torch.full((DRAWS, PATIENTS), 1 / DRAWS)
+    wide = Widening(weights, torch.full((PATIENTS,), 2.0))(given, link=Link.LOG_LOG)
+    before, after = (torch.exp(-torch.exp(each)).mean(dim=0) for each in (given, wide))
+    torch.testing.assert_close(after, before, rtol=0, atol=2e-3)
+    torch.testing.assert_close(wide.std(dim=0), 2.0 * given.std(dim=0))
+    certain = Widening(weights, torch.full((PATIENTS,), 2.0))(given + 200.0, link=Link.LOG_LOG)
+    assert bool(torch.isfinite(certain).all())
+
+
 def test_without_a_link_the_mean_itself_stays() -> None:
     given, weights = predictors(), torch.full((DRAWS, PATIENTS), 1 / DRAWS)
-    wide = Widening(weights, torch.full((PATIENTS,), 3.0))(given, logit=False)
+    wide = Widening(weights, torch.full((PATIENTS,), 3.0))(given, link=Link.IDENTITY)
     torch.testing.assert_close(wide.mean(dim=0), given.mean(dim=0))
 
 
 def test_draws_without_weight_do_not_move_the_others() -> None:
     given, weights = predictors(), torch.zeros(DRAWS, PATIENTS)
     weights[:10] = 0.1
-    wide = Widening(weights, torch.full((PATIENTS,), 2.0))(given, logit=True)
+    wide = Widening(weights, torch.full((PATIENTS,), 2.0))(given, link=Link.LOGIT)
     other = given.clone()
     other[10:] += 5.0
     torch.testing.assert_close(
-        Widening(weights, torch.full((PATIENTS,), 2.0))(other, logit=True)[:10], wide[:10]
+        Widening(weights, torch.full((PATIENTS,), 2.0))(other, link=Link.LOGIT)[:10], wide[:10]
     )
 
 
