@@ -329,7 +329,7 @@ class CoxHead(nn.Module):
         target: Float[Tensor, "row field"],
         weights: Float[Tensor, "member row"],
     ) -> None:
-        """Set level and shape to Breslow's baseline of each member's patients.
+        """Set level and shape to Breslow's baseline of the patients that count for each member.
 
         Parameters
         ----------

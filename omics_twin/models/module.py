@@ -306,7 +306,11 @@ class EnsembleModule(lightning.LightningModule):
 
     @torch.no_grad()
     def settle_baselines(self) -> None:
-        """Give every proportional-hazards head the baseline of its member's training patients."""
+        """Give every proportional-hazards head the baseline of its member's stopping patients.
+
+        On the patients a member has learned, risks lie too far apart, and a baseline fitted to
+        them is too high for anybody else.
+        """
         heads = [head for _, head in self.network.outcome.parts]
         if not any(isinstance(head, CoxHead) for head in heads):
             return
@@ -319,7 +323,7 @@ class EnsembleModule(lightning.LightningModule):
         for index in found[0]:
             log_hazard = torch.cat([each[index] for each in found], dim=1)
             target = self.tensors.targets[:, 2 * index : 2 * index + 2]
-            cast(CoxHead, heads[index]).settle(log_hazard, target, self.tensors.training)
+            cast(CoxHead, heads[index]).settle(log_hazard, target, self.tensors.stopping)
 
     def _relative_hazards(self, rows: Tensor, generator: Generator) -> dict[int, Tensor]:
         """Return the logarithm of the mean relative hazard over draws of each patient's code."""
