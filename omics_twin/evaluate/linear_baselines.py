@@ -12,17 +12,8 @@ from numpy import ndarray
 from scipy.special import expit
 
 from omics_twin.evaluate.design import Design, Outcome, Recipe, fit_recipe
-from omics_twin.evaluate.penalised import (
-    CoxLoss,
-    LinearFit,
-    LogisticLoss,
-    Loss,
-    Rotation,
-    SquaredLoss,
-    cox_loss,
-    fit_members,
-    rotate,
-)
+from omics_twin.evaluate.losses import CoxLoss, LogisticLoss, Loss, SquaredLoss, cox_loss
+from omics_twin.evaluate.penalised import Rotation, fit_path, rotate
 from omics_twin.intake.declaration import OutcomeKind
 
 PENALTIES = np.logspace(0.0, 4.5, 10)
@@ -52,6 +43,8 @@ class LinearBaseline:
 
     Attributes
     ----------
+    coefficients, intercept
+        Of the features that ``recipe`` and ``scales`` make, (column,) and one number.
     penalty, scales
         What inner cross-validation chose.
     cumulative_hazard
@@ -59,8 +52,8 @@ class LinearBaseline:
     """
 
     recipe: Recipe
-    rotation: Rotation
-    fit: LinearFit
+    coefficients: Float[ndarray, " column"]
+    intercept: float
     penalty: float
     scales: Scales
     kind: OutcomeKind
@@ -71,7 +64,7 @@ class LinearBaseline:
     ) -> ndarray:
         """Return probability, value (patient,) or survival (patient, time) under ``arms``."""
         features = _features(self.recipe, values, arms, self.scales)
-        predictor = self.fit.predictor(self.rotation.of(features))[:, 0]
+        predictor = features @ self.coefficients + self.intercept
         if self.kind is OutcomeKind.BINARY:
             return expit(predictor)
         if self.kind is OutcomeKind.CONTINUOUS:
@@ -118,16 +111,19 @@ def fit_linear(
     wide = best(main).scales.wide if interactions and mixed else 1.0
     crossed = [Scales(wide, scale) for scale in INTERACTION_SCALES]
     _, penalty, scales, rotation = best(crossed if interactions else main)
-    everyone = np.ones((len(train), 1))
-    fit = fit_members(
-        rotation, loss, everyone, np.array([penalty]), intercept=not isinstance(loss, CoxLoss)
-    )
-    hazard = np.zeros(0)
-    if outcome.kind is OutcomeKind.TIME_TO_EVENT:
-        event, grid_days = outcome.followed
-        predictor = fit.predictor(rotation.scores)[:, 0]
-        hazard = breslow_hazard(predictor, outcome.values[train], event[train], grid_days)
-    return LinearBaseline(recipe, rotation, fit, penalty, scales, outcome.kind, hazard)
+    everyone, cox = np.ones((len(train), 1)), isinstance(loss, CoxLoss)
+    fit = fit_path(rotation, loss, everyone, np.array([penalty]), intercept=not cox)
+    coefficients = rotation.coefficients(fit.rotated)[:, 0]
+    intercept = float(fit.intercept[0] - rotation.centre @ coefficients)
+    hazard = _hazard(outcome, train, fit.predictor(rotation.scores)[:, 0])
+    return LinearBaseline(recipe, coefficients, intercept, penalty, scales, outcome.kind, hazard)
+
+
+def _hazard(outcome: Outcome, train: ndarray, predictor: ndarray) -> Float[ndarray, " time"]:
+    if outcome.kind is not OutcomeKind.TIME_TO_EVENT:
+        return np.zeros(0)
+    event, grid_days = outcome.followed
+    return breslow_hazard(predictor, outcome.values[train], event[train], grid_days)
 
 
 def breslow_hazard(
@@ -197,13 +193,15 @@ def _features(recipe: Recipe, values: ndarray, arms: ndarray, scales: Scales) ->
 
 def _path_loss(rotation: Rotation, loss: Loss, folds: ndarray) -> Float[ndarray, " penalty"]:
     inside = (folds[:, None] != np.arange(INNER_FOLDS)).astype(float)
-    weights = np.repeat(inside, len(PENALTIES), axis=1)
-    penalties = np.tile(PENALTIES, INNER_FOLDS)
     cox = isinstance(loss, CoxLoss)
-    fit = fit_members(rotation, loss, weights, penalties, intercept=not cox, tolerance=1e-4)
-    predictor = fit.predictor(rotation.scores)
-    if cox:
-        left_out = loss.value(predictor, np.ones_like(weights)) - loss.value(predictor, weights)
-    else:
-        left_out = loss.value(predictor, 1.0 - weights)
+    fit = fit_path(rotation, loss, inside, PENALTIES, intercept=not cox, tolerance=1e-4)
+    weights = np.repeat(inside, len(PENALTIES), axis=1)
+    left_out = _left_out(loss, fit.predictor(rotation.scores), weights)
     return left_out.reshape(INNER_FOLDS, -1).sum(axis=0)
+
+
+def _left_out(loss: Loss, predictor: ndarray, weights: ndarray) -> Float[ndarray, " member"]:
+    """Return each member's loss of the patients it was not trained on."""
+    if isinstance(loss, CoxLoss):
+        return loss.value(predictor, np.ones_like(weights)) - loss.value(predictor, weights)
+    return loss.value(predictor, 1.0 - weights)

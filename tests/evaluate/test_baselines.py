@@ -11,8 +11,9 @@ from omics_twin.errors import CohortError, ConfigError, TrainingError
 from omics_twin.evaluate.baselines import baselines_for, fit_predict_folds
 from omics_twin.evaluate.concordance import concordance
 from omics_twin.evaluate.design import Design, Outcome, fit_recipe
+from omics_twin.evaluate.losses import LogisticLoss
 from omics_twin.evaluate.metrics import r2, roc_auc
-from omics_twin.evaluate.penalised import LogisticLoss, fit_members, rotate
+from omics_twin.evaluate.penalised import fit_members, rotate
 from omics_twin.intake.declaration import OutcomeKind
 
 PATIENTS = 400

@@ -43,6 +43,8 @@ def case(seed: int, patients: int, digits: int) -> dict:
     penalty = 3.0
     cox = CoxPHSurvivalAnalysis(alpha=penalty, ties="breslow", tol=1e-14, n_iter=200)
     cox.fit(features, observed)
+    efron = CoxPHSurvivalAnalysis(alpha=penalty, ties="efron", tol=1e-14, n_iter=200)
+    efron.fit(features, observed)
     baseline = [float(cox.cum_baseline_hazard_(day)) for day in grid]
     return {
         "features": features.tolist(),
@@ -67,7 +69,8 @@ def case(seed: int, patients: int, digits: int) -> dict:
                 observed[train], observed[chosen], curves[chosen], grid
             ),
             "kaplan_meier": curve.survival_function_at_times(grid).tolist(),
-            "cox_coefficients": cox.coef_.tolist(),
+            "cox_breslow": cox.coef_.tolist(),
+            "cox_efron": efron.coef_.tolist(),
             "cox_cumulative_hazard": baseline,
         },
     }

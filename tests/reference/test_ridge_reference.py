@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from omics_twin.evaluate.penalised import LogisticLoss, SquaredLoss, fit_members, rotate
+from omics_twin.evaluate.losses import LogisticLoss, SquaredLoss
+from omics_twin.evaluate.penalised import fit_path, rotate
 
 PENALTIES = np.array([0.3, 10.0, 300.0])
 
@@ -24,13 +25,11 @@ def _cohort(patients: int, features: int) -> tuple[np.ndarray, np.ndarray, np.nd
 def test_each_member_equals_scikit_learn(patients, features):
     matrix, score, inside = _cohort(patients, features)
     outcome = (score > 0).astype(float)
-    weights = np.repeat(inside, len(PENALTIES), axis=1)
-    penalties = np.tile(PENALTIES, 2)
     rotation = rotate(matrix)
-    fit = fit_members(rotation, LogisticLoss(outcome), weights, penalties, tolerance=1e-16)
-    found = fit.predictor(rotation.of(matrix))
-    for member, penalty in enumerate(penalties):
-        kept = weights[:, member] > 0
+    fit = fit_path(rotation, LogisticLoss(outcome), inside, PENALTIES, tolerance=1e-16)
+    found = fit.predictor(rotation.scores)
+    for member, penalty in enumerate(np.tile(PENALTIES, 2)):
+        kept = inside[:, member // len(PENALTIES)] > 0
         peer = LogisticRegression(C=1.0 / penalty, tol=1e-12, solver="newton-cg", max_iter=10_000)
         peer.fit(matrix[kept], outcome[kept])
         np.testing.assert_allclose(found[:, member], peer.decision_function(matrix), atol=1e-5)
@@ -39,12 +38,10 @@ def test_each_member_equals_scikit_learn(patients, features):
 @pytest.mark.parametrize(("patients", "features"), [(150, 8), (60, 200)])
 def test_squared_error_equals_scikit_learn(patients, features):
     matrix, score, inside = _cohort(patients, features)
-    weights = np.repeat(inside, len(PENALTIES), axis=1)
-    penalties = np.tile(PENALTIES, 2)
     rotation = rotate(matrix)
-    fit = fit_members(rotation, SquaredLoss(score), weights, penalties, tolerance=1e-20)
-    found = fit.predictor(rotation.of(matrix))
-    for member, penalty in enumerate(penalties):
-        kept = weights[:, member] > 0
+    fit = fit_path(rotation, SquaredLoss(score), inside, PENALTIES, tolerance=1e-20)
+    found = fit.predictor(rotation.scores)
+    for member, penalty in enumerate(np.tile(PENALTIES, 2)):
+        kept = inside[:, member // len(PENALTIES)] > 0
         peer = Ridge(alpha=penalty).fit(matrix[kept], score[kept])
         np.testing.assert_allclose(found[:, member], peer.predict(matrix), atol=1e-7)
