@@ -135,7 +135,7 @@ class CoxLoss:
 
         return diagonal - weights * self.event[:, None], diagonal, curvature
 
-    def _risk_sets(self, predictor: Columns, weights: Columns) -> _RiskSets:
+    def _risk_sets(self, predictor: ndarray, weights: ndarray) -> _RiskSets:
         highest = predictor.max(axis=0)
         hazard = weights * np.exp(predictor - highest)
         deaths = weights * self.event[:, None]
@@ -154,18 +154,18 @@ class CoxLoss:
     def _sizes(self) -> ndarray:
         return np.diff(self.group, append=len(self.tied))
 
-    def _total(self, each: Columns) -> Columns:
+    def _total(self, each: ndarray) -> ndarray:
         """Return the sum over the tied deaths of the same time, for each of them."""
         return np.repeat(np.add.reduceat(each, self.group, axis=0), self._sizes, axis=0)
 
-    def _sums(self, each: Columns, share: ndarray) -> Columns:
+    def _sums(self, each: ndarray, share: ndarray) -> ndarray:
         """Return sums over those at risk, less a death's share of those it is tied with."""
         sums = np.cumsum(each, axis=0)[self.last]
         if len(self.tied):
             sums[self.tied] -= share * self._total(each[self.tied])
         return sums
 
-    def _up_to_now(self, each: Columns, share: ndarray) -> Columns:
+    def _up_to_now(self, each: ndarray, share: ndarray) -> ndarray:
         """Return sums over the deaths at whose time a patient was at risk."""
         sums = np.cumsum(each[::-1], axis=0)[::-1][self.first]
         if len(self.tied):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from omics_twin.evaluate.concordance import concordance, concordance_uno
+from omics_twin.evaluate.elastic_net import walk_path
 from omics_twin.evaluate.linear_baselines import breslow_hazard
 from omics_twin.evaluate.losses import Ties, cox_loss
 from omics_twin.evaluate.penalised import fit_path, rotate
@@ -81,3 +82,19 @@ def test_ridge_cox_equals_scikit_survival(case, ties):
         # scikit-survival does not centre the features; Breslow's baseline belongs to zero.
         hazard = breslow_hazard(features @ coefficients, time, event, given["grid_days"])
         np.testing.assert_allclose(hazard, expected["cox_cumulative_hazard"], rtol=1e-6)
+
+
+def test_elastic_net_cox_equals_scikit_survival(case):
+    given, expected = case
+    loss, order = cox_loss(given["time"], given["event"] == 1, Ties.BRESLOW)
+    everyone, penalties = np.ones((len(order), 1)), np.array([[40.0], [10.0]])
+    *_, fit = walk_path(
+        given["features"][order],
+        loss,
+        everyone,
+        np.array([0.5]),
+        penalties,
+        intercept=False,
+        tolerance=1e-18,
+    )
+    np.testing.assert_allclose(fit.coefficients[:, 0], expected["cox_elastic_net"], atol=1e-7)
