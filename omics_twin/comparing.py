@@ -72,7 +72,7 @@ def linear_predictions(
     CohortError
         If a training fold has too few of them.
     """
-    name = reference.baselines_for(task.outcome.kind)[0]
+    name = reference.baselines_for(task.outcome.kind, design)[0]
     found = reference.fit_predict_folds(
         name,
         replace(design, values=design.values[followed], arms=design.arms[followed]),

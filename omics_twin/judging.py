@@ -152,7 +152,7 @@ def baseline_predictions(
     """Return the baselines' predictions on the same folds; those of an earlier start are kept."""
     design = baseline_design(task)
     found = {}
-    for name in reference.baselines_for(task.outcome.kind, len(task.catalogue.arms)):
+    for name in reference.baselines_for(task.outcome.kind, design):
         stored = folder / f"{name}.safetensors"
         if not stored.is_file():
             fitted = reference.fit_predict_folds(

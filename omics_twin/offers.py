@@ -13,7 +13,7 @@ from numpy import ndarray
 from omics_twin.answers import strata_keys
 from omics_twin.config import Config
 from omics_twin.errors import CohortError
-from omics_twin.evaluate.design import Design, fit_recipe
+from omics_twin.evaluate.design import COMPONENTS, Design, fit_recipe
 from omics_twin.evaluate.doubly_robust import restricted_mean_outcome
 from omics_twin.evaluate.propensity import covariate_propensity, stratum_propensity
 from omics_twin.intake.declaration import Assignment
@@ -187,7 +187,7 @@ def _fitted(
 
 def _covariates(design: Design, strata: ndarray) -> Float[ndarray, "patient column"]:
     """Return imputed measurements, what is missing and the strata; outcomes have no part in it."""
-    recipe = fit_recipe(design, np.arange(len(strata)), components=True)
+    recipe = fit_recipe(design, np.arange(len(strata)), components=COMPONENTS)
     markers = recipe.markers(recipe.standardised(design.values))
     indicators = np.eye(strata.max() + 1)[strata]
     return np.hstack([markers, recipe.missing(design.values), indicators])

@@ -10,15 +10,33 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from omics_twin.errors import CohortError, ConfigError, nearest
-from omics_twin.evaluate.design import Design, Outcome
-from omics_twin.evaluate.linear_baselines import INNER_FOLDS, LinearBaseline, fit_linear
+from omics_twin.evaluate.design import Design, Outcome, wide_features
+from omics_twin.evaluate.linear_baselines import (
+    INNER_FOLDS,
+    LinearBaseline,
+    fit_components,
+    fit_elastic_net,
+    fit_linear,
+)
 from omics_twin.evaluate.tree_baselines import TreeBaseline, fit_trees
 from omics_twin.intake.declaration import OutcomeKind
 
 NAMES = {
-    OutcomeKind.BINARY: ("logistic", "logistic_interactions", "trees"),
-    OutcomeKind.TIME_TO_EVENT: ("ridge_cox", "ridge_cox_interactions", "survival_trees"),
-    OutcomeKind.CONTINUOUS: ("ridge", "ridge_interactions", "trees"),
+    OutcomeKind.BINARY: (
+        "logistic",
+        "logistic_interactions",
+        "elastic_net_logistic",
+        "pca_logistic",
+        "trees",
+    ),
+    OutcomeKind.TIME_TO_EVENT: (
+        "ridge_cox",
+        "ridge_cox_interactions",
+        "elastic_net_cox",
+        "pca_cox",
+        "survival_trees",
+    ),
+    OutcomeKind.CONTINUOUS: ("ridge", "ridge_interactions", "elastic_net", "pca_ridge", "trees"),
 }
 
 
@@ -38,15 +56,25 @@ class HeldOut(NamedTuple):
     every_arm: Float[ndarray, "repeat patient arm *time"] | None
 
 
-def baselines_for(kind: OutcomeKind, arms: int = 2) -> tuple[str, ...]:
-    """Return the names of the baselines for a kind of outcome; one arm interacts with nothing.
+def baselines_for(kind: OutcomeKind, design: Design) -> tuple[str, ...]:
+    """Return the names of the baselines for a kind of outcome that suit a design.
+
+    Principal components are for modalities of more than a hundred features; one arm interacts
+    with nothing.
 
     Examples
     --------
-    >>> baselines_for(OutcomeKind.BINARY)
-    ('logistic', 'logistic_interactions', 'trees')
+    >>> design = Design(np.array([[1.0], [3.0]]), ("a",), ("m",), np.array([False]),
+    ...                 np.array([0, 0]), ("x",), np.zeros((1, 0)), ())
+    >>> baselines_for(OutcomeKind.BINARY, design)
+    ('logistic', 'elastic_net_logistic', 'trees')
     """
-    return tuple(name for name in NAMES[kind] if arms > 1 or not name.endswith("interactions"))
+    wide, several = wide_features(design).any(), len(design.arm_names) > 1
+    return tuple(
+        name
+        for name in NAMES[kind]
+        if (wide or not name.startswith("pca")) and (several or not name.endswith("interactions"))
+    )
 
 
 def fit_baseline(
@@ -57,7 +85,7 @@ def fit_baseline(
     Raises
     ------
     ConfigError
-        If the outcome's kind has no such baseline.
+        If the outcome's kind or the design has no such baseline.
     CohortError
         If the training patients have too few events or only one class.
     """
@@ -66,12 +94,21 @@ def fit_baseline(
             f"unknown baseline '{name}' for a {outcome.kind.value} outcome"
             + nearest(name, NAMES[outcome.kind])
         )
+    if name not in baselines_for(outcome.kind, design):
+        raise ConfigError(
+            f"baseline '{name}' reduces modalities of more than 100 features, the design has "
+            f"none; use '{NAMES[outcome.kind][0]}'"
+        )
     train = train[np.isfinite(outcome.values[train])]
     _check_trainable(outcome, train)
     if name.endswith("trees"):
         return fit_trees(design, outcome, train, seed=seed)
-    interactions = name.endswith("interactions")
     rng = np.random.default_rng(seed)
+    if name.startswith("elastic_net"):
+        return fit_elastic_net(design, outcome, train, rng=rng)
+    if name.startswith("pca"):
+        return fit_components(design, outcome, train, rng=rng)
+    interactions = name.endswith("interactions")
     return fit_linear(design, outcome, train, interactions=interactions, rng=rng)
 
 

@@ -170,24 +170,32 @@ class Recipe:
         """Return centred columns of what differs between arms: agents, or arms without agents."""
         return 2.0 * _centred_rows(self.therapy, self.therapy_share, arms)
 
-    def markers(self, standard: Float[ndarray, "patient feature"]) -> ndarray:
-        """Return features of narrow modalities and component scores of wide ones."""
+    def markers(
+        self, standard: Float[ndarray, "patient feature"], components: int = COMPONENTS
+    ) -> ndarray:
+        """Return features of narrow modalities and the first component scores of wide ones."""
         narrow = np.ones(standard.shape[1], dtype=bool)
         scores = []
         for columns, loading in self.loadings.values():
             narrow[columns] = False
-            scores.append(standard[:, columns] @ loading)
+            scores.append(standard[:, columns] @ loading[:, :components])
         return np.hstack([standard[:, narrow], *scores])
 
 
-def fit_recipe(design: Design, train: Int[ndarray, " train"], *, components: bool) -> Recipe:
-    """Fit imputation, scaling and, if asked, components of wide modalities on ``train``.
+def wide_features(design: Design) -> Bool[ndarray, " feature"]:
+    """Return whether each feature's modality has more than a hundred features."""
+    size = Counter(design.modality)
+    return np.array([size[name] > WIDE_MODALITY for name in design.modality], dtype=bool)
+
+
+def fit_recipe(design: Design, train: Int[ndarray, " train"], *, components: int) -> Recipe:
+    """Fit imputation, scaling and some components of each wide modality on ``train``.
 
     Examples
     --------
     >>> design = Design(np.array([[1.0], [3.0]]), ("a",), ("m",), np.array([False]),
     ...                 np.array([0, 0]), ("x",), np.zeros((1, 0)), ())
-    >>> fit_recipe(design, np.array([0, 1]), components=False).centre
+    >>> fit_recipe(design, np.array([0, 1]), components=0).centre
     array([2.])
 
     References
@@ -210,8 +218,7 @@ def fit_recipe(design: Design, train: Int[ndarray, " train"], *, components: boo
     therapy = _therapy_columns(design)
     arm_share = np.bincount(known, minlength=len(design.arm_names)) / max(len(known), 1)
     standard = (filled - centre) / scale
-    size = Counter(design.modality)
-    wide = np.array([size[name] > WIDE_MODALITY for name in design.modality], dtype=bool)
+    wide = wide_features(design)
     return Recipe(
         median=median,
         centre=centre,
@@ -222,7 +229,7 @@ def fit_recipe(design: Design, train: Int[ndarray, " train"], *, components: boo
         arm_share=arm_share,
         therapy=therapy,
         therapy_share=arm_share @ therapy,
-        loadings=_wide_loadings(design, standard, wide) if components else {},
+        loadings=_wide_loadings(design, standard, wide, components) if components else {},
     )
 
 
@@ -240,7 +247,7 @@ def _therapy_columns(design: Design) -> Float[ndarray, "arm therapy"]:
 
 
 def _wide_loadings(
-    design: Design, standard: ndarray, wide: Bool[ndarray, " feature"]
+    design: Design, standard: ndarray, wide: Bool[ndarray, " feature"], components: int
 ) -> dict[str, tuple[ndarray, ndarray]]:
     loadings = {}
     modality = np.asarray(design.modality)
@@ -249,10 +256,10 @@ def _wide_loadings(
         block = standard[:, columns]
         if len(block) < len(columns):
             _, vectors = np.linalg.eigh(block @ block.T)
-            vectors = block.T @ vectors[:, ::-1][:, :COMPONENTS]
+            vectors = block.T @ vectors[:, ::-1][:, :components]
         else:
             _, vectors = np.linalg.eigh(block.T @ block)
-            vectors = vectors[:, ::-1][:, :COMPONENTS]
+            vectors = vectors[:, ::-1][:, :components]
         spread = (block @ vectors).std(axis=0)
         kept = spread > 1e-9 * max(spread.max(initial=0.0), 1e-300)
         loadings[name] = (columns, vectors[:, kept] / spread[kept])

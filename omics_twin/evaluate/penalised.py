@@ -2,164 +2,65 @@
 
 All members (penalty x training subset) share one rotated matrix; a member is a column of weights.
 Newton steps are solved by conjugate gradients whose preconditioner is diagonal in the rotated
-space, so that a whole cross-validated path costs a few dozen matrix products.
+space, so that a whole cross-validated path costs a few dozen matrix products. Centring the
+features of each training subset anew would change nothing: the partial likelihood and a free
+intercept do not see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from numpy import ndarray
-from scipy.special import expit
 
 from omics_twin.errors import TrainingError
+from omics_twin.evaluate.losses import Columns, Loss
 
-Columns = Float[ndarray, "patient member"]
-
-
-@runtime_checkable
-class Loss(Protocol):
-    """A convex loss of the linear predictor; weights 0 leave a patient out of a member."""
-
-    def value(self, predictor: Columns, weights: Columns) -> Float[ndarray, " member"]:
-        """Return each member's loss, summed over patients."""
-        ...
-
-    def slope(
-        self, predictor: Columns, weights: Columns
-    ) -> tuple[Columns, Columns, Callable[[Columns], Columns]]:
-        """Return gradient, a diagonal close to the curvature, and curvature times a column."""
-        ...
-
-
-@dataclass(frozen=True)
-class LogisticLoss:
-    """Negative log likelihood of a 0/1 outcome (patient,)."""
-
-    outcome: Float[ndarray, " patient"]
-
-    def value(self, predictor: Columns, weights: Columns) -> Float[ndarray, " member"]:
-        """Return each member's negative log likelihood."""
-        each = np.logaddexp(0.0, predictor) - self.outcome[:, None] * predictor
-        return (weights * each).sum(axis=0)
-
-    def slope(
-        self, predictor: Columns, weights: Columns
-    ) -> tuple[Columns, Columns, Callable[[Columns], Columns]]:
-        """Return gradient, curvature and curvature times a column."""
-        probability = expit(predictor)
-        curvature = weights * probability * (1.0 - probability)
-        gradient = weights * (probability - self.outcome[:, None])
-        return gradient, curvature, lambda column: curvature * column
-
-
-@dataclass(frozen=True)
-class SquaredLoss:
-    """Half the squared error of a continuous outcome (patient,)."""
-
-    outcome: Float[ndarray, " patient"]
-
-    def value(self, predictor: Columns, weights: Columns) -> Float[ndarray, " member"]:
-        """Return half of each member's squared error."""
-        return 0.5 * (weights * (predictor - self.outcome[:, None]) ** 2).sum(axis=0)
-
-    def slope(
-        self, predictor: Columns, weights: Columns
-    ) -> tuple[Columns, Columns, Callable[[Columns], Columns]]:
-        """Return gradient, curvature and curvature times a column."""
-        gradient = weights * (predictor - self.outcome[:, None])
-        return gradient, weights, lambda column: weights * column
-
-
-@dataclass(frozen=True)
-class CoxLoss:
-    """Negative log partial likelihood with Breslow's handling of ties.
-
-    Patients must be in order of falling time, see :func:`cox_loss`.
-
-    References
-    ----------
-    Breslow 1974, Biometrics, doi:10.2307/2529620.
-    """
-
-    event: Float[ndarray, " patient"]
-    first: Int[ndarray, " patient"]
-    last: Int[ndarray, " patient"]
-
-    def _risk_sums(self, predictor: Columns, weights: Columns) -> tuple[Columns, Columns, ndarray]:
-        highest = predictor.max(axis=0)
-        hazard = weights * np.exp(predictor - highest)
-        return hazard, np.cumsum(hazard, axis=0)[self.last], highest
-
-    def _up_to_now(self, each: Columns) -> Columns:
-        return np.cumsum(each[::-1], axis=0)[::-1][self.first]
-
-    def value(self, predictor: Columns, weights: Columns) -> Float[ndarray, " member"]:
-        """Return each member's negative log partial likelihood."""
-        _, at_risk, highest = self._risk_sums(predictor, weights)
-        deaths = weights * self.event[:, None]
-        log_risk = np.log(np.where(at_risk > 0, at_risk, 1.0)) + highest
-        return (deaths * (log_risk - predictor)).sum(axis=0)
-
-    def slope(
-        self, predictor: Columns, weights: Columns
-    ) -> tuple[Columns, Columns, Callable[[Columns], Columns]]:
-        """Return gradient, the curvature's diagonal part and curvature times a column."""
-        hazard, at_risk, _ = self._risk_sums(predictor, weights)
-        at_risk = np.where(at_risk > 0, at_risk, 1.0)
-        deaths = weights * self.event[:, None]
-        diagonal = hazard * self._up_to_now(deaths / at_risk)
-
-        def curvature(column: Columns) -> Columns:
-            means = np.cumsum(hazard * column, axis=0)[self.last] / at_risk
-            return diagonal * column - hazard * self._up_to_now(deaths / at_risk * means)
-
-        return diagonal - deaths, diagonal, curvature
-
-
-def cox_loss(
-    time: Float[ndarray, " patient"], event: Bool[ndarray, " patient"]
-) -> tuple[CoxLoss, Int[ndarray, " patient"]]:
-    """Return the loss and the order in which it wants the patients (falling time)."""
-    order = np.argsort(-time, kind="stable")
-    falling = time[order]
-    first = np.searchsorted(-falling, -falling, side="left")
-    last = np.searchsorted(-falling, -falling, side="right") - 1
-    return CoxLoss(event[order].astype(float), first, last), order
+# Penalties of a path fitted together: few enough to begin near, enough for one wide product.
+STRETCH = 10
 
 
 @dataclass(frozen=True)
 class Rotation:
     """A centred matrix in its principal axes.
 
+    The axes themselves, (feature, axis), are never formed: that would cost as much as finding
+    them, and a model needs few combinations of them.
+
     Attributes
     ----------
     scores
         Shape (patient, axis).
-    axes
-        Shape (feature, axis); features of new patients times ``axes`` are their scores.
     strength
         Shape (axis,), squared singular values.
     centre
         Shape (feature,), subtracted before rotating.
+    centred
+        Shape (patient, feature), what was rotated.
     """
 
     scores: Float[ndarray, "patient axis"]
-    axes: Float[ndarray, "feature axis"]
     strength: Float[ndarray, " axis"]
     centre: Float[ndarray, " feature"]
+    centred: Float[ndarray, "patient feature"]
 
-    def of(self, features: Float[ndarray, "other feature"]) -> Float[ndarray, "other axis"]:
-        """Return the scores of other patients."""
-        return (features - self.centre) @ self.axes
+    def coefficients(
+        self, rotated: Float[ndarray, "axis member"]
+    ) -> Float[ndarray, "feature member"]:
+        """Return the features' coefficients of linear models that are fitted to the scores."""
+        return self.centred.T @ (self.scores @ (rotated / self.strength[:, None]))
 
 
 def rotate(features: Float[ndarray, "patient feature"]) -> Rotation:
-    """Return the principal axes by the smaller of the two Gram matrices."""
+    """Return the principal axes by the smaller of the two Gram matrices.
+
+    Examples
+    --------
+    >>> rotate(np.array([[1.0, 1.0], [3.0, 3.0]])).strength
+    array([4.])
+    """
     centre = features.mean(axis=0)
     centred = features - centre
     wide = centred.shape[1] > centred.shape[0]
@@ -167,22 +68,75 @@ def rotate(features: Float[ndarray, "patient feature"]) -> Rotation:
     strength, vectors = np.linalg.eigh(gram)
     kept = strength > 1e-10 * max(strength.max(initial=0.0), 1e-300)
     strength, vectors = strength[kept], vectors[:, kept]
-    if not wide:
-        return Rotation(centred @ vectors, vectors, strength, centre)
-    length = np.sqrt(strength)
-    return Rotation(vectors * length, centred.T @ (vectors / length), strength, centre)
+    scores = vectors * np.sqrt(strength) if wide else centred @ vectors
+    return Rotation(scores, strength, centre, centred)
 
 
 @dataclass(frozen=True)
 class LinearFit:
-    """Coefficients of each member in rotated space: intercept (member,), axes (axis, member)."""
+    """Each member's intercept (member,) and coefficients in rotated space (axis, member)."""
 
     intercept: Float[ndarray, " member"]
-    coefficients: Float[ndarray, "axis member"]
+    rotated: Float[ndarray, "axis member"]
 
     def predictor(self, scores: Float[ndarray, "patient axis"]) -> Columns:
         """Return the linear predictor of each patient and member."""
-        return scores @ self.coefficients + self.intercept
+        return scores @ self.rotated + self.intercept
+
+
+def fit_path(
+    rotation: Rotation,
+    loss: Loss,
+    subsets: Float[ndarray, "patient subset"],
+    penalties: Float[ndarray, " penalty"],
+    *,
+    intercept: bool = True,
+    tolerance: float = 1e-10,
+) -> LinearFit:
+    """Fit every penalty on every training subset; members are in the order (subset, penalty).
+
+    A stretch of neighbouring penalties is fitted together and begins where the last one ended.
+
+    Parameters
+    ----------
+    subsets
+        Shape (patient, subset), weights of patients; 0 leaves a patient out.
+    penalties, tolerance
+        See :func:`fit_members`.
+
+    Examples
+    --------
+    >>> from omics_twin.evaluate.losses import SquaredLoss
+    >>> rotation = rotate(np.array([[-1.0], [1.0]]))
+    >>> loss = SquaredLoss(np.array([0.0, 4.0]))
+    >>> fit = fit_path(rotation, loss, np.ones((2, 1)), np.array([2.0, 6.0]))
+    >>> rotation.coefficients(fit.rotated).round(6), fit.intercept.round(6)
+    (array([[1. , 0.5]]), array([2., 2.]))
+    """
+    falling = np.argsort(-penalties, kind="stable")
+    count = subsets.shape[1]
+    rotated = np.zeros((rotation.scores.shape[1], count, len(penalties)))
+    intercepts = np.zeros((count, len(penalties)))
+    start = None
+    for begin in range(0, len(penalties), STRETCH):
+        among = falling[begin : begin + STRETCH]
+        fit = fit_members(
+            rotation,
+            loss,
+            np.repeat(subsets, len(among), axis=1),
+            np.tile(penalties[among], count),
+            intercept=intercept,
+            tolerance=tolerance,
+            start=start,
+        )
+        rotated[:, :, among] = fit.rotated.reshape(-1, count, len(among))
+        intercepts[:, among] = fit.intercept.reshape(count, -1)
+        following = len(falling[begin + STRETCH : begin + 2 * STRETCH])
+        start = LinearFit(
+            np.repeat(intercepts[:, among[-1]], following),
+            np.repeat(rotated[:, :, among[-1]], following, axis=1),
+        )
+    return LinearFit(intercepts.ravel(), rotated.reshape(len(rotated), -1))
 
 
 def fit_members(
@@ -194,6 +148,7 @@ def fit_members(
     intercept: bool = True,
     tolerance: float = 1e-10,
     most_steps: int = 100,
+    start: LinearFit | None = None,
 ) -> LinearFit:
     """Minimise ``loss + penalty / 2 * |coefficients|^2`` for every member together.
 
@@ -206,6 +161,8 @@ def fit_members(
         ``1 / penalty``.
     tolerance
         Stop when the predicted fall of a member's loss is below this.
+    start
+        Where to begin; at zero unless given.
 
     Raises
     ------
@@ -220,23 +177,25 @@ def fit_members(
         strength = np.append(strength, float(len(matrix)))
         ridge = np.vstack([ridge, np.zeros(len(penalties))])
     result = np.zeros(ridge.shape)
+    if start is not None:
+        result[: len(start.rotated)] = start.rotated
+        result[len(start.rotated) :] = start.intercept
     active = np.arange(len(penalties))
-    predictor = np.zeros(weights.shape)
+    predictor = matrix @ result
     for _ in range(most_steps):
-        theta, penalty, weight = result[:, active], ridge[:, active], weights[:, active]
+        weight, penalty = weights[:, active], ridge[:, active]
         gradient, diagonal, curvature = loss.slope(predictor, weight)
-        downhill = -(matrix.T @ gradient + penalty * theta)
+        downhill = -(matrix.T @ gradient + penalty * result[:, active])
         metric = strength[:, None] * diagonal.mean(axis=0) + penalty + 1e-12
         open_ = (downhill**2 / metric).sum(axis=0) > 2.0 * tolerance
+        if not open_.any():
+            return _split(result, intercept)
         if not open_.all():
-            active = active[open_]
-            if len(active) == 0:
-                return _split(result, intercept)
-            predictor, weight = predictor[:, open_], weight[:, open_]
-            theta, penalty = theta[:, open_], penalty[:, open_]
+            active, predictor = active[open_], predictor[:, open_]
+            weight, penalty = weight[:, open_], penalty[:, open_]
             downhill, metric = downhill[:, open_], metric[:, open_]
-            _, _, curvature = loss.slope(predictor, weight)
-        step = _conjugate_gradients(matrix, curvature, penalty, downhill, metric)
+        step = _conjugate_gradients(loss, matrix, predictor, weight, penalty, downhill, metric)
+        theta = result[:, active]
         length, predictor = _shorten(loss, matrix, weight, penalty, theta, step, predictor)
         result[:, active] = theta + length * step
     raise TrainingError(
@@ -252,32 +211,44 @@ def _split(result: ndarray, intercept: bool) -> LinearFit:
 
 
 def _conjugate_gradients(
+    loss: Loss,
     matrix: ndarray,
-    curvature: Callable[[Columns], Columns],
+    predictor: Columns,
+    weight: Columns,
     penalty: ndarray,
     downhill: ndarray,
     metric: ndarray,
-    most: int = 30,
+    most: int = 100,
 ) -> ndarray:
-    step = np.zeros_like(downhill)
-    residual = downhill
-    direction = residual / metric
+    """Return Newton's step, the more exact the closer a member is to its optimum."""
+    result = np.zeros_like(downhill)
+    going = np.arange(downhill.shape[1])
+    _, _, curvature = loss.slope(predictor, weight)
+    step, residual, direction = result.copy(), downhill, downhill / metric
     size = (residual * direction).sum(axis=0)
     goal = size * np.minimum(0.01, np.sqrt(size) * 0.01)
     for _ in range(most):
         pushed = matrix.T @ curvature(matrix @ direction) + penalty * direction
-        along = (direction * pushed).sum(axis=0)
-        share = np.where(along > 0, size / np.where(along > 0, along, 1.0), 0.0)
-        step = step + share * direction
+        share = size / np.maximum((direction * pushed).sum(axis=0), 1e-300)
+        step += share * direction
         residual = residual - share * pushed
         scaled = residual / metric
         next_size = (residual * scaled).sum(axis=0)
-        if (next_size <= goal).all():
-            break
-        ratio = np.where(size > 0, next_size / np.where(size > 0, size, 1.0), 0.0)
-        direction = scaled + ratio * direction
+        direction = scaled + next_size / np.maximum(size, 1e-300) * direction
         size = next_size
-    return step
+        open_ = size > goal
+        if open_.mean() < 0.8:
+            result[:, going[~open_]] = step[:, ~open_]
+            going, size, goal = going[open_], size[open_], goal[open_]
+            if len(going) == 0:
+                return result
+            step, residual, direction, penalty, metric, predictor, weight = (
+                each[:, open_]
+                for each in (step, residual, direction, penalty, metric, predictor, weight)
+            )
+            _, _, curvature = loss.slope(predictor, weight)
+    result[:, going] = step
+    return result
 
 
 def _shorten(

@@ -13,7 +13,14 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
 )
 
-from omics_twin.evaluate.design import WIDE_DESIGN, Design, Outcome, Recipe, fit_recipe
+from omics_twin.evaluate.design import (
+    COMPONENTS,
+    WIDE_DESIGN,
+    Design,
+    Outcome,
+    Recipe,
+    fit_recipe,
+)
 from omics_twin.intake.declaration import OutcomeKind
 
 TREES = 300
@@ -58,7 +65,8 @@ def fit_trees(
     Geurts, Ernst and Wehenkel 2006, Machine Learning, doi:10.1007/s10994-006-6226-1.
     Discrete-time hazards: Tutz and Schmid 2016, doi:10.1007/978-3-319-28158-2.
     """
-    recipe = fit_recipe(design, train, components=design.values.shape[1] > WIDE_DESIGN)
+    components = COMPONENTS if design.values.shape[1] > WIDE_DESIGN else 0
+    recipe = fit_recipe(design, train, components=components)
     features = _features(recipe, design.values[train], design.arms[train])
     values = outcome.values[train]
     ends = np.zeros(0)

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from omics_twin.errors import CohortError, ConfigError, TrainingError
-from omics_twin.evaluate.baselines import baselines_for, fit_predict_folds
+from omics_twin.evaluate.baselines import NAMES, baselines_for, fit_baseline, fit_predict_folds
 from omics_twin.evaluate.concordance import concordance
 from omics_twin.evaluate.design import Design, Outcome, fit_recipe
+from omics_twin.evaluate.losses import LogisticLoss
 from omics_twin.evaluate.metrics import r2, roc_auc
-from omics_twin.evaluate.penalised import LogisticLoss, fit_members, rotate
+from omics_twin.evaluate.penalised import fit_members, rotate
 from omics_twin.intake.declaration import OutcomeKind
 
 PATIENTS = 400
 GRID = np.array([10.0, 50.0, 100.0, 200.0])
-EVERY = [(kind, name) for kind in OutcomeKind for name in baselines_for(kind)]
 
 
 def _design(seed: int = 0, wide: int = 0) -> Design:
@@ -35,6 +35,11 @@ def _design(seed: int = 0, wide: int = 0) -> Design:
         agents=np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]),
         agent_names=("control", "x", "y"),
     )
+
+
+def narrow(kind: OutcomeKind) -> tuple[str, ...]:
+    """Return the baselines that need no wide modality."""
+    return baselines_for(kind, _design())
 
 
 def _score(design: Design) -> np.ndarray:
@@ -67,7 +72,7 @@ def _folds(repeats: int = 1, folds: int = 4) -> np.ndarray:
     return np.array([rng.permutation(PATIENTS) % folds for _ in range(repeats)])
 
 
-@pytest.mark.parametrize(("kind", "name"), EVERY)
+@pytest.mark.parametrize(("kind", "name"), [(k, name) for k in OutcomeKind for name in narrow(k)])
 def test_a_baseline_learns_and_predicts_every_held_out_patient(kind, name):
     design = _design()
     outcome = _outcome(kind, _score(design))
@@ -84,7 +89,7 @@ def test_a_baseline_learns_and_predicts_every_held_out_patient(kind, name):
         assert 0.0 <= found.received.min() <= found.received.max() <= 1.0
 
 
-@pytest.mark.parametrize("name", baselines_for(OutcomeKind.TIME_TO_EVENT))
+@pytest.mark.parametrize("name", ["ridge_cox", "survival_trees"])
 def test_survival_at_a_day_does_not_depend_on_the_other_days_asked(name):
     design = _design()
     outcome = _outcome(OutcomeKind.TIME_TO_EVENT, _score(design))
@@ -100,7 +105,7 @@ def test_survival_at_a_day_does_not_depend_on_the_other_days_asked(name):
 def test_interactions_find_who_gains_from_what(kind):
     design = _design()
     outcome = _outcome(kind, _score(design))
-    plain, crossed, _ = baselines_for(kind)
+    plain, crossed = NAMES[kind][:2]
     merits = []
     for name in (plain, crossed):
         found = fit_predict_folds(name, design, outcome, _folds(), seed=0, every_arm=True)
@@ -112,7 +117,7 @@ def test_interactions_find_who_gains_from_what(kind):
     assert (better == right).mean() > 0.85
 
 
-@pytest.mark.parametrize(("kind", "name"), EVERY)
+@pytest.mark.parametrize(("kind", "name"), [(k, name) for k in OutcomeKind for name in NAMES[k]])
 def test_a_wide_modality_is_taken(kind, name):
     design = _design(wide=210)
     outcome = _outcome(kind, 2.0 * design.values[:, 0])
@@ -120,7 +125,7 @@ def test_a_wide_modality_is_taken(kind, name):
     assert _merit(outcome, found.received[0]) > (0.2 if kind is OutcomeKind.CONTINUOUS else 0.65)
 
 
-@pytest.mark.parametrize("name", baselines_for(OutcomeKind.BINARY))
+@pytest.mark.parametrize("name", narrow(OutcomeKind.BINARY))
 def test_a_feature_that_knows_the_outcome_of_the_held_out_only_does_not_help(name):
     design = _design()
     noise = _outcome(OutcomeKind.BINARY, np.zeros(PATIENTS))
@@ -138,7 +143,7 @@ def test_a_feature_that_knows_the_outcome_of_the_held_out_only_does_not_help(nam
     assert area < 0.65
 
 
-@pytest.mark.parametrize("name", baselines_for(OutcomeKind.BINARY))
+@pytest.mark.parametrize("name", NAMES[OutcomeKind.BINARY])
 def test_predictions_do_not_depend_on_held_out_outcomes_or_on_other_held_out_patients(name):
     design = _design(wide=110)
     outcome = _outcome(OutcomeKind.BINARY, _score(design))
@@ -154,7 +159,7 @@ def test_predictions_do_not_depend_on_held_out_outcomes_or_on_other_held_out_pat
     np.testing.assert_array_equal(before[0, :50], after[0, :50])
 
 
-@pytest.mark.parametrize("name", baselines_for(OutcomeKind.BINARY))
+@pytest.mark.parametrize("name", narrow(OutcomeKind.BINARY))
 def test_shuffled_labels_give_an_area_of_one_half(name):
     design = _design()
     areas = []
@@ -209,8 +214,8 @@ def test_imputation_scaling_and_components_come_from_training_patients():
     train = np.arange(100)
     moved = design.values.copy()
     moved[100:] += 50.0
-    before = fit_recipe(design, train, components=True)
-    after = fit_recipe(replace(design, values=moved), train, components=True)
+    before = fit_recipe(design, train, components=20)
+    after = fit_recipe(replace(design, values=moved), train, components=20)
     np.testing.assert_array_equal(before.median, after.median)
     np.testing.assert_array_equal(before.scale, after.scale)
     np.testing.assert_array_equal(before.loadings["expression"][1], after.loadings["expression"][1])
@@ -221,10 +226,23 @@ def test_a_feature_never_measured_in_training_is_harmless():
     values = design.values.copy()
     values[:, 2] = np.nan
     outcome = _outcome(OutcomeKind.BINARY, _score(design))
-    for name in baselines_for(OutcomeKind.BINARY):
+    for name in narrow(OutcomeKind.BINARY):
         empty = replace(design, values=values)
         found = fit_predict_folds(name, empty, outcome, _folds(folds=2), seed=0)
         assert np.isfinite(found.received).all()
+
+
+def test_an_elastic_net_chooses_few_and_components_replace_a_wide_modality():
+    design = _design(wide=210)
+    outcome = _outcome(OutcomeKind.BINARY, 2.0 * design.values[:, 0])
+    train = np.arange(300)
+    sparse = fit_baseline("elastic_net_logistic", design, outcome, train, seed=0)
+    assert sparse.mixing in (0.1, 0.5, 1.0)
+    assert 0 < (sparse.coefficients != 0.0).sum() < 100
+    few = fit_baseline("pca_logistic", design, outcome, train, seed=0)
+    arms, clinical, missing = 3, 6, 1
+    assert len(few.coefficients) == arms + clinical + few.blocks.components + missing
+    assert few.blocks.components in (5, 10, 20, 40)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -233,6 +251,8 @@ def test_errors_say_what_was_found_and_what_to_do():
     outcome = _outcome(OutcomeKind.BINARY, _score(design))
     with pytest.raises(ConfigError, match="unknown baseline 'logistc'.*did you mean 'logistic'"):
         fit_predict_folds("logistc", design, outcome, _folds(), seed=0)
+    with pytest.raises(ConfigError, match="more than 100 features.*has none; use 'logistic'"):
+        fit_predict_folds("pca_logistic", design, outcome, _folds(), seed=0)
     with pytest.raises(CohortError, match="folds cover 3 patients"):
         fit_predict_folds("logistic", design, outcome, np.zeros((1, 3), dtype=int), seed=0)
     one_class = replace(outcome, values=np.zeros(PATIENTS))

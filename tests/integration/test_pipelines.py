@@ -69,7 +69,13 @@ def test_metrics_stand_beside_their_baselines_and_the_truth(run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["endpoint"] == "pcr"
     assert metrics["n"] == 300
-    assert set(metrics["baselines"]) == {"logistic", "logistic_interactions", "trees"}
+    assert set(metrics["baselines"]) == {
+        "logistic",
+        "logistic_interactions",
+        "elastic_net_logistic",
+        "pca_logistic",
+        "trees",
+    }
     for each in [metrics["model"], *metrics["baselines"].values()]:
         assert 0.4 < each["auc"]["mean"] < 1.0
         assert {"brier", "ece", "log_loss"} < set(each)
@@ -103,6 +109,8 @@ def test_the_value_of_following_the_ranking_stands_beside_simple_rules(run: Path
         "omics_twin",
         "logistic",
         "logistic_interactions",
+        "elastic_net_logistic",
+        "pca_logistic",
         "trees",
         "best_single_arm",
         "best_per_receptor_subtype",

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from lifelines import KaplanMeierFitter
 from lifelines.utils import concordance_index
-from sksurv.linear_model import CoxPHSurvivalAnalysis
+from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
 from sksurv.metrics import (
     brier_score,
     concordance_index_censored,
@@ -43,6 +43,11 @@ def case(seed: int, patients: int, digits: int) -> dict:
     penalty = 3.0
     cox = CoxPHSurvivalAnalysis(alpha=penalty, ties="breslow", tol=1e-14, n_iter=200)
     cox.fit(features, observed)
+    efron = CoxPHSurvivalAnalysis(alpha=penalty, ties="efron", tol=1e-14, n_iter=200)
+    efron.fit(features, observed)
+    # Its loss is a mean over patients; its penalty is multiplied by their number.
+    net = CoxnetSurvivalAnalysis(l1_ratio=0.5, alphas=[10.0 / patients], tol=1e-14, max_iter=10**6)
+    net.fit(features, observed)
     baseline = [float(cox.cum_baseline_hazard_(day)) for day in grid]
     return {
         "features": features.tolist(),
@@ -67,7 +72,9 @@ def case(seed: int, patients: int, digits: int) -> dict:
                 observed[train], observed[chosen], curves[chosen], grid
             ),
             "kaplan_meier": curve.survival_function_at_times(grid).tolist(),
-            "cox_coefficients": cox.coef_.tolist(),
+            "cox_breslow": cox.coef_.tolist(),
+            "cox_elastic_net": net.coef_[:, 0].tolist(),
+            "cox_efron": efron.coef_.tolist(),
             "cox_cumulative_hazard": baseline,
         },
     }

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from omics_twin.evaluate.concordance import concordance, concordance_uno
+from omics_twin.evaluate.elastic_net import walk_path
 from omics_twin.evaluate.linear_baselines import breslow_hazard
-from omics_twin.evaluate.penalised import cox_loss, fit_members, rotate
+from omics_twin.evaluate.losses import Ties, cox_loss
+from omics_twin.evaluate.penalised import fit_path, rotate
 from omics_twin.evaluate.survival import (
     brier_at,
     censoring_survival,
@@ -65,21 +67,34 @@ def test_kaplan_meier_equals_lifelines(case):
     np.testing.assert_allclose(found, expected["kaplan_meier"], atol=1e-10)
 
 
-def test_ridge_cox_equals_scikit_survival(case):
+@pytest.mark.parametrize("ties", list(Ties))
+def test_ridge_cox_equals_scikit_survival(case, ties):
     given, expected = case
     features, time, event = given["features"], given["time"], given["event"]
-    loss, order = cox_loss(time, event == 1)
+    loss, order = cox_loss(time, event == 1, ties)
     rotation = rotate(features[order])
-    fit = fit_members(
-        rotation,
+    penalty = np.array([float(given["penalty"])])
+    everyone = np.ones((len(time), 1))
+    fit = fit_path(rotation, loss, everyone, penalty, intercept=False, tolerance=1e-18)
+    coefficients = rotation.coefficients(fit.rotated)[:, 0]
+    np.testing.assert_allclose(coefficients, expected[f"cox_{ties.value}"], atol=1e-7)
+    if ties is Ties.BRESLOW:
+        # scikit-survival does not centre the features; Breslow's baseline belongs to zero.
+        hazard = breslow_hazard(features @ coefficients, time, event, given["grid_days"])
+        np.testing.assert_allclose(hazard, expected["cox_cumulative_hazard"], rtol=1e-6)
+
+
+def test_elastic_net_cox_equals_scikit_survival(case):
+    given, expected = case
+    loss, order = cox_loss(given["time"], given["event"] == 1, Ties.BRESLOW)
+    everyone, penalties = np.ones((len(order), 1)), np.array([[40.0], [10.0]])
+    *_, fit = walk_path(
+        given["features"][order],
         loss,
-        np.ones((len(time), 1)),
-        np.array([float(given["penalty"])]),
+        everyone,
+        np.array([0.5]),
+        penalties,
         intercept=False,
         tolerance=1e-18,
     )
-    coefficients = rotation.axes @ fit.coefficients[:, 0]
-    np.testing.assert_allclose(coefficients, expected["cox_coefficients"], atol=1e-7)
-    # scikit-survival does not centre the features; Breslow's baseline belongs to zero.
-    hazard = breslow_hazard(features @ coefficients, time, event, given["grid_days"])
-    np.testing.assert_allclose(hazard, expected["cox_cumulative_hazard"], rtol=1e-6)
+    np.testing.assert_allclose(fit.coefficients[:, 0], expected["cox_elastic_net"], atol=1e-7)
