@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from omics_twin.errors import ConfigError, IntakeError
+from omics_twin.intake.cbioportal import check_study
 from omics_twin.intake.declaration import CohortDeclaration
 from omics_twin.intake.findings import CheckReport, error
+from omics_twin.intake.maf import check_maf
 from omics_twin.intake.settings import Format, IntakeSettings
 from omics_twin.intake.tables import read_tables
 
@@ -60,4 +62,7 @@ def _check_tables(cohort: CohortDeclaration) -> CheckReport:
     return CheckReport(cohort.root, amounts)
 
 
-_CHECKERS: dict[Format, Callable[[Path], CheckReport]] = {}
+_CHECKERS: dict[Format, Callable[[Path], CheckReport]] = {
+    Format.CBIOPORTAL: check_study,
+    Format.MAF: check_maf,
+}
