@@ -15,7 +15,7 @@ from omics_twin.errors import quoted
 from omics_twin.intake.cbioportal_format import GENE_COLUMNS
 from omics_twin.intake.cbioportal_text import Mistakes, Sheet, is_whole, read_sheet, require_columns
 from omics_twin.intake.findings import CheckReport
-from omics_twin.intake.maf_alleles import check_alleles
+from omics_twin.intake.maf_alleles import ALLELE_COLUMNS, check_alleles
 from omics_twin.intake.maf_drivers import check_driver_columns
 
 CLASSIFICATIONS = (
@@ -74,6 +74,17 @@ _ACCESSION = re.compile(
 )
 _ENTRY_NAME = re.compile(r"[A-Z0-9]{1,10}_[A-Z0-9]{1,5}", re.ASCII)
 _ABSENT = frozenset({"", "na", "nan", "null", "."})
+_READ = (
+    *GENE_COLUMNS,
+    "Variant_Classification",
+    "Mutation_Status",
+    *PROTEIN_CHANGES,
+    "SWISSPROT",
+    "Matched_Norm_Sample_Barcode",
+    "NCBI_Build",
+    *ALLELE_COLUMNS,
+)
+_FILLED = ("Tumor_Sample_Barcode", "Variant_Classification", "Start_Position", "End_Position")
 _CODES = {"37": "GRCh37", "hg19": "GRCh37", "38": "GRCh38", "hg38": "GRCh38", "mm10": "GRCm38"}
 
 
@@ -119,16 +130,20 @@ def check_calls(sheet: Sheet, calling: Calling, mistakes: Mistakes) -> None:
     """Note everything that is wrong with the columns and rows of a file of calls."""
     _check_columns(sheet, calling, mistakes)
     drivers = check_driver_columns(sheet, mistakes)
-    checks = {
-        position: check
+    checks = [
+        (position, name, check)
         for position, name in enumerate(sheet.header)
         if (check := _CHECKS.get(name)) is not None
-    }
+    ]
+    read = [(name, sheet.header.index(name)) for name in _READ if name in sheet.header]
     protein = _protein_check(sheet, calling)
     for line, cells in sheet.rows(mistakes):
-        row = _Row(sheet, line, cells, mistakes)
-        for position, check in checks.items():
-            check(row, sheet.header[position], cells[position].strip())
+        values = dict.fromkeys(_READ, "") | {name: cells[at].strip() for name, at in read}
+        row = _Row(sheet, line, values, mistakes)
+        for position, name, check in checks:
+            cell = cells[position].strip()
+            if cell or name in _FILLED:
+                check(row, name, cell)
         _check_row(row, calling)
         protein(row)
         drivers.check_row(line, cells, mistakes)
@@ -139,12 +154,8 @@ def check_calls(sheet: Sheet, calling: Calling, mistakes: Mistakes) -> None:
 class _Row:
     sheet: Sheet
     line: int
-    cells: list[str]
+    values: Mapping[str, str]
     mistakes: Mistakes
-
-    def get(self, name: str) -> str:
-        position = self.sheet.position(name)
-        return "" if position is None else self.cells[position].strip()
 
     def error(self, sentence: str) -> None:
         self.mistakes.error(self.sheet.file, self.line, sentence)
@@ -209,7 +220,7 @@ def _protein_check(sheet: Sheet, calling: Calling) -> Callable[[_Row], None]:
     what = wanted if len(allowed) == 1 else "name or accession"
 
     def check(row: _Row) -> None:
-        found = row.get("SWISSPROT")
+        found = row.values["SWISSPROT"]
         if found.lower() in _ABSENT or any(each.fullmatch(found) for each in allowed):
             return
         row.warning(f"SWISSPROT is '{found}', expected one UniProtKB {what}")
@@ -219,29 +230,29 @@ def _protein_check(sheet: Sheet, calling: Calling) -> Callable[[_Row], None]:
 
 def _check_row(row: _Row, calling: Calling) -> None:
     """Note what two columns say together."""
-    gene, entrez = row.get("Hugo_Symbol"), row.get("Entrez_Gene_Id")
-    effect = row.get("Variant_Classification")
+    gene, entrez = row.values["Hugo_Symbol"], row.values["Entrez_Gene_Id"]
+    effect = row.values["Variant_Classification"]
     if gene == "Unknown" and entrez in ("0", "") and effect != "IGR":
         row.warning("the gene is Unknown, so the call is read as intergenic and not loaded")
     elif not gene and entrez in ("", "NA"):
         row.error("names no gene: fill in Hugo_Symbol or Entrez_Gene_Id")
-    status = row.get("Mutation_Status").lower()
+    status = row.values["Mutation_Status"].lower()
     promoter = gene == "TERT" and effect in ("5'Flank", "5'UTR")
     if effect in calling.not_loaded and not promoter:
         row.warning(f"the call is not loaded, since its Variant_Classification is {effect}")
     elif status in NOT_SOMATIC:
         row.warning(f"the call is not loaded, since its Mutation_Status is {status}")
-    elif all(row.get(name).lower() in _ABSENT for name in PROTEIN_CHANGES):
+    elif all(row.values[name].lower() in _ABSENT for name in PROTEIN_CHANGES):
         row.warning("HGVSp_Short is empty, so the call is shown without its protein change")
     normals = calling.fields.get("normal_samples_list", "")
-    normal = row.get("Matched_Norm_Sample_Barcode")
+    normal = row.values["Matched_Norm_Sample_Barcode"]
     listed = {each.strip() for each in normals.split(",")}
     if normals and normal and normal not in listed:
         row.error(f"normal sample '{normal}' is not in the meta file's 'normal_samples_list'")
-    build = row.get("NCBI_Build")
+    build = row.values["NCBI_Build"]
     if build and calling.build and _CODES.get(build, build) != calling.build:
         row.error(f"NCBI_Build is '{build}', expected '{calling.build}', the study's")
-    check_alleles(row.get, row.error, row.warning)
+    check_alleles(row.values, row.error, row.warning)
 
 
 def _check_position(row: _Row, name: str, found: str) -> None:

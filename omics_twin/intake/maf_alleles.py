@@ -3,40 +3,49 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from omics_twin.intake.cbioportal_text import is_whole
 
 _ALLELES = ("Reference_Allele", "Tumor_Seq_Allele1", "Tumor_Seq_Allele2")
+ALLELE_COLUMNS = (
+    *_ALLELES,
+    "Start_Position",
+    "End_Position",
+    "Variant_Type",
+    "Validation_Status",
+    "Mutation_Status",
+    *(f"{who}_Validation_Allele{n}" for who in ("Tumor", "Match_Norm") for n in (1, 2)),
+)
 _NUCLEOTIDES = re.compile(r"[ACGTNacgtn]+|-", re.ASCII)
 _ABSENT = frozenset({"", "na", "nan", "null", "."})
 _LENGTHS = {"SNP": 1, "DNP": 2, "TNP": 3}
 
 
 def check_alleles(
-    get: Callable[[str], str], error: Callable[[str], None], warning: Callable[[str], None]
+    values: Mapping[str, str], error: Callable[[str], None], warning: Callable[[str], None]
 ) -> None:
     """Note where the columns of one call contradict each other.
 
     Parameters
     ----------
-    get
-        Cell of a column by its name, empty where there is none.
+    values
+        Cell of each of ``ALLELE_COLUMNS``, empty where there is none.
     error, warning
         Note a sentence about the call.
     """
-    start, end = get("Start_Position"), get("End_Position")
+    start, end = values["Start_Position"], values["End_Position"]
     known = is_whole(start) and is_whole(end)
-    _check_validation(get, warning)
+    _check_validation(values, warning)
     if known and int(start) > int(end):
         error(f"Start_Position {start} lies behind End_Position {end}: swap or correct them")
-    alleles = {name: get(name) for name in _ALLELES}
+    alleles = {name: values[name] for name in _ALLELES}
     for name, found in alleles.items():
         if found.lower() not in _ABSENT and not _NUCLEOTIDES.fullmatch(found):
             error(f"{name} is '{found}', expected nucleotides A, C, G, T, or '-'")
             return
     reference, first, second = (a if a.lower() not in _ABSENT else "" for a in alleles.values())
-    variant = get("Variant_Type")
+    variant = values["Variant_Type"]
     if not reference or not second:
         return
     if reference == second and first in ("", reference):
@@ -88,17 +97,17 @@ def _check_span(variant: str, span: int, reference: str, warning: Callable[[str]
         )
 
 
-def _check_validation(get: Callable[[str], str], warning: Callable[[str], None]) -> None:
+def _check_validation(values: Mapping[str, str], warning: Callable[[str], None]) -> None:
     """Note a validated call whose validation alleles are absent or say otherwise (MAF 2.4)."""
-    status = get("Validation_Status").lower()
+    status = values["Validation_Status"].lower()
     if status not in ("valid", "invalid"):
         return
-    tumour = [get(f"Tumor_Validation_Allele{n}") for n in (1, 2)]
-    normal = [get(f"Match_Norm_Validation_Allele{n}") for n in (1, 2)]
+    tumour = [values[f"Tumor_Validation_Allele{n}"] for n in (1, 2)]
+    normal = [values[f"Match_Norm_Validation_Allele{n}"] for n in (1, 2)]
     if any(each.lower() in _ABSENT for each in (*tumour, *normal)):
         warning(f"Validation_Status is {status}, but a validation allele is empty")
         return
-    reference, origin = get("Reference_Allele"), get("Mutation_Status").lower()
+    reference, origin = values["Reference_Allele"], values["Mutation_Status"].lower()
     if status == "invalid" and tumour != normal:
         warning(
             "Validation_Status is invalid, but the validation alleles of tumour and normal differ"

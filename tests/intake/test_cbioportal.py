@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from omics_twin.cli import main
 from omics_twin.intake.cbioportal import check_study
+from omics_twin.intake.check import check
+from omics_twin.intake.declaration import CohortDeclaration
+from omics_twin.intake.settings import Format, IntakeSettings
 from tests.intake.portal import change, write_study
 
 
@@ -137,11 +139,9 @@ def test_the_same_mistake_on_many_lines_is_told_once(study: Path) -> None:
     assert found.sentence.endswith("(and on 1 more lines)")
 
 
-def test_the_command_line_refuses_a_wrong_study(
-    study: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked = ["check", "intake=cbioportal", f"intake.root={study}"]
-    assert main(asked) == 0
+def test_a_study_is_asked_about_by_its_folder(study: Path) -> None:
+    asked = IntakeSettings(format=Format.CBIOPORTAL, root=str(study))
+    assert check(asked, CohortDeclaration()).errors == ()
     change(study, "data_cna.txt", "\t2\t", "\t9\t")
-    assert main(asked) == 1
-    assert "data_cna.txt:3: value of 'S1' is '9'" in capsys.readouterr().out
+    [found] = check(asked, CohortDeclaration()).errors
+    assert str(found).startswith("error: data_cna.txt:3: value of 'S1' is '9'")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from omics_twin.cli import main
+from omics_twin.intake.check import check
+from omics_twin.intake.declaration import CohortDeclaration
 from omics_twin.intake.maf import check_maf
+from omics_twin.intake.settings import Format, IntakeSettings
 from tests.intake.portal import STUDY
 
 
@@ -98,5 +100,6 @@ def test_a_validated_call_needs_its_validation_alleles(calls: Path) -> None:
     assert "a validation allele is empty" in check_maf(calls).warnings[0].sentence
 
 
-def test_the_command_line_reads_one_file(calls: Path) -> None:
-    assert main(["check", "intake=maf", f"intake.path={calls}"]) == 0
+def test_calls_are_asked_about_by_their_file(calls: Path) -> None:
+    asked = IntakeSettings(format=Format.MAF, path=str(calls))
+    assert check(asked, CohortDeclaration()).findings == ()
