@@ -66,7 +66,7 @@ def _check_files(study: Study) -> None:
         if not file:
             continue
         if named.setdefault(file, meta.file) != meta.file:
-            study.mistakes.error(
+            study.mistakes.warning(
                 meta.file, None, f"data_filename '{file}' is also that of '{named[file]}'"
             )
         if not (study.root / file).is_file():

@@ -20,7 +20,7 @@ from omics_twin.intake.maf import CLASSIFICATIONS, NOT_SOMATIC, Calling
 
 MUTATIONS = "mutations"
 SEQUENCED, PANEL = "mutations:sequenced", "mutations:panel"
-_FRACTION = "allele_fraction"
+_FRACTION, _PROMOTER = "allele_fraction", "Promoter"
 # Genes mutated in fewer patients than this are not used, unless the cohort says otherwise.
 _RARE = 0.01
 _READ = (
@@ -84,7 +84,7 @@ def _declared(meta: Meta, table: Table, panels: dict[str, list[str]]) -> Modalit
         layout=Layout.VARIANTS,
         gene_column="gene",
         effect_column="effect",
-        counted_effects=[each for each in CLASSIFICATIONS if each not in left_out],
+        counted_effects=[_PROMOTER, *(e for e in CLASSIFICATIONS if e not in left_out)],
         fraction_column=_FRACTION if _FRACTION in table.cells else None,
         measured_column=SEQUENCED,
         measured_value="yes",
@@ -102,9 +102,12 @@ def _cells(columns: dict[str, np.ndarray], counted: np.ndarray) -> dict[str, np.
     reads = [_counts(columns.get(name, blank)) for name in ("t_alt_count", "t_ref_count")]
     depth = reads[0] + reads[1]
     fraction = np.divide(reads[0], depth, out=np.full(len(depth), np.nan), where=depth > 0)
+    effects = columns["Variant_Classification"]
+    # Calls upstream of genes are noise, except in the promoter of TERT.
+    promoter = (genes == "TERT") & np.isin(effects, ["5'Flank", "5'UTR"])
     cells = {
         "gene": named.astype(object)[counted],
-        "effect": columns["Variant_Classification"][counted],
+        "effect": np.where(promoter, _PROMOTER, effects).astype(object)[counted],
     }
     if np.isfinite(fraction).any():
         cells[_FRACTION] = fraction[counted]

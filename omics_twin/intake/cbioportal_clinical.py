@@ -37,8 +37,6 @@ _SAMPLE_LEVEL = (
     "SAMPLE_TYPE",
     "METASTATIC_SITE",
     "PRIMARY_SITE",
-    "TUMOR_TISSUE_SITE",
-    "TUMOR_TYPE",
 )
 _COMPUTED = ("MUTATION_COUNT", "FRACTION_GENOME_ALTERED")
 _STATUSES = {"OS_STATUS": ("0:LIVING", "1:DECEASED")}
@@ -50,19 +48,24 @@ def check_clinical(study: Study) -> None:
     """Check the clinical files; the study knows its samples afterwards."""
     attributes: dict[str, str] = {}
     listed: set[str] | None = None
-    for meta in study.of_kind("samples")[:1]:
+    for meta in _with_data(study, "samples"):
         sheet = read_sheet(study.root, meta.data_file, study.mistakes)
         if sheet is not None:
             _check_attributes(sheet, meta, study.mistakes)
             study.patient_of = _samples(sheet, study.mistakes)
             attributes = dict.fromkeys(sheet.header, sheet.file)
-    for meta in study.of_kind("patients")[:1]:
+    for meta in _with_data(study, "patients"):
         sheet = read_sheet(study.root, meta.data_file, study.mistakes)
         if sheet is not None:
             _check_attributes(sheet, meta, study.mistakes)
             listed = _patients(sheet, study.mistakes)
             _check_shared(sheet, attributes, study.mistakes)
             _check_patients_sampled(study, sheet.file, listed)
+
+
+def _with_data(study: Study, kind: str) -> tuple[Meta, ...]:
+    metas = study.of_kind(kind)[:1]
+    return tuple(meta for meta in metas if (study.root / meta.data_file).is_file())
 
 
 def identifiers(sheet: Sheet, name: str, mistakes: Mistakes) -> Iterator[tuple[int, str]]:

@@ -105,6 +105,16 @@ def test_calls_know_who_was_sequenced_on_which_panel(declared: CohortDeclaration
     assert variants.minimum_frequency == 0.01
 
 
+def test_silent_calls_are_not_counted_and_a_promoter_is(declared: CohortDeclaration) -> None:
+    root = Path(declared.root)
+    change(root, "data_mutations.txt", "Missense_Mutation", "Silent")
+    change(root, "data_mutations.txt", "KRAS\t3845", "TERT\t7015")
+    change(root, "data_mutations.txt", "Missense_Mutation", "5'Flank")
+    tables = read_tables(declared)
+    assert tables.variants["mutations"].calls["gene"].tolist() == ["TERT"]
+    assert told(tables, "1 calls of effect 'Silent' are not counted")
+
+
 def test_a_panel_without_a_file_holds_the_genes_of_its_calls(declared: CohortDeclaration) -> None:
     (Path(declared.root) / "data_gene_panel_narrow.txt").unlink()
     tables = read_tables(declared)
