@@ -23,15 +23,8 @@ SEQUENCED, PANEL = "mutations:sequenced", "mutations:panel"
 _FRACTION, _PROMOTER = "allele_fraction", "Promoter"
 # Genes mutated in fewer patients than this are not used, unless the cohort says otherwise.
 _RARE = 0.01
-_READ = (
-    "Hugo_Symbol",
-    "Entrez_Gene_Id",
-    "Tumor_Sample_Barcode",
-    "Variant_Classification",
-    "Mutation_Status",
-    "t_alt_count",
-    "t_ref_count",
-)
+_NEEDED = ("Tumor_Sample_Barcode", "Variant_Classification")
+_READ = ("Hugo_Symbol", "Entrez_Gene_Id", "Mutation_Status", "t_alt_count", "t_ref_count")
 
 
 def read_calls(
@@ -49,7 +42,7 @@ def read_calls(
         return None
     meta = metas[0]
     sheet = open_sheet(folder, meta.data_file)
-    names = tuple(name for name in _READ if name in sheet.header)
+    names = (*_NEEDED, *(name for name in _READ if name in sheet.header))
     columns = {
         name: np.array(column, object) for name, column in columns_of(folder, sheet, names).items()
     }

@@ -225,6 +225,8 @@ def _anything(cell: str) -> str:
 
 def _check_features(study: Study, sheet: Sheet, leading: int) -> None:
     """Note rows that name nothing, and rows that were there before."""
+    if not leading:
+        return
     genes = [name in GENE_COLUMNS for name in sheet.header[:leading]]
     first: dict[str, int] = {}
     for line, cells in sheet.rows():

@@ -38,7 +38,7 @@ TREATMENT = re.compile(
 )
 IDENTIFIERS = re.compile(r"(^|_)(ID|UUID|DISPLAY_NAME|BARCODE)$")
 MOST_LEVELS = 20
-_NOT_WRITTEN = ["null", "NULL", "Null"]
+_NOT_WRITTEN = ["null", "NULL", "Null", "nan", "NaN", "NAN"]
 _CENSORED = ("living", "alive", "diseasefree", "disease-free", "censored", "no event")
 _EVENT = ("deceased", "dead", "recurred/progressed", "recurred", "progressed", "progression")
 
@@ -79,12 +79,13 @@ def read_patients(study: Study, folder: Folder, notes: Notes) -> tuple[Patients,
     IntakeError
         If a patient has two rows, or nobody has a sample.
     """
-    samples, types = _attributes(folder, study.of_kind("samples")[0].data_file)
+    file = study.of_kind("samples")[0].data_file
+    samples, types = _attributes(folder, file, "PATIENT_ID", "SAMPLE_ID")
     sample_of = _chosen(samples, notes)
     order = list(sample_of)
     cells: dict[str, list[str]] = {}
     for meta in present(folder, study.of_kind("patients"))[:1]:
-        attributes, more = _attributes(folder, meta.data_file)
+        attributes, more = _attributes(folder, meta.data_file, "PATIENT_ID")
         rows = {patient: row for row, patient in enumerate(attributes["PATIENT_ID"])}
         if len(rows) < len(attributes["PATIENT_ID"]):
             raise IntakeError(f"table '{meta.data_file}' lists a patient twice: keep one row each")
@@ -108,10 +109,13 @@ def read_patients(study: Study, folder: Folder, notes: Notes) -> tuple[Patients,
     return patients, Table(CLINICAL, np.array(order, object), kept)
 
 
-def _attributes(folder: Folder, file: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+def _attributes(
+    folder: Folder, file: str, *needed: str
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return every column of a clinical file by name, and its datatype."""
     sheet = open_sheet(folder, file)
     types = dict(zip(sheet.header, attribute_types(sheet, Mistakes()), strict=True))
-    return columns_of(folder, sheet, sheet.header), types
+    return columns_of(folder, sheet, tuple(dict.fromkeys((*needed, *sheet.header)))), types
 
 
 def _chosen(samples: Mapping[str, Sequence[str]], notes: Notes) -> dict[str, str]:
@@ -119,6 +123,10 @@ def _chosen(samples: Mapping[str, Sequence[str]], notes: Notes) -> dict[str, str
     kinds = samples.get("SAMPLE_TYPE", [""] * len(samples["SAMPLE_ID"]))
     if len(set(samples["SAMPLE_ID"])) < len(samples["SAMPLE_ID"]):
         raise IntakeError("the clinical sample file lists a sample twice: keep one row each")
+    if not all(map(known, (*samples["PATIENT_ID"], *samples["SAMPLE_ID"]))):
+        raise IntakeError(
+            "the clinical sample file has a row without PATIENT_ID or SAMPLE_ID: fill it in"
+        )
     chosen: dict[str, tuple[bool, str]] = {}
     several: set[str] = set()
     triples = zip(samples["PATIENT_ID"], samples["SAMPLE_ID"], kinds, strict=True)

@@ -63,6 +63,7 @@ ERRORS = [
     ("data_mutations.txt", "GRCh37", "GRCh38", "NCBI_Build is 'GRCh38', expected 'GRCh37'"),
     ("data_mutations.txt", "HGVSp_Short", "Protein", "at least one is needed"),
     ("data_cna.txt", "TP53\t7157\t-1", "TP53\t7157\t-3", "value of 'S1' is '-3', expected one of"),
+    ("data_cna.txt", "Hugo_Symbol", "Gene", "'Entrez_Gene_Id' come after a sample"),
     ("data_cna.txt", "\tS2", "\tS7", "samples 'S7' are not in the clinical sample file"),
     ("data_cna.txt", "TP53\t7157", "\t", "names no gene"),
     ("data_expression.txt", "\t100\t", "\t1,5\t", "value of 'S1' is '1,5', expected a number"),
