@@ -25,8 +25,9 @@ def mutation_matrix(variants: Variants) -> Channel:
     -------
     Channel
         One row per assayed patient; a gene without a call is 0 (wild type), also one that the
-        channel does not list (``absent_value``). No gene is filtered here: how rare is too rare
-        is judged on training patients. ``highest_allele_fraction`` is added where the fraction is
+        channel does not list (``absent_value``). Off a patient's gene panel it is NaN, and a gene
+        on no panel is not measured where anybody is on one. No gene is filtered here: how rare is
+        too rare is judged on training patients. ``highest_allele_fraction`` is added where it is
         declared, NaN for a patient without a counted call.
 
     Raises
@@ -50,8 +51,9 @@ def mutation_matrix(variants: Variants) -> Channel:
             "features made from the calls: rename the genes"
         )
     index = pd.Index(list(variants.assayed), name="patient_id")
-    genes = sorted(set(calls["gene"]))
-    matrix = np.zeros((len(index), len(genes)))
+    used = set(variants.panel_of.values())
+    genes = sorted(set(calls["gene"]).union(*(variants.panels[panel] for panel in used)))
+    matrix = _wild_type(variants, index, genes)
     matrix[index.get_indexer(calls["patient_id"]), pd.Index(genes).get_indexer(calls["gene"])] = 1.0
     values = pd.DataFrame(matrix, index=index, columns=genes)
     columns = {
@@ -71,5 +73,15 @@ def mutation_matrix(variants: Variants) -> Channel:
         columns=columns,
         days=pd.Series(0.0, index=index, name="day"),
         minimum_frequency=variants.minimum_frequency,
-        absent_value=0.0,
+        absent_value=float("nan") if used else 0.0,
     )
+
+
+def _wild_type(variants: Variants, index: pd.Index, genes: list[str]) -> np.ndarray:
+    """Return 0 for each gene that was sequenced in a patient, NaN for the others."""
+    matrix = np.zeros((len(index), len(genes)))
+    panel_of = np.array([variants.panel_of.get(patient, "") for patient in index], dtype=object)
+    for panel, listed in variants.panels.items():
+        outside = ~np.isin(genes, list(listed))
+        matrix[np.ix_(panel_of == panel, outside)] = np.nan
+    return matrix

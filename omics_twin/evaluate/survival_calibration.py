@@ -13,8 +13,9 @@ from scipy.stats import chi2
 from omics_twin.errors import CohortError
 from omics_twin.evaluate.checks import paired, survival_times, two_valued
 from omics_twin.evaluate.linear_baselines import breslow_hazard
+from omics_twin.evaluate.losses import cox_loss
 from omics_twin.evaluate.metrics import equal_groups
-from omics_twin.evaluate.penalised import cox_loss, fit_members, rotate
+from omics_twin.evaluate.penalised import fit_members, rotate
 from omics_twin.evaluate.survival import kaplan_meier
 
 BINS = 10
@@ -154,7 +155,7 @@ def smooth_calibration(
         rotation = rotate(columns[order])
         everyone, penalty = np.ones((len(time), 1)), np.array([_PENALTY])
         fit = fit_members(rotation, loss, everyone, penalty, intercept=False)
-        predictor = fit.predictor(rotation.of(columns))[:, 0]
+        predictor = ((columns - rotation.centre) @ rotation.coefficients(fit.rotated))[:, 0]
     hazard = breslow_hazard(predictor, time, event, np.array([horizon_days]))
     return SmoothCalibration(survival, np.exp(-hazard * np.exp(predictor)))
 

@@ -67,6 +67,10 @@ class Variants:
         Whether the allele fraction is read.
     minimum_frequency
         Genes mutated in fewer training patients than this share are not used.
+    panel_of
+        Gene panel by patient; who is not in it was sequenced in every gene.
+    panels
+        Genes of each panel.
     """
 
     modality: str
@@ -74,6 +78,8 @@ class Variants:
     calls: pd.DataFrame
     fraction_declared: bool
     minimum_frequency: float
+    panel_of: Mapping[str, str] = field(default_factory=dict)
+    panels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass
@@ -230,8 +236,33 @@ def read_variants(
             notes.add(f"table '{table.name}': {number} calls of effect '{effect}' are not counted")
     calls = pd.DataFrame({"patient_id": table.patient_ids, "gene": genes, "fraction": fraction})
     calls = calls[counted].reset_index(drop=True)
-    declared = modality.fraction_column is not None
-    return Variants(name, assayed, calls, declared, modality.minimum_frequency)
+    return Variants(
+        modality=name,
+        assayed=assayed,
+        calls=calls,
+        fraction_declared=modality.fraction_column is not None,
+        minimum_frequency=modality.minimum_frequency,
+        panel_of=_panel_of(modality, roster, assayed),
+        panels={panel: tuple(genes) for panel, genes in modality.panels.items()},
+    )
+
+
+def _panel_of(
+    modality: ModalityDeclaration, roster: Table, assayed: tuple[str, ...]
+) -> dict[str, str]:
+    if modality.panel_column is None:
+        return {}
+    panels = roster.text(modality.panel_column)
+    known = set(assayed)
+    pairs = zip(roster.patient_ids, panels, strict=True)
+    found = {str(patient): str(panel) for patient, panel in pairs if panel and patient in known}
+    unknown = sorted(set(found.values()) - set(modality.panels))
+    if unknown:
+        raise IntakeError(
+            f"table '{roster.name}', column '{modality.panel_column}' names gene panels "
+            f"{quoted(unknown)}, expected one of {quoted(modality.panels)}: declare their genes"
+        )
+    return found
 
 
 def _assayed(modality: ModalityDeclaration, table: Table, roster: Table) -> tuple[str, ...]:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from omics_twin.errors import ConfigError, IntakeError
+from omics_twin.intake.cbioportal import check_study
 from omics_twin.intake.declaration import CohortDeclaration
 from omics_twin.intake.fhir_check import check_fhir
 from omics_twin.intake.findings import CheckReport, error
+from omics_twin.intake.maf import check_maf
 from omics_twin.intake.settings import Format, IntakeSettings
 from omics_twin.intake.tables import read_tables
 from omics_twin.intake.vcf import check_vcf
@@ -65,4 +67,6 @@ def _check_tables(cohort: CohortDeclaration) -> CheckReport:
 _CHECKERS: dict[Format, Callable[[Path], CheckReport]] = {
     Format.VCF: check_vcf,
     Format.FHIR: check_fhir,
+    Format.CBIOPORTAL: check_study,
+    Format.MAF: check_maf,
 }

@@ -37,6 +37,13 @@ class Assignment(Enum):
     OBSERVATIONAL = "observational"
 
 
+class CohortFormat(Enum):
+    """How a cohort's files are laid out: tables that are declared, or a study that says so."""
+
+    TABLES = "tables"
+    CBIOPORTAL = "cbioportal"
+
+
 class UnknownLevel(Enum):
     """What happens to a category value outside the declared vocabulary."""
 
@@ -112,6 +119,10 @@ class ModalityDeclaration:
     measured_column, measured_value
         For variants: a column of the roster table and the value that says a patient was assayed.
         A patient assayed without a call is wild type; one not assayed is not measured.
+    panel_column, panels
+        For variants: a column of the roster table that names each patient's gene panel, empty
+        where every gene was sequenced; and the genes of each panel. A gene that is not on a
+        patient's panel is not measured.
     minimum_frequency
         Binary features rarer than this share of the training patients are not used.
     """
@@ -131,6 +142,8 @@ class ModalityDeclaration:
     fraction_column: str | None = None
     measured_column: str | None = None
     measured_value: str | None = None
+    panel_column: str | None = None
+    panels: dict[str, list[str]] = field(default_factory=dict)
     minimum_frequency: float = 0.0
 
 
@@ -274,12 +287,16 @@ class FoldsDeclaration:
 
 @dataclass
 class CohortDeclaration:
-    """A cohort as tidy tables keyed by patient.
+    """A cohort as tidy tables keyed by patient, or as a study that brings its own description.
 
     Attributes
     ----------
     name, root
         The cohort's name and the folder its files are in.
+    format
+        Tables as declared here; or a study in cBioPortal's format, whose meta files say what is
+        read: then ``key`` and ``roster`` are not needed, and ``modalities`` and ``outcomes`` only
+        restrict or type what the study holds.
     key
         The patient's column in every table,
     keys
@@ -304,6 +321,7 @@ class CohortDeclaration:
     name: str = ""
     title: str = ""
     root: str = ""
+    format: CohortFormat = CohortFormat.TABLES
     key: str = "patient_id"
     keys: dict[str, KeyDeclaration] = field(default_factory=dict)
     roster: str = ""

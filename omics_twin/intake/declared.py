@@ -109,6 +109,8 @@ def _check_variants(where: str, modality: ModalityDeclaration) -> None:
         raise ConfigError(
             f"{where} needs both 'measured_column' and 'measured_value' or neither: complete them"
         )
+    if (modality.panel_column is None) != (not modality.panels):
+        raise ConfigError(f"{where} needs both 'panel_column' and 'panels' or neither")
     if modality.columns or modality.other_columns is not None:
         raise ConfigError(f"{where} has layout 'variants', which reads no measured columns")
 

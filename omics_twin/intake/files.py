@@ -89,8 +89,8 @@ class Folder:
     notes: list[str] = field(default_factory=list)
 
     def holds(self, name: str) -> bool:
-        """Return whether the file is there."""
-        return (self.root / name).is_file()
+        """Return whether the table was read already, or its file is there."""
+        return name in self.tables or (self.root / name).is_file()
 
     def table(self, name: str) -> Table:
         """Read a table, once.

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from omics_twin.errors import IntakeError, quoted
+from omics_twin.intake.cbioportal_cohort import declared_by_study
 from omics_twin.intake.channels import (
     LAYOUTS,
     Channel,
@@ -22,7 +23,13 @@ from omics_twin.intake.channels import (
     read_variants,
 )
 from omics_twin.intake.columns import binary, canonical, column_of
-from omics_twin.intake.declaration import CohortDeclaration, Kind, Layout, UnknownLevel
+from omics_twin.intake.declaration import (
+    CohortDeclaration,
+    CohortFormat,
+    Kind,
+    Layout,
+    UnknownLevel,
+)
 from omics_twin.intake.declared import check_declaration
 from omics_twin.intake.files import Folder, Table
 from omics_twin.intake.groups import read_groups
@@ -89,14 +96,16 @@ def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tab
     IntakeError
         If a file, column or cell is not what the declaration says.
     """
-    check_declaration(declaration)
     folder = Folder(
         declaration.name, Path(declaration.root), declaration.key, dict(declaration.keys)
     )
+    notes = Notes()
+    if declaration.format is CohortFormat.CBIOPORTAL:
+        declaration = declared_by_study(declaration, folder, notes, scoring=scoring)
+    check_declaration(declaration)
     roster = folder.table(declaration.roster)
     _check_unique(roster, "the roster lists each patient once")
     patients = tuple(str(each) for each in roster.patient_ids)
-    notes = Notes()
     channels, variants = _read_modalities(declaration, folder, roster, notes, scoring)
     received = _read_received(declaration, folder, patients, notes, scoring)
     outcomes = _read_outcomes(declaration, folder, patients, notes, scoring)
@@ -260,7 +269,9 @@ def _columns_by_table(declaration: CohortDeclaration) -> dict[str, set[str]]:
             *filter(None, [modality.day_column, modality.gene_column]),
             *filter(None, [modality.effect_column, modality.fraction_column]),
         }
-        named[declaration.roster] |= set(filter(None, [modality.measured_column]))
+        named[declaration.roster] |= set(
+            filter(None, [modality.measured_column, modality.panel_column])
+        )
     if declaration.therapy is not None:
         therapy = declaration.therapy
         named[therapy.table] |= {*filter(None, [therapy.arm_column]), *therapy.agent_columns}

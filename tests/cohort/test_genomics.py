@@ -33,6 +33,25 @@ def test_an_assayed_patient_without_a_call_is_wild_type() -> None:
     assert channel.columns["mutation_count"].unit == "count"
 
 
+def test_a_gene_off_a_patients_panel_is_not_measured() -> None:
+    found = calls(("a", "TP53", 0.2), ("b", "KRAS", 0.1), ("b", "EGFR", 0.1))
+    panels = {"broad": ("TP53", "KRAS", "MET"), "narrow": ("KRAS",)}
+    on = {"a": "broad", "b": "narrow"}
+    channel = mutation_matrix(Variants("g", ("a", "b", "c"), found, False, 0.0, on, panels))
+    expected = pd.DataFrame(
+        {
+            "EGFR": [np.nan, 1.0, 0.0],
+            "KRAS": [0.0, 1.0, 0.0],
+            "MET": [0.0, np.nan, 0.0],
+            "TP53": [1.0, np.nan, 0.0],
+            "mutation_count": [1.0, 2.0, 0.0],
+        },
+        index=pd.Index(["a", "b", "c"], name="patient_id"),
+    )
+    pd.testing.assert_frame_equal(channel.values, expected)
+    assert np.isnan(channel.absent_value)
+
+
 def test_patients_without_any_call_are_still_measured() -> None:
     channel = mutation_matrix(Variants("genomics", ("a", "b"), calls(), False, 0.0))
     assert channel.values["mutation_count"].tolist() == [0.0, 0.0]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omics_twin.errors import IntakeError
+from omics_twin.errors import ConfigError, IntakeError
 from omics_twin.intake.declaration import (
     CohortDeclaration,
     ColumnDeclaration,
@@ -23,6 +23,20 @@ def test_the_roster_gives_the_patients_in_its_order(study: CohortDeclaration) ->
     tables = read_tables(study)
     assert tables.name == "study"
     assert tables.patient_ids == ("P1", "P2", "P3", "P4")
+
+
+def test_calls_know_the_gene_panel_of_each_assayed_patient(study: CohortDeclaration) -> None:
+    study.modalities["genomics"].panel_column = "site"
+    study.modalities["genomics"].panels = {"A": ["TP53", "KRAS"], "B": ["TP53"]}
+    variants = read_tables(study).variants["genomics"]
+    assert variants.panel_of == {"P1": "A", "P2": "B"}
+    assert variants.panels == {"A": ("TP53", "KRAS"), "B": ("TP53",)}
+    study.modalities["genomics"].panels = {"A": ["TP53"]}
+    with pytest.raises(IntakeError, match="names gene panels 'B', expected one of 'A'"):
+        read_tables(study)
+    study.modalities["genomics"].panels = {}
+    with pytest.raises(ConfigError, match="needs both 'panel_column' and 'panels'"):
+        read_tables(study)
 
 
 def test_a_channel_holds_the_patients_measured_and_the_values_as_declared(

@@ -1,0 +1,102 @@
+"""How does a study's folder become a cohort? Its files as the tables that a cohort declares."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from omics_twin.errors import IntakeError, quoted
+from omics_twin.intake.cbioportal_calls import MUTATIONS, keep_settings, read_calls
+from omics_twin.intake.cbioportal_patients import (
+    CLINICAL,
+    SURVIVAL,
+    Patients,
+    clinical_columns,
+    read_patients,
+    read_survival,
+)
+from omics_twin.intake.cbioportal_profiles import choose_profiles, note_timelines, read_profile
+from omics_twin.intake.cbioportal_reading import open_study
+from omics_twin.intake.channels import Notes
+from omics_twin.intake.declaration import CohortDeclaration, ModalityDeclaration
+from omics_twin.intake.files import Folder, Table
+
+
+def declared_by_study(
+    declaration: CohortDeclaration, folder: Folder, notes: Notes, *, scoring: bool = False
+) -> CohortDeclaration:
+    """Return the declaration completed by what a study's folder holds.
+
+    The tables it names are in ``folder``, read from the study: one row per patient for the
+    clinical attributes, survival and each profile, one row per call for mutations.
+
+    Parameters
+    ----------
+    declaration
+        Where the study is. Without modalities, all of the study are read. Columns of
+        ``modalities.clinical`` replace the rule by which attributes are chosen; if any other
+        modality is declared, only declared ones are read.
+    folder
+        Gets the tables.
+    notes
+        Get what was left out, and why.
+    scoring
+        Declared modalities may be absent.
+
+    Raises
+    ------
+    IntakeError
+        If a file is unreadable, or a declared modality or outcome is not in the study.
+    """
+    study = open_study(folder)
+    patients, roster = read_patients(study, folder, notes)
+    folder.tables[CLINICAL] = roster
+    folder.tables[SURVIVAL], outcomes = read_survival(roster, notes)
+    wanted = set(declaration.modalities) - {CLINICAL}
+    modalities = {CLINICAL: _clinical(declaration, roster, patients, notes)}
+    profiles = choose_profiles(study, folder, notes)
+    for name, meta in profiles.items():
+        if not wanted or name in wanted:
+            table, column = read_profile(name, meta, folder, patients, notes)
+            if not len(table.patient_ids):
+                notes.add(f"{name}: no sample that is read was measured")
+                continue
+            folder.tables[name] = table
+            asked = declaration.modalities.get(name, ModalityDeclaration())
+            modalities[name] = replace(
+                asked, table=name, other_columns=asked.other_columns or column
+            )
+    if not wanted or MUTATIONS in wanted:
+        calls = read_calls(study, folder, patients, roster, notes)
+        if calls is not None:
+            modalities[MUTATIONS] = keep_settings(calls, declaration.modalities.get(MUTATIONS))
+    note_timelines(study, folder, notes)
+    if not scoring:
+        _check_found("modalities", wanted, set(modalities), folder)
+        _check_found("outcomes", set(declaration.outcomes), set(outcomes), folder)
+    return replace(
+        declaration,
+        roster=CLINICAL,
+        modalities=modalities,
+        outcomes={
+            name: each
+            for name, each in outcomes.items()
+            if not declaration.outcomes or name in declaration.outcomes
+        },
+    )
+
+
+def _clinical(
+    declaration: CohortDeclaration, roster: Table, patients: Patients, notes: Notes
+) -> ModalityDeclaration:
+    asked = declaration.modalities.get(CLINICAL, ModalityDeclaration())
+    columns = asked.columns or clinical_columns(roster, patients.types, notes)
+    return replace(asked, table=CLINICAL, columns=columns)
+
+
+def _check_found(what: str, wanted: set[str], found: set[str], folder: Folder) -> None:
+    missing = sorted(wanted - found)
+    if missing:
+        raise IntakeError(
+            f"cohort '{folder.cohort}' declares {what} {quoted(missing)}, which the study does not "
+            f"hold; it holds {quoted(sorted(found))}"
+        )
