@@ -66,6 +66,8 @@ def planted(patients: int, seed: int) -> Planted:
     generator = torch.Generator().manual_seed(seed)
     activity = torch.randn(patients, generator=generator)
     values = torch.randn(patients, len(GENES), generator=generator)
-    values[:, : len(MODULE)] += 0.35 * activity[:, None]
+    values[:, : len(MODULE)] += 0.3 * activity[:, None]
+    for start in range(len(MODULE), len(GENES), 5):
+        values[:, start : start + 5] += torch.randn(patients, 1, generator=generator)
     response = torch.rand(patients, generator=generator) < torch.sigmoid(3.0 * activity)
     return Planted(values, response.float())
