@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from omics_twin.errors import ConfigError, nearest
 from omics_twin.intake.declaration import CohortDeclaration
-from omics_twin.intake.settings import IntakeSettings
+from omics_twin.intake.settings import IntakeSettings, KnowledgeSettings
 from omics_twin.settings import (
     CatalogueDeclaration,
     EndpointSettings,
@@ -85,6 +85,7 @@ class Config:
     cohort: CohortDeclaration = field(default_factory=CohortDeclaration)
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     therapy: CatalogueDeclaration = field(default_factory=CatalogueDeclaration)
+    knowledge: KnowledgeSettings = field(default_factory=KnowledgeSettings)
     model: NetworkSettings = field(default_factory=NetworkSettings)
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     twin: TwinSettings = field(default_factory=TwinSettings)
@@ -243,6 +244,7 @@ def digest(config: Config, fingerprint: str) -> str:
     ):
         settings.pop(elsewhere)
     settings["cohort"].pop("root")
+    settings["knowledge"].pop("root")
     text = json.dumps([settings, fingerprint], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

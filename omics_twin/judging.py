@@ -443,7 +443,7 @@ def record(
             parameters=flattened(plain(config)),
             tags={
                 "commit": tracking.commit(),
-                "data_fingerprint": task.cohort.fingerprint,
+                "data_fingerprint": task.fingerprint,
                 "cohort": task.cohort.name,
                 "patients": str(found["n"]),
                 "resumed_at_epoch": str(fitted.resumed_at_epoch),

@@ -20,16 +20,18 @@ from omics_twin.errors import CohortError, TrainingError, nearest
 from omics_twin.evaluate.design import Outcome
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.groups import FOLD
+from omics_twin.intake.knowledge import read_knowledge
 from omics_twin.logs import quiet
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.models.layers import Copies
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.variants import MemberSettings, Variant, copied, set_out
 from omics_twin.report.console import Console
-from omics_twin.settings import Device, SplitBy
+from omics_twin.settings import Device, GeneEncoder, NetworkSettings, SplitBy
 from omics_twin.tensors import transforms
 from omics_twin.tensors.batch import TrainingTensors
-from omics_twin.tensors.design import Design
+from omics_twin.tensors.design import ChannelDesign, Design
+from omics_twin.tensors.graph import GeneGraph, gene_graph
 from omics_twin.tensors.members import MemberPlan, jackknife_spread, plan_members
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
@@ -39,6 +41,7 @@ from omics_twin.types import Endpoint
 
 # Losses are about 0.5 to 1 before training; a member whose best is this many times that is lost.
 _DIVERGED = 10.0
+_ON_A_GRAPH = (GeneEncoder.GENE_GRAPH, GeneEncoder.PATHWAYS)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Task:
         Fold in which each patient is held out, (repeat, patient).
     outcome
         As the metrics take it.
+    graph
+        Of the genes, where ``model.gene_encoder`` needs one.
     """
 
     cohort: Cohort
@@ -65,6 +70,13 @@ class Task:
     held_out: np.ndarray
     outcome: Outcome
     outcome_name: str
+    graph: GeneGraph | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the patients' files, and of those of what is known of genes where they are read."""
+        parts = (self.cohort.fingerprint, "" if self.graph is None else self.graph.fingerprint)
+        return " ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -142,7 +154,26 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
         held_out=folds_of(cohort, config, asked.outcome),
         outcome=outcome_of(cohort, asked.outcome, endpoint),
         outcome_name=asked.outcome,
+        graph=_graph_of(design, config, console),
     )
+
+
+def _graph_of(design: Design, config: Config, console: Console) -> GeneGraph | None:
+    """Return the graph of the measured genes where the gene encoder needs one."""
+    if config.model.gene_encoder not in _ON_A_GRAPH:
+        return None
+    asked = config.knowledge
+    graph = gene_graph(
+        design,
+        read_knowledge(asked),
+        smallest_set=asked.smallest_set,
+        most_alike=asked.most_alike,
+    )
+    pairs = (graph.edge_index.shape[1] - len(graph.genes)) // 2
+    console.say(
+        f"gene graph: {len(graph.genes)} genes, {pairs} interactions, {len(graph.pathways)} sets"
+    )
+    return graph
 
 
 def _with_received(cohort: Cohort, catalogue: Catalogue) -> Cohort:
@@ -301,7 +332,7 @@ def fit_members(
 
 def untrained_network(task: Task, config: Config, plan: MemberPlan) -> MultimodalNetwork:
     """Return the network of planned members, its statistics from each member's own patients."""
-    channels, outcomes, _ = _tensors(task, plan)
+    channels, outcomes, _ = _tensors(task, plan, config)
     return build_network(
         channels,
         outcomes,
@@ -327,7 +358,7 @@ def _trained(
     from omics_twin.models.effects import learn_effects
     from omics_twin.models.module import EnsembleModule, EpochLines
 
-    tensors = _tensors(task, plan)[2]
+    tensors = _tensors(task, plan, config)[2]
     if config.model.linear_effects and last_checkpoint(folder) is None:
         console.say("effects of the measurements, linear")
         learn_effects(
@@ -389,7 +420,7 @@ def _accelerator(device: Device) -> str:
 
 
 def _tensors(
-    task: Task, plan: MemberPlan
+    task: Task, plan: MemberPlan, config: Config
 ) -> tuple[dict[str, ChannelTensors], list[OutcomeTensors], TrainingTensors]:
     """Return the training patients as the network takes them."""
     channels = {
@@ -398,6 +429,7 @@ def _tensors(
             binary=torch.tensor([feature.binary for feature in channel.features]),
             minimum_frequency=channel.minimum_frequency,
             follow_up=channel.follow_up,
+            structure=_structure(task.graph, channel, config.model),
         )
         for channel in task.design.channels
     }
@@ -420,6 +452,25 @@ def _tensors(
     return channels, outcomes, tensors
 
 
+def _structure(
+    graph: GeneGraph | None, channel: ChannelDesign, settings: NetworkSettings
+) -> torch.Tensor | None:
+    """Return what makes scores of gene sets from a channel's features, if it names genes."""
+    if settings.gene_encoder not in _ON_A_GRAPH:
+        return None
+    if graph is None:
+        raise TrainingError(
+            f"model.gene_encoder is {settings.gene_encoder.name}, but the run began with one that "
+            "needs no gene graph: set it for the whole run"
+        )
+    if channel.name not in graph.channels:
+        return None
+    genes = [feature.column for feature in channel.features]
+    if settings.gene_encoder is GeneEncoder.GENE_GRAPH:
+        return graph.propagated(genes, teleport=settings.teleport)
+    return graph.pooling(genes)
+
+
 def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
     """Return the trained ensemble with all it needs at the bedside."""
     cohort = task.cohort
@@ -431,7 +482,7 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
         membership=Membership.of(
             cohort.patient_ids,
             fitted.plan.seen,
-            salt=digest(config, cohort.fingerprint),
+            salt=digest(config, task.fingerprint),
             spread=_spread(fitted.plan, config, new=False),
             spread_new=_spread(fitted.plan, config, new=True),
         ),
@@ -447,7 +498,7 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
         provenance={
             "cohort": cohort.name,
             "cohort_title": config.cohort.title,
-            "fingerprint": cohort.fingerprint,
+            "fingerprint": task.fingerprint,
             "patients": len(cohort.patient_ids),
             "members": fitted.module.network.members,
             "permission": cohort.permission.basis,

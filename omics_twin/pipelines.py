@@ -51,7 +51,7 @@ def train(config: Config, console: Console) -> Trained:
     """Train a twin, compare it with its baselines on the same folds, and record the run."""
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = learning.task_of(cohort, config, console)
-    told_apart = digest(config, f"{cohort.fingerprint} {tracking.commit()}")
+    told_apart = digest(config, f"{task.fingerprint} {tracking.commit()}")
     run = Path(config.output_root) / config.name / told_apart
     if _finished(run, config):
         console.say(f"already done: {run}")
@@ -100,7 +100,7 @@ def ablate(config: Config, console: Console) -> Path:
 
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = learning.task_of(cohort, config, console)
-    run = _folder(config, "ablation", cohort)
+    run = _folder(config, "ablation", task.fingerprint)
     if not _finished(run, config):
         with console.stage("ablation"):
             table = ablation.ablate(task, config, run, console)
@@ -121,7 +121,7 @@ def search(config: Config, console: Console) -> Path:
     asked = plain(config)["search"]
     for budget in ("trials", "batch", "timeout_minutes"):
         asked.pop(budget)
-    run = _folder(config, "search", cohort, json.dumps(asked, sort_keys=True))
+    run = _folder(config, "search", task.fingerprint, json.dumps(asked, sort_keys=True))
     found = searching.finished(run, config) if _finished(run, config) else None
     if found is None:
         with console.stage("search"):
@@ -135,9 +135,9 @@ def search(config: Config, console: Console) -> Path:
     return run
 
 
-def _folder(config: Config, kind: str, cohort: Cohort, also: str = "") -> Path:
+def _folder(config: Config, kind: str, fingerprint: str, also: str = "") -> Path:
     """Return the folder of a run that is not a training, with its settings in it."""
-    told_apart = digest(config, f"{cohort.fingerprint} {tracking.commit()} {also}".strip())
+    told_apart = digest(config, f"{fingerprint} {tracking.commit()} {also}".strip())
     run = Path(config.output_root) / config.name / f"{kind}-{told_apart}"
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / "config.json", plain(config))
@@ -161,7 +161,7 @@ def _record(
         tags={
             "kind": kind,
             "commit": tracking.commit(),
-            "data_fingerprint": task.cohort.fingerprint,
+            "data_fingerprint": task.fingerprint,
             "cohort": task.cohort.name,
         },
         metrics=metrics,

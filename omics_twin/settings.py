@@ -40,6 +40,15 @@ class SurvivalHead(Enum):
     COX = "cox"
 
 
+class GeneEncoder(Enum):
+    """What a wide modality that names genes is reduced to before anything is learned from it."""
+
+    COMPONENTS = "components"
+    GENE_GRAPH = "gene_graph"
+    PATHWAYS = "pathways"
+    PATIENT_GRAPH = "patient_graph"
+
+
 class Reading(Enum):
     """How one number is read from a trajectory."""
 
@@ -82,6 +91,15 @@ class NetworkSettings:
     wide_features, components
         A channel with more usable features than the first enters as this many principal
         components, fitted to each member's own training patients.
+    gene_encoder
+        ``COMPONENTS``: of the features themselves; ``GENE_GRAPH``: of gene sets, each with its
+        neighbourhood in the graph of interactions; ``PATHWAYS``: of gene sets, in which every
+        gene's weight is learned; ``PATIENT_GRAPH``: of the features, beside the mean of the
+        nearest training patients.
+    teleport
+        Share of a gene's own value that each of ten steps over the gene graph brings back.
+    neighbours
+        Nearest training patients in the patient graph.
     linear_effects
         Whether effects that are linear in the measurements, of prognosis and of every agent, are
         found first, and the network learns what they leave.
@@ -99,6 +117,9 @@ class NetworkSettings:
     intervals: int = 12
     wide_features: int = 200
     components: int = 32
+    gene_encoder: GeneEncoder = GeneEncoder.COMPONENTS
+    teleport: float = 0.3
+    neighbours: int = 10
     linear_effects: bool = True
     survival_head: SurvivalHead = SurvivalHead.HAZARD
 
@@ -111,6 +132,8 @@ class NetworkSettings:
         require("model.intervals", self.intervals, 2, 1000)
         require("model.wide_features", self.wide_features, 1)
         require("model.components", self.components, 1, self.wide_features)
+        require("model.teleport", self.teleport, 0.01, 1.0)
+        require("model.neighbours", self.neighbours, 1, 1000)
 
 
 @dataclass

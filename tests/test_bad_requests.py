@@ -124,7 +124,10 @@ REQUESTS: dict[str, Case] = {
     "no such verb": (lambda w: ["trian"], "unknown verb 'trian': did you mean 'train'?"),
     "an option for a verb": (lambda w: ["--quiet"], "unknown verb '--quiet'"),
     "an empty verb": (lambda w: [""], "unknown verb ''"),
-    "no experiment": (lambda w: ["train"], "'train' needs experiment=…, one of imvigor210_response"),
+    "no experiment": (
+        lambda w: ["train"],
+        "'train' needs experiment=…, one of imvigor210_response",
+    ),
     "no model": (lambda w: ["predict", *w.cohort], "'predict' needs model_uri=…"),
     "no cohort": (lambda w: ["rank", "model_uri=m", "output=r.csv"], "'rank' needs cohort=…"),
     "no output": (lambda w: ["rank", "model_uri=m", "cohort=oak"], "'rank' needs output=…"),
@@ -584,7 +587,10 @@ TRAININGS: dict[str, Case] = {
         lambda w: w.train(w.trial("therapy.parquet", lambda t: t.head(14))),
         "patients",
     ),
-    "no therapy table": (lambda w: w.train("cohort.therapy=null"), "declare the table, or choose therapy=none"),
+    "no therapy table": (
+        lambda w: w.train("cohort.therapy=null"),
+        "declare the table, or choose therapy=none",
+    ),
     "no such outcome": (
         lambda w: w.train("endpoint.outcome=pcrr"),
         "has no outcome 'pcrr': did you mean 'pcr'?",

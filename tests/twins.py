@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.models.network import MultimodalNetwork
-from omics_twin.settings import NetworkSettings
+from omics_twin.settings import GeneEncoder, NetworkSettings
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
 from omics_twin.twin.neural import Membership, NeuralTwin
 from omics_twin.types import Observation, Twin
@@ -41,6 +42,9 @@ DESIGN = Design(
     )
 )
 
+_SETTINGS = NetworkSettings(latent=4, hidden=8, dropout=0.0, intervals=5)
+_WIDE = replace(_SETTINGS, wide_features=1, components=1, neighbours=4)
+
 
 def fill_effects(network: MultimodalNetwork, generator: torch.Generator) -> None:
     """Give an untrained network linear effects, as training would."""
@@ -50,8 +54,16 @@ def fill_effects(network: MultimodalNetwork, generator: torch.Generator) -> None
                 value.copy_(0.3 * torch.randn(value.shape, generator=generator))
 
 
-def neural_twin(seed: int = 0, kind: str = "binary", members: int = 6) -> NeuralTwin:
-    """Return an untrained ensemble; its heads are scaled up so that its answers differ."""
+def neural_twin(
+    seed: int = 0,
+    kind: str = "binary",
+    members: int = 6,
+    gene_encoder: GeneEncoder | None = None,
+) -> NeuralTwin:
+    """Return an untrained ensemble; its heads are scaled up so that its answers differ.
+
+    With a gene encoder, every channel is wide, and pooled by three sets where there is a graph.
+    """
     generator = torch.Generator().manual_seed(seed)
     weights = torch.ones(members, len(TRAINED))
     fold = torch.arange(len(TRAINED)) % 3
@@ -63,6 +75,7 @@ def neural_twin(seed: int = 0, kind: str = "binary", members: int = 6) -> Neural
             binary=torch.zeros(len(each.features), dtype=torch.bool),
             minimum_frequency=0.0,
             follow_up=each.follow_up,
+            structure=_sets(each, gene_encoder),
         )
         for each in DESIGN.channels
     }
@@ -75,7 +88,7 @@ def neural_twin(seed: int = 0, kind: str = "binary", members: int = 6) -> Neural
         [OutcomeTensors("pcr", kind, "1", fields)],
         len(AGENTS),
         weights,
-        NetworkSettings(latent=4, hidden=8, dropout=0.0, intervals=5),
+        _SETTINGS if gene_encoder is None else replace(_WIDE, gene_encoder=gene_encoder),
         seed=seed,
     )
     fill_effects(network, generator)
@@ -86,6 +99,12 @@ def neural_twin(seed: int = 0, kind: str = "binary", members: int = 6) -> Neural
         agents=AGENTS,
         membership=Membership.of(TRAINED, weights > 0, salt="test"),
     )
+
+
+def _sets(of: ChannelDesign, gene_encoder: GeneEncoder | None) -> torch.Tensor | None:
+    if gene_encoder not in (GeneEncoder.GENE_GRAPH, GeneEncoder.PATHWAYS):
+        return None
+    return torch.tensor([[0.5, 0.0, 0.3], [0.5, 0.4, 0.0], [0.0, 0.6, 0.7]])[: len(of.features)]
 
 
 def visit_of(twin: Twin, patient_ids: Sequence[str], day: float, seed: int = 0) -> Observation:

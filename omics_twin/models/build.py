@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Generator, Tensor
 
 from omics_twin.errors import TrainingError
 from omics_twin.models.encoders import ChannelEncoder, InputStatistics
+from omics_twin.models.graph import Neighbours
 from omics_twin.models.heads import (
     BinaryHead,
     ContinuousHead,
@@ -24,7 +26,7 @@ from omics_twin.models.heads import (
 from omics_twin.models.network import LinearEffects, MultimodalNetwork, TherapyOutcome
 from omics_twin.models.partial_likelihood import breslow_hazard
 from omics_twin.models.therapy import RegimenEncoder
-from omics_twin.settings import NetworkSettings, SurvivalHead
+from omics_twin.settings import GeneEncoder, NetworkSettings, SurvivalHead
 
 # A baseline hazard that is not learned can be finer than one that is.
 _FINER = 4
@@ -44,12 +46,15 @@ class ChannelTensors:
         Binary features whose rarer value is below this share of a member's patients are not used.
     follow_up
         Whether the channel is measured under therapy.
+    structure
+        What makes nodes, such as the scores of gene sets, from features, (feature, node).
     """
 
     values: Float[Tensor, "patient feature"]
     binary: Bool[Tensor, " feature"]
     minimum_frequency: float
     follow_up: bool
+    structure: Float[Tensor, "feature node"] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,33 +153,39 @@ def input_statistics(
     deviation = torch.where(channel.binary, 0.5 / spread, deviation)
     scale = torch.where(usable, 1.0 / deviation.clamp(min=1e-6), torch.zeros_like(deviation))
     offset = -mean * scale
-    directions = None
-    if int(usable.any(dim=0).sum()) > settings.wide_features:
-        directions = _principal_directions(
-            conditioned, measured, scale, offset, wide > 0, settings.components
-        )
+    narrow = int(usable.any(dim=0).sum()) <= settings.wide_features
+    reduced = (
+        {}
+        if narrow
+        else _reduced(conditioned, measured, scale, offset, wide > 0, channel.structure, settings)
+    )
     return InputStatistics(
         location=location.float(),
         spread=spread.float(),
         scale=scale.float(),
         offset=offset.float(),
-        directions=directions,
         sometimes_missing=torch.nonzero((measured == 0).any(dim=0) & (measured == 1).any(dim=0))[
             :, 0
         ],
+        **reduced,
     )
 
 
-def _principal_directions(
+def _reduced(
     conditioned: Tensor,
     measured: Tensor,
     scale: Tensor,
     offset: Tensor,
     inside: Tensor,
-    components: int,
-) -> Float[Tensor, "member feature component"]:
-    """Principal directions of each member's patients, scaled to components of unit variance."""
-    found = []
+    structure: Tensor | None,
+    settings: NetworkSettings,
+) -> dict[str, Any]:
+    """Return the fields that say what a wide channel is reduced to, from each member's patients.
+
+    Principal directions are scaled to components of unit variance.
+    """
+    directions, kept = [], []
+    components = settings.components
     # Conditioned values are of order one: single precision is plenty, and twice as fast.
     values = conditioned.float()
     gaps = None if bool((measured > 0).all()) else measured.float()
@@ -188,8 +199,30 @@ def _principal_directions(
         standard = values[rows].mul_(scale[member].float()).add_(offset[member].float())
         if gaps is not None:
             standard.mul_(gaps[rows])
-        found.append(_whitening_directions(standard, components))
-    return torch.stack(found).float()
+        nodes, deviation = _nodes(standard, structure)
+        found = _whitening_directions(nodes, components).float()
+        kept.append(nodes @ found)
+        directions.append(found / deviation.unsqueeze(-1))
+    encoder = settings.gene_encoder
+    alike = encoder is GeneEncoder.PATIENT_GRAPH
+    return {
+        "directions": torch.stack(directions),
+        "structure": structure,
+        "gated": encoder is GeneEncoder.PATHWAYS and structure is not None,
+        "neighbours": Neighbours.of(kept, settings.neighbours) if alike else None,
+    }
+
+
+def _nodes(
+    standard: Float[Tensor, "row feature"], structure: Float[Tensor, "feature node"] | None
+) -> tuple[Float[Tensor, "row node"], Float[Tensor, " node"]]:
+    """Return nodes of unit variance, and the deviations they were divided by."""
+    if structure is None:
+        return standard, torch.ones(standard.shape[1])
+    nodes = standard @ structure
+    deviation = nodes.std(dim=0)
+    deviation = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+    return nodes / deviation, deviation
 
 
 def _whitening_directions(
@@ -359,6 +392,9 @@ def _restored_encoder(
             offset=weights[prefix + "first.offset"],
             sometimes_missing=weights[prefix + "sometimes_missing"],
             directions=weights.get(prefix + "first.directions"),
+            structure=weights.get(prefix + "first.structure"),
+            gated=prefix + "first.gate" in weights,
+            neighbours=_restored_neighbours(prefix + "first.", weights),
         ),
         hidden=hidden,
         latent=latent,
@@ -368,6 +404,13 @@ def _restored_encoder(
         terms=weights[prefix + "effects"].shape[2],
         generator=generator,
     )
+
+
+def _restored_neighbours(prefix: str, weights: Mapping[str, Tensor]) -> Neighbours | None:
+    if prefix + "stored" not in weights:
+        return None
+    names = ("stored", "inside", "neighbour_gain", "nearest")
+    return Neighbours(*(weights[prefix + name] for name in names))
 
 
 def _restored_head(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from omics_twin.models.fusion import Evidence
+from omics_twin.models.graph import NeighbourInputLinear, Neighbours, PathwayInputLinear
 from omics_twin.models.layers import (
     Copies,
     MemberLinear,
@@ -19,6 +20,8 @@ from omics_twin.models.layers import (
     SharedInputLinear,
     dropout,
 )
+
+FirstLayer = SharedInputLinear | ProjectedInputLinear
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,15 @@ class InputStatistics:
     sometimes_missing
         Indices of the features with missing cells.
     directions
-        Principal directions of a wide channel, (member, feature, component); None: a channel with
-        few features is learned from directly.
+        Principal directions of a wide channel's features, or of the nodes of ``structure``,
+        (member, node, component); None: a channel with few features is learned from directly.
+    structure
+        What makes nodes, such as the scores of gene sets, from features, one for all members,
+        (feature, node); None: the nodes are the features.
+    gated
+        Whether the weights in ``structure`` are learned.
+    neighbours
+        Training patients whose mean stands beside a patient's own components.
     """
 
     location: Float[Tensor, " feature"]
@@ -45,7 +55,28 @@ class InputStatistics:
     scale: Float[Tensor, "member feature"]
     offset: Float[Tensor, "member feature"]
     sometimes_missing: Int[Tensor, " some"]
-    directions: Float[Tensor, "member feature component"] | None = None
+    directions: Float[Tensor, "member node component"] | None = None
+    structure: Float[Tensor, "feature node"] | None = None
+    gated: bool = False
+    neighbours: Neighbours | None = None
+
+    def first_layer(self, outputs: int, generator: Generator) -> FirstLayer:
+        """Return the untrained first layer of a channel."""
+        given = (self.scale, self.offset)
+        alike: dict[str, Any] = {"gain": 0.5, "generator": generator}
+        if self.directions is None:
+            return SharedInputLinear(*given, outputs, **alike)
+        if self.neighbours is not None:
+            return NeighbourInputLinear(
+                *given, self.directions, outputs, neighbours=self.neighbours, **alike
+            )
+        if self.gated and self.structure is not None:
+            return PathwayInputLinear(
+                *given, self.directions, outputs, structure=self.structure, **alike
+            )
+        return ProjectedInputLinear(
+            *given, self.directions, outputs, structure=self.structure, **alike
+        )
 
 
 @dataclass(frozen=True)
@@ -109,15 +140,7 @@ class ChannelEncoder(nn.Module):
         members = statistics.scale.shape[0]
         self.latent, self.hidden = latent, hidden
         self.dropout_probability = dropout_probability
-        outputs = latent + hidden
-        scale, offset = statistics.scale, statistics.offset
-        self.first: nn.Module
-        if statistics.directions is None:
-            self.first = SharedInputLinear(scale, offset, outputs, gain=0.5, generator=generator)
-        else:
-            self.first = ProjectedInputLinear(
-                scale, offset, statistics.directions, outputs, gain=0.5, generator=generator
-            )
+        self.first: FirstLayer = statistics.first_layer(latent + hidden, generator)
         self.second = MemberLinear(members, hidden, latent, gain=0.1, generator=generator)
         self.certainty = nn.Parameter(
             torch.full((members, 1, latent), math.log(math.expm1(initial_precision)))
@@ -125,7 +148,9 @@ class ChannelEncoder(nn.Module):
         self.under = (
             MemberLinear(members, agents, latent, gain=0.1, generator=generator) if agents else None
         )
-        inputs = (scale if statistics.directions is None else statistics.directions[:, 0]).shape[1]
+        inputs = statistics.scale.shape[1]
+        if isinstance(self.first, ProjectedInputLinear):
+            inputs = self.first.map.weight.shape[1]
         # Found before the network learns (see models/effects.py), and then left alone.
         self.effects = nn.Parameter(torch.zeros(members, inputs, terms), requires_grad=False)
         self.unknown = nn.Parameter(torch.zeros(members, terms, terms), requires_grad=False)
@@ -134,8 +159,11 @@ class ChannelEncoder(nn.Module):
         self.register_buffer("sometimes_missing", statistics.sometimes_missing)
 
     def reduced(self, values: Float[Tensor, "patient feature"]) -> WideInput | None:
-        """Return a wide channel's patients as their components; None: the channel is narrow."""
-        if not isinstance(self.first, ProjectedInputLinear):
+        """Return a wide channel's patients as their components.
+
+        None: the channel is narrow, or what it is reduced to is learned.
+        """
+        if not isinstance(self.first, ProjectedInputLinear) or not self.first.fixed:
             return None
         filled, measured = self._conditioned(values)
         return WideInput(self.first.components(filled, measured), measured.mean(dim=1))
@@ -146,9 +174,8 @@ class ChannelEncoder(nn.Module):
         """Return the inputs as some members see them; zero where not measured."""
         filled, measured = self._conditioned(values)
         if isinstance(self.first, ProjectedInputLinear):
-            planned = members if self.first.copies is None else self.first.copies.of[members]
-            return self.first.components(filled, measured)[planned]
-        return cast(SharedInputLinear, self.first).standardised(filled, measured)[members]
+            return self.first.components(filled, measured)[self.first.planned(members)]
+        return self.first.standardised(filled, measured)[members]
 
     def added(
         self, values: Float[Tensor, "patient feature"] | WideInput
@@ -161,7 +188,7 @@ class ChannelEncoder(nn.Module):
         if isinstance(self.first, ProjectedInputLinear):
             components = self.first.spread(self.first.components(filled, measured))
             return torch.bmm(components, self.effects)
-        return cast(SharedInputLinear, self.first).weighed(filled, measured, self.effects)
+        return self.first.weighed(filled, measured, self.effects)
 
     def settled(
         self,

@@ -167,29 +167,39 @@ class ProjectedInputLinear(nn.Module):
         components have unit variance, (member, input, component).
     outputs
         Size of the output axis.
+    structure
+        What makes nodes from inputs, one for all members; the directions are then of the nodes.
+    beside
+        Whether as many components again stand beside the directions' own.
     """
 
+    fixed = True  # Whether training leaves the components as they are.
     scale: Tensor
     offset: Tensor
     directions: Tensor
+    structure: Tensor | None
     copies: Copies | None = None
 
     def __init__(
         self,
         scale: Float[Tensor, "member input"],
         offset: Float[Tensor, "member input"],
-        directions: Float[Tensor, "member input component"],
+        directions: Float[Tensor, "member node component"],
         outputs: int,
         *,
         gain: float,
         generator: Generator,
+        structure: Float[Tensor, "input node"] | None = None,
+        beside: bool = False,
     ) -> None:
         super().__init__()
         members, _, components = directions.shape
-        self.map = MemberLinear(members, components, outputs, gain=gain, generator=generator)
+        inputs = components * (2 if beside else 1)
+        self.map = MemberLinear(members, inputs, outputs, gain=gain, generator=generator)
         self.register_buffer("scale", scale)
         self.register_buffer("offset", offset)
         self.register_buffer("directions", directions)
+        self.register_buffer("structure", structure)
 
     def forward(
         self,
@@ -216,14 +226,32 @@ class ProjectedInputLinear(nn.Module):
         self, values: Float[Tensor, "row input"], measured: Float[Tensor, "row input"]
     ) -> Float[Tensor, "planned row component"]:
         """Return the principal components of the rows; nothing in them is learned by gradient."""
-        rows = torch.cat([values, measured], dim=1)
         found = []
-        for start in range(0, len(self.directions), _MEMBERS_AT_A_TIME):
-            few = slice(start, start + _MEMBERS_AT_A_TIME)
-            weight = self.directions[few] * self.scale[few].unsqueeze(-1)
-            level = self.directions[few] * self.offset[few].unsqueeze(-1)
-            found.append(_wide_product(rows, torch.cat([weight, level], dim=1)))
+        for few in torch.arange(len(self.directions)).split(_MEMBERS_AT_A_TIME):
+            scale, offset = self.scale[few], self.offset[few]
+            found.append(self.product(values, measured, scale, offset, self.loadings(few)))
         return torch.cat(found)
+
+    def planned(self, members: Int[Tensor, " chosen"]) -> Int[Tensor, " chosen"]:
+        """Return the planned member that each member repeats."""
+        return members if self.copies is None else self.copies.of.to(members.device)[members]
+
+    def loadings(self, planned: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen input component"]:
+        """Return how the components of some planned members follow the standardised values."""
+        directions = self.directions[planned]
+        return directions if self.structure is None else self.structure @ directions
+
+    @staticmethod
+    def product(
+        values: Float[Tensor, "row input"],
+        measured: Float[Tensor, "row input"],
+        scale: Float[Tensor, "member input"],
+        offset: Float[Tensor, "member input"],
+        slope: Float[Tensor, "member input out"],
+    ) -> Float[Tensor, "member row out"]:
+        """Return the rows, standardised for each member, times its slope."""
+        stack = [slope * scale.unsqueeze(-1), slope * offset.unsqueeze(-1)]
+        return _wide_product(torch.cat([values, measured], dim=1), torch.cat(stack, dim=1))
 
 
 def _wide_product(

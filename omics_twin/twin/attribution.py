@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -28,7 +27,8 @@ from torch.nn import functional
 from omics_twin.errors import TwinError
 from omics_twin.models.encoders import ChannelEncoder
 from omics_twin.models.fusion import Evidence, posterior
-from omics_twin.models.layers import MemberLinear, ProjectedInputLinear, SharedInputLinear
+from omics_twin.models.graph import NeighbourInputLinear, PathwayInputLinear
+from omics_twin.models.layers import MemberLinear, ProjectedInputLinear
 from omics_twin.twin.neural import NeuralTwin
 from omics_twin.types import Endpoint, Intervention, Trajectory, TwinState
 
@@ -81,16 +81,17 @@ class _Moved:
 
     Attributes
     ----------
-    first
-        What the first layer gives at the patient, followed by what the channel adds to the score,
+    there
+        Where the line is followed, at the patient: what the first layer gives, followed by what
+        the channel adds to the score; of a patient beside others, the patient's own components,
         (member, patient, output).
     step
-        How far that is from what it gives at the average, (member, patient, output).
+        How far that is from where the average lies, (member, patient, output).
     """
 
     encoder: ChannelEncoder
     standard: Float[Tensor, "member patient feature"]
-    first: Float[Tensor, "member patient output"]
+    there: Float[Tensor, "member patient output"]
     step: Float[Tensor, "member patient output"]
 
 
@@ -107,8 +108,10 @@ def attributed(
 ) -> Attributions:
     """Return the endpoint under each intervention, divided among the patients' values.
 
-    The first layer is affine, so the line is followed behind it and the cost hardly depends on
-    the number of features.
+    The first layer, or the components it is learned from, are affine, so the line is followed
+    behind them and the cost hardly depends on the number of features. Where a model looks at
+    neighbours, these come and go along the line: twelve nodes then leave some per cent of the
+    answer undivided, and more nodes leave less.
 
     Parameters
     ----------
@@ -138,12 +141,12 @@ def attributed(
         if moved is None or channel in moved:
             moving[channel] = part
         else:
-            fixed.append(_evidence(part, part.first.unsqueeze(2), shown, values, members))
+            fixed.append(_evidence(part, part.there.unsqueeze(2), shown, values, members))
     with torch.enable_grad():
         # From the average (0) to the patient (1): (member, patient, node, output).
         line = {
             name: (
-                part.first.unsqueeze(2) - (1.0 - position)[:, None] * part.step.unsqueeze(2)
+                part.there.unsqueeze(2) - (1.0 - position)[:, None] * part.step.unsqueeze(2)
             ).requires_grad_()
             for name, part in moving.items()
         }
@@ -211,16 +214,21 @@ def _moved(
     values: Float[Tensor, "patient feature"],
     members: Int[Tensor, " member"],
 ) -> _Moved:
-    first = cast(SharedInputLinear | ProjectedInputLinear, encoder.first)
+    first = encoder.first
     measured = (~torch.isnan(values)).to(values)
     filled = torch.nan_to_num((values - encoder.location) / encoder.spread, nan=0.0)
     scale, offset = first.scale[members].unsqueeze(1), first.offset[members].unsqueeze(1)
     standard = (scale * filled + offset) * measured
-    chosen = {
-        name: each[members] for name, each in chain(first.named_parameters(), first.named_buffers())
-    }
-    given = functional_call(first, chosen, (filled, measured, encoder.sometimes_missing))
     step = standard @ _slope(encoder, members)
+    if isinstance(first, NeighbourInputLinear):
+        return _Moved(encoder, standard, step, step)
+    chosen = {name: each[members] for name, each in first.named_parameters()}
+    if isinstance(first, ProjectedInputLinear):
+        bias = chosen["map.bias"]
+        given = step[..., : bias.shape[-1]] + bias
+    else:
+        chosen |= {name: each[members] for name, each in first.named_buffers()}
+        given = functional_call(first, chosen, (filled, measured, encoder.sometimes_missing))
     # Effects are linear and nothing at the average, so what they add is all a step.
     added = step[..., given.shape[-1] :]
     return _Moved(encoder, standard, torch.cat([given, added], dim=-1), step)
@@ -229,13 +237,17 @@ def _moved(
 def _slope(
     encoder: ChannelEncoder, members: Int[Tensor, " member"]
 ) -> Float[Tensor, "member feature output"]:
-    """Return how the first layer's outputs, and what is added, follow the standardised values."""
+    """Return how what the line is followed in depends on the standardised values."""
     first = encoder.first
     if isinstance(first, ProjectedInputLinear):
-        behind = torch.cat([first.map.weight[members], encoder.effects[members]], dim=-1)
-        return first.directions[members] @ behind
-    shared = cast(SharedInputLinear, first)
-    return torch.cat([shared.pace * shared.weight[members], encoder.effects[members]], dim=-1)
+        loadings = first.loadings(members)
+        if isinstance(first, NeighbourInputLinear):
+            return loadings
+        added = loadings @ encoder.effects[members]
+        if isinstance(first, PathwayInputLinear):
+            return torch.cat([first.slope(members), added], dim=-1)
+        return torch.cat([loadings @ first.map.weight[members], added], dim=-1)
+    return torch.cat([first.pace * first.weight[members], encoder.effects[members]], dim=-1)
 
 
 def _pulled(
@@ -243,28 +255,46 @@ def _pulled(
     slope: Float[Tensor, "member patient output"],
     members: Int[Tensor, " member"],
 ) -> Float[Tensor, "member patient feature"]:
-    """Return the slope of the features from that of the first layer's outputs."""
+    """Return the slope of the features from that of what the line is followed in."""
     return slope @ _slope(encoder, members).mT
 
 
 def _evidence(
     part: _Moved,
-    first: Float[Tensor, "member patient node output"],
+    line: Float[Tensor, "member patient node output"],
     shown: Shown,
     values: Float[Tensor, "patient feature"],
     members: Int[Tensor, " member"],
 ) -> tuple[Evidence, Float[Tensor, "member patient node term"]]:
-    """Return what follows from the first layer's outputs, and what is added to the score."""
+    """Return the evidence along the line, and what is added to the score."""
     encoder = part.encoder
     terms = encoder.effects.shape[2]
+    measured = (~torch.isnan(values)).to(values)
+    first = _outputs(encoder, line, measured.amax(dim=1), members)
     linear, hidden, added = first.split([encoder.latent, encoder.hidden, terms], dim=-1)
     mean = linear + _mapped(encoder.second, functional.gelu(hidden), members)
     if encoder.under is not None:
         agents = shown.agents[None, :, None].expand(len(members), -1, 1, -1)
         mean = mean + _mapped(encoder.under, agents, members)
-    share = (~torch.isnan(values)).to(values).mean(dim=1).view(1, -1, 1, 1)
+    share = measured.mean(dim=1).view(1, -1, 1, 1)
     precision = functional.softplus(encoder.certainty[members]).unsqueeze(2) * share
     return Evidence(shift=precision * mean, precision=precision.expand_as(mean)), added
+
+
+def _outputs(
+    encoder: ChannelEncoder,
+    line: Float[Tensor, "member patient node output"],
+    there: Float[Tensor, " patient"],
+    members: Int[Tensor, " member"],
+) -> Float[Tensor, "member patient node first"]:
+    """Return the first layer's outputs, followed by what is added, along the line."""
+    first = encoder.first
+    if not isinstance(first, NeighbourInputLinear):
+        return line
+    both = first.with_neighbours(line.flatten(1, 2), members).unflatten(1, line.shape[1:3])
+    both = both * there.view(1, -1, 1, 1)
+    mapped = _mapped(first.map, both, members)
+    return torch.cat([mapped, both @ encoder.effects[members].unsqueeze(1)], dim=-1)
 
 
 def _mapped(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
 
 from omics_twin.errors import TwinError
+from omics_twin.settings import GeneEncoder
 from omics_twin.therapy.rank import rank_therapies
 from omics_twin.twin.draws import weighted_mean
 from omics_twin.types import (
@@ -38,9 +40,9 @@ class Case:
         return visit_of(self.twin, PATIENTS, day, seed)
 
 
-def _neural() -> Case:
+def _neural(gene_encoder: GeneEncoder | None = None) -> Case:
     return Case(
-        twin=neural_twin(seed=3),
+        twin=neural_twin(seed=3, gene_encoder=gene_encoder),
         endpoint=Endpoint("pcr", "pcr", 180.0),
         therapies=(
             Intervention("control", (Dose("paclitaxel"),)),
@@ -50,7 +52,12 @@ def _neural() -> Case:
     )
 
 
-@pytest.fixture(params=[_neural], ids=["neural"])
+CASES = {"neural": _neural} | {
+    f"neural, {each.value}": partial(_neural, each) for each in GeneEncoder
+}
+
+
+@pytest.fixture(params=list(CASES.values()), ids=list(CASES))
 def case(request: pytest.FixtureRequest) -> Case:
     return request.param()
 

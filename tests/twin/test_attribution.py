@@ -9,7 +9,8 @@ from torch import Tensor
 from omics_twin.errors import TwinError
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.models.fusion import posterior
-from omics_twin.settings import NetworkSettings, Reading
+from omics_twin.models.graph import PathwayInputLinear
+from omics_twin.settings import GeneEncoder, NetworkSettings, Reading
 from omics_twin.tensors.design import Design
 from omics_twin.twin.attribution import Attributions, Shown, answering, attributed
 from omics_twin.twin.draws import weighted_mean
@@ -131,7 +132,19 @@ def test_more_nodes_say_the_same() -> None:
         torch.testing.assert_close(each, many.values[name], atol=1e-6, rtol=1e-4)
 
 
-def wide_twin() -> NeuralTwin:
+def test_what_neighbours_say_is_divided_among_the_values_that_chose_them() -> None:
+    twin, endpoint = wide_twin(GeneEncoder.PATIENT_GRAPH), ENDPOINTS["binary"]
+    visit = visit_of(twin, ["p"], 0.0)
+    state = twin.observe(twin.start(["p"], draws=3, seed=0), visit)
+    shown = Shown({"rna": visit.values["rna"]}, torch.zeros(1, len(AGENTS)))
+    every = torch.arange(3)
+    found = attributed(twin, state, shown, OPTIONS, endpoint, members=every, nodes=1000)
+    assert (found.end - found.start).abs().max() > 0.1
+    # Neighbours come and go along the line, at kinks that a quadrature meets coarsely.
+    torch.testing.assert_close(total(found), found.end - found.start, atol=5e-3, rtol=0)
+
+
+def wide_twin(gene_encoder: GeneEncoder = GeneEncoder.COMPONENTS) -> NeuralTwin:
     """Return a twin whose only channel enters as principal components."""
     generator = torch.Generator().manual_seed(4)
     design = Design((channel("rna", "rna", 0.0, [f"G{number}" for number in range(30)]),))
@@ -144,7 +157,14 @@ def wide_twin() -> NeuralTwin:
         [OutcomeTensors("pcr", "binary", "1", fields)],
         len(AGENTS),
         torch.ones(3, 50),
-        NetworkSettings(latent=4, hidden=8, dropout=0.0, wide_features=10, components=4),
+        NetworkSettings(
+            latent=4,
+            hidden=8,
+            dropout=0.0,
+            wide_features=10,
+            components=4,
+            gene_encoder=gene_encoder,
+        ),
         seed=0,
     )
     fill_effects(network, generator)
@@ -178,6 +198,30 @@ def test_genes_behind_principal_components_get_what_a_step_by_step_integral_give
         slope += torch.autograd.grad(answer, values)[0][0] / steps
     expected = slope * (visit.values["rna"][0] - average)
     torch.testing.assert_close(found.values["rna"][0, member, 0], expected, atol=1e-5, rtol=1e-3)
+
+
+def encoded(gene_encoder: GeneEncoder) -> NeuralTwin:
+    """Return a twin of wide channels, in which the weights of genes were learned."""
+    twin, generator = neural_twin(gene_encoder=gene_encoder), torch.Generator().manual_seed(5)
+    for encoder in twin.network.encoders:
+        if isinstance(encoder.first, PathwayInputLinear):
+            encoder.first.gate.uniform_(-1.0, 1.0, generator=generator)
+    return twin
+
+
+@pytest.mark.parametrize("gene_encoder", list(GeneEncoder))
+def test_behind_gene_sets_and_neighbours_the_answer_is_divided_as_well(
+    gene_encoder: GeneEncoder,
+) -> None:
+    twin, endpoint = encoded(gene_encoder), ENDPOINTS["binary"]
+    found = explained(twin, endpoint)
+    assert (found.end - found.start).abs().max() > 1e-3
+    if gene_encoder is not GeneEncoder.PATIENT_GRAPH:
+        torch.testing.assert_close(total(found), found.end - found.start, atol=2e-6, rtol=1e-4)
+    state, _ = believed(twin)
+    values = endpoint.read(twin.simulate(state, OPTIONS[0], endpoint.days()))
+    expected = weighted_mean(values, state.log_weights)[0]
+    assert float(found.end[0, :, 0].mean()) == pytest.approx(float(expected), abs=2e-5)
 
 
 def test_an_unknown_agent_or_channel_is_refused() -> None:
