@@ -103,6 +103,8 @@ class NetworkSettings:
     linear_effects
         Whether effects that are linear in the measurements, of prognosis and of every agent, are
         found first, and the network learns what they leave.
+    bent_effects
+        Whether the effect of a number on prognosis may bend at the quartiles.
     survival_head
         ``HAZARD``: the risk in each interval, effects may fade with time; ``COX``: proportional
         hazards by the partial likelihood of each batch, for which batches should be large.
@@ -121,6 +123,7 @@ class NetworkSettings:
     teleport: float = 0.3
     neighbours: int = 10
     linear_effects: bool = True
+    bent_effects: bool = True
     survival_head: SurvivalHead = SurvivalHead.HAZARD
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.linalg import eigh
 from torch import Generator, Tensor
 
@@ -28,6 +28,8 @@ from omics_twin.models.partial_likelihood import breslow_hazard
 from omics_twin.models.therapy import RegimenEncoder
 from omics_twin.settings import GeneEncoder, NetworkSettings, SurvivalHead
 
+# Fewer distinct values than this make steps, no curve.
+_DISTINCT = 6
 # A baseline hazard that is not learned can be finer than one that is.
 _FINER = 4
 
@@ -167,8 +169,21 @@ def input_statistics(
         sometimes_missing=torch.nonzero((measured == 0).any(dim=0) & (measured == 1).any(dim=0))[
             :, 0
         ],
+        bent=_bent(channel, usable, settings) if narrow else torch.zeros(0, dtype=torch.long),
         **reduced,
     )
+
+
+def _bent(
+    channel: ChannelTensors, usable: Bool[Tensor, "member feature"], settings: NetworkSettings
+) -> Int[Tensor, " bent"]:
+    """Return the features with enough values for an effect that bends."""
+    if not (settings.linear_effects and settings.bent_effects):
+        return torch.zeros(0, dtype=torch.long)
+    distinct = torch.tensor(
+        [len(torch.unique(each[~torch.isnan(each)])) >= _DISTINCT for each in channel.values.T]
+    )
+    return torch.nonzero(distinct & ~channel.binary & usable.any(dim=0))[:, 0]
 
 
 def _reduced(
@@ -391,6 +406,7 @@ def _restored_encoder(
             scale=weights[prefix + "first.scale"],
             offset=weights[prefix + "first.offset"],
             sometimes_missing=weights[prefix + "sometimes_missing"],
+            bent=weights[prefix + "bent"],
             directions=weights.get(prefix + "first.directions"),
             structure=weights.get(prefix + "first.structure"),
             gated=prefix + "first.gate" in weights,

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from omics_twin.models.encoders import bent_values
 from omics_twin.models.heads import Head, Link
 from omics_twin.models.network import MultimodalNetwork, symmetric_root
 from omics_twin.tensors.batch import TrainingTensors
@@ -50,6 +51,9 @@ class EffectsProblem:
         Member weights, each (member, row).
     group
         Members that weigh the penalties together, (member,): the replicas of a fold.
+    bends
+        What lets an effect on prognosis bend, see
+        :func:`omics_twin.models.encoders.bent_values`, (member, row, bend).
     """
 
     inputs: Float[Tensor, "member row input"]
@@ -59,6 +63,7 @@ class EffectsProblem:
     training: Float[Tensor, "member row"]
     stopping: Float[Tensor, "member row"]
     group: Int[Tensor, " member"]
+    bends: Float[Tensor, "member row bend"]
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,14 @@ class Effects:
         Each agent's average effect, (member, agent).
     level
         The head's level, (member, ...).
+    bends
+        Of each bend on prognosis, (member, bend).
     """
 
     weight: Float[Tensor, "member input term"]
     average: Float[Tensor, "member agent"]
     level: Tensor
+    bends: Float[Tensor, "member bend"]
 
 
 def fit_effects(problem: EffectsProblem, head: Head, *, average: bool = True) -> Effects:
@@ -97,11 +105,15 @@ def fit_effects(problem: EffectsProblem, head: Head, *, average: bool = True) ->
     schemes (doi:10.1007/s10208-013-9150-3); Yao et al. 2018, Using stacking to average predictive
     distributions (doi:10.1214/17-BA1091), for the weights of the average.
     """
-    solver = _Solver(problem, head, average=average)
-    points = [point for lasso in (1.0, 0.0) for point in solver.path(lasso)]
-    losses = torch.stack([solver.stopping(weight, level) for weight, level in points])
-    alike = (problem.group[:, None] == problem.group[None, :]).to(losses)
-    total = losses @ alike
+    points, losses = [], []
+    for bent in (False, True) if problem.bends.shape[2] else (False,):
+        solver = _Solver(problem, head, average=average, bent=bent)
+        for lasso in (1.0, 0.0):
+            for weight, level in solver.path(lasso):
+                points.append((weight, level))
+                losses.append(solver.stopping(weight, level))
+    alike = (problem.group[:, None] == problem.group[None, :]).to(problem.training)
+    total = torch.stack(losses) @ alike
     patients = problem.stopping.sum(dim=1) @ alike
     members = alike.sum(dim=0)
     share = torch.softmax(-patients * (total - total.amin(dim=0)) / members, dim=0)
@@ -114,20 +126,26 @@ def fit_effects(problem: EffectsProblem, head: Head, *, average: bool = True) ->
         return torch.stack(weighed).sum(dim=0)
 
     weight = averaged([each for each, _ in points])
-    return Effects(weight[:, :-1], weight[:, -1, 1:], averaged([each for _, each in points]))
+    level = averaged([each for _, each in points])
+    inputs = problem.inputs.shape[2]
+    return Effects(weight[:, :inputs], weight[:, -1, 1:], level, weight[:, inputs:-1, 0])
 
 
 class _Solver:
     """Accelerated proximal gradient for all members at once."""
 
-    def __init__(self, problem: EffectsProblem, head: Head, *, average: bool) -> None:
+    def __init__(self, problem: EffectsProblem, head: Head, *, average: bool, bent: bool) -> None:
         members, rows, inputs = problem.inputs.shape
+        bends = problem.bends.shape[2]
         self.problem, self.head = problem, head
         # A column of ones carries the agents' average effects.
-        self.design = torch.cat([problem.inputs, torch.ones(members, rows, 1)], dim=2)
+        parts = [problem.inputs, problem.bends * float(bent), torch.ones(members, rows, 1)]
+        self.design = torch.cat(parts, dim=2)
         self.terms = torch.cat([torch.ones(rows, 1), problem.agents], dim=1)
         self.share = problem.training / problem.training.sum(dim=1, keepdim=True).clamp(min=1e-9)
-        self.free = torch.ones(inputs + 1, self.terms.shape[1])
+        self.free = torch.ones(inputs + bends + 1, self.terms.shape[1])
+        self.free[inputs:-1, 0] = float(bent)
+        self.free[inputs:-1, 1:] = 0.0
         self.free[-1] = float(average)
         self.free[-1, 0] = 0.0
         # One bounded curvature serves weights and level; a time to event has about one event.
@@ -268,7 +286,7 @@ def _once(keys: Int[Tensor, "member key"]) -> tuple[Int[Tensor, " first"], Int[T
 def _repeat(network: MultimodalNetwork, of: Int[Tensor, " member"]) -> None:
     """Give every member the effects of the member it repeats."""
     encoders = [network.encoder(name) for name in network.channels]
-    values = [value for each in encoders for value in (each.effects, each.unknown)]
+    values = [value for each in encoders for value in (each.effects, each.bends, each.unknown)]
     if network.outcome.effects is not None:
         values.append(network.outcome.effects.average)
     for value in [*values, network.outcome.parts[0][1].level]:
@@ -296,14 +314,14 @@ class _Learner:
         found = fit_effects(self._problem(everyone, all_seen, offset), head)
         effects.average[self.members] = found.average.unsqueeze(1)
         self.network.outcome.parts[0][1].level[self.members] = found.level
-        offset = self._store(before, found.weight, everyone, all_seen)
+        offset = self._store(before, found, everyone, all_seen)
         offset = offset + (found.average @ self.tensors.agents.T)
         days = sorted({day for day in self.tensors.visit_days.values() if day > 0})
         if days:
             rows, seen = _prefixes(self.tensors, days)
             problem = self._problem(rows, seen, offset[:, rows])
             found = fit_effects(problem, self._head(), average=False)
-            self._store(list(seen), found.weight, rows, seen)
+            self._store(list(seen), found, rows, seen)
 
     def _head(self) -> Head:
         """Return the head with the parameters of these members."""
@@ -319,31 +337,40 @@ class _Learner:
         return values * self.shown[name][self.members].view(-1, 1, 1)
 
     def _problem(self, rows: Tensor, seen: Mapping[str, Tensor], offset: Tensor) -> EffectsProblem:
-        inputs = [self._inputs(name)[:, rows] * each[:, None] for name, each in seen.items()]
+        inputs = {name: self._inputs(name) for name in seen}
+        # What a channel adds is nothing where it is not seen, bent or not.
+        bends = [self._bends(name, inputs[name])[:, rows] * seen[name][:, None] for name in seen]
         return EffectsProblem(
-            torch.cat(inputs, dim=2),
+            torch.cat([inputs[name][:, rows] * seen[name][:, None] for name in seen], dim=2),
             self.tensors.agents[rows],
             self.tensors.targets[rows],
             offset,
             self.tensors.training[self.members][:, rows],
             self.tensors.stopping[self.members][:, rows],
             self.group,
+            torch.cat(bends, dim=2),
         )
 
+    def _bends(
+        self, name: str, inputs: Float[Tensor, "chosen patient input"]
+    ) -> Float[Tensor, "chosen patient bend"]:
+        return bent_values(inputs[..., self.network.encoder(name).bent])
+
     def _store(
-        self, names: Sequence[str], weight: Tensor, rows: Tensor, seen: Mapping[str, Tensor]
+        self, names: Sequence[str], found: Effects, rows: Tensor, seen: Mapping[str, Tensor]
     ) -> Float[Tensor, "chosen row"]:
         """Give each channel its effects and the spread of what it adds; return the score."""
         terms = torch.cat([torch.ones(len(rows), 1), self.tensors.agents[rows]], dim=1)
         score = torch.zeros(len(self.members), len(rows))
-        start = 0
-        for name in names:
-            encoder = self.network.encoder(name)
-            width = encoder.effects.shape[1]
-            part = weight[:, start : start + width]
-            start += width
-            encoder.effects[self.members] = part
-            added = torch.bmm(self._inputs(name), part)
+        encoders = [self.network.encoder(name) for name in names]
+        weights = found.weight.split([each.effects.shape[1] for each in encoders], dim=1)
+        bends = found.bends.split([each.bends.shape[1] for each in encoders], dim=1)
+        for name, encoder, weight, bend in zip(names, encoders, weights, bends, strict=True):
+            encoder.effects[self.members] = weight
+            encoder.bends[self.members] = bend
+            inputs = self._inputs(name)
+            added = torch.bmm(inputs, weight)
+            added[..., 0] += (self._bends(name, inputs) @ bend.unsqueeze(-1))[..., 0]
             there = (~torch.isnan(self.tensors.channels[name]).all(dim=1)).float()
             share = self.tensors.training[self.members] * there
             share = (share / share.sum(dim=1, keepdim=True).clamp(min=1e-9)).unsqueeze(-1)

@@ -24,6 +24,11 @@ from omics_twin.models.layers import (
 FirstLayer = SharedInputLinear | ProjectedInputLinear
 
 
+# About the quartiles of a standard normal distribution.
+KNOTS = (-0.67, 0.0, 0.67)
+_ROUND = 0.25
+
+
 @dataclass(frozen=True)
 class InputStatistics:
     """What standardises the features of one channel.
@@ -38,6 +43,8 @@ class InputStatistics:
         patients, each (member, feature); both zero for a feature the member must not use.
     sometimes_missing
         Indices of the features with missing cells.
+    bent
+        Indices of the features whose effect on prognosis need not be a straight line.
     directions
         Principal directions of a wide channel's features, or of the nodes of ``structure``,
         (member, node, component); None: a channel with few features is learned from directly.
@@ -55,6 +62,7 @@ class InputStatistics:
     scale: Float[Tensor, "member feature"]
     offset: Float[Tensor, "member feature"]
     sometimes_missing: Int[Tensor, " some"]
+    bent: Int[Tensor, " bent"]
     directions: Float[Tensor, "member node component"] | None = None
     structure: Float[Tensor, "feature node"] | None = None
     gated: bool = False
@@ -99,6 +107,22 @@ class WideInput:
         return WideInput(self.components[:, rows], self.share[rows])
 
 
+def bent_values(standard: Float[Tensor, "*row feature"]) -> Float[Tensor, "*row bend"]:
+    """Return how far standardised values lie beyond each knot, features before knots.
+
+    Rounded at the knot, so that slopes exist everywhere, and zero at the average, which is where
+    a value that was not measured stands.
+
+    Examples
+    --------
+    >>> bent_values(torch.tensor([[0.0], [3.0]])).round(decimals=2).tolist()
+    [[0.0, 0.0, 0.0], [2.98, 2.83, 2.31]]
+    """
+    knots = standard.new_tensor(KNOTS)
+    beyond = functional.softplus((standard.unsqueeze(-1) - knots) / _ROUND)
+    return (_ROUND * (beyond - functional.softplus(-knots / _ROUND))).flatten(-2)
+
+
 class ChannelEncoder(nn.Module):
     """An expert: what one modality at one scheduled visit says about the latent code.
 
@@ -121,6 +145,7 @@ class ChannelEncoder(nn.Module):
     location: Tensor
     spread: Tensor
     sometimes_missing: Tensor
+    bent: Tensor
     dropout_probability: float | Tensor
     copies: Copies | None = None
 
@@ -153,7 +178,11 @@ class ChannelEncoder(nn.Module):
             inputs = self.first.map.weight.shape[1]
         # Found before the network learns (see models/effects.py), and then left alone.
         self.effects = nn.Parameter(torch.zeros(members, inputs, terms), requires_grad=False)
+        self.bends = nn.Parameter(
+            torch.zeros(members, len(KNOTS) * len(statistics.bent)), requires_grad=False
+        )
         self.unknown = nn.Parameter(torch.zeros(members, terms, terms), requires_grad=False)
+        self.register_buffer("bent", statistics.bent)
         self.register_buffer("location", statistics.location)
         self.register_buffer("spread", statistics.spread)
         self.register_buffer("sometimes_missing", statistics.sometimes_missing)
@@ -188,7 +217,21 @@ class ChannelEncoder(nn.Module):
         if isinstance(self.first, ProjectedInputLinear):
             components = self.first.spread(self.first.components(filled, measured))
             return torch.bmm(components, self.effects)
-        return self.first.weighed(filled, measured, self.effects)
+        found = self.first.weighed(filled, measured, self.effects)
+        if not len(self.bent):
+            return found
+        standard = self.first.standardised(filled, measured)[..., self.bent]
+        return torch.cat([found[..., :1] + self.bending(standard), found[..., 1:]], dim=-1)
+
+    def bending(
+        self,
+        standard: Float[Tensor, "chosen *row bent"],
+        members: Int[Tensor, " chosen"] | None = None,
+    ) -> Float[Tensor, "chosen *row 1"]:
+        """Return what the bent features add to prognosis beyond a straight line."""
+        weight = self.bends if members is None else self.bends[members]
+        weight = weight.view(len(weight), *[1] * (standard.ndim - 2), -1)
+        return (bent_values(standard) * weight).sum(dim=-1, keepdim=True)
 
     def settled(
         self,

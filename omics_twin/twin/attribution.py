@@ -229,7 +229,8 @@ def _moved(
     else:
         chosen |= {name: each[members] for name, each in first.named_buffers()}
         given = functional_call(first, chosen, (filled, measured, encoder.sometimes_missing))
-    # Effects are linear and nothing at the average, so what they add is all a step.
+    # Effects are linear and nothing at the average, so what they add is all a step; so are the
+    # values whose effect bends, which are followed as they are.
     added = step[..., given.shape[-1] :]
     return _Moved(encoder, standard, torch.cat([given, added], dim=-1), step)
 
@@ -247,7 +248,8 @@ def _slope(
         if isinstance(first, PathwayInputLinear):
             return torch.cat([first.slope(members), added], dim=-1)
         return torch.cat([loadings @ first.map.weight[members], added], dim=-1)
-    return torch.cat([first.pace * first.weight[members], encoder.effects[members]], dim=-1)
+    own = torch.eye(first.scale.shape[1])[:, encoder.bent].expand(len(members), -1, -1)
+    return torch.cat([first.pace * first.weight[members], encoder.effects[members], own], dim=-1)
 
 
 def _pulled(
@@ -271,7 +273,10 @@ def _evidence(
     terms = encoder.effects.shape[2]
     measured = (~torch.isnan(values)).to(values)
     first = _outputs(encoder, line, measured.amax(dim=1), members)
-    linear, hidden, added = first.split([encoder.latent, encoder.hidden, terms], dim=-1)
+    parts = [encoder.latent, encoder.hidden, terms, len(encoder.bent)]
+    linear, hidden, added, bent = first.split(parts, dim=-1)
+    if len(encoder.bent):
+        added = torch.cat([added[..., :1] + encoder.bending(bent, members), added[..., 1:]], -1)
     mean = linear + _mapped(encoder.second, functional.gelu(hidden), members)
     if encoder.under is not None:
         agents = shown.agents[None, :, None].expand(len(members), -1, 1, -1)

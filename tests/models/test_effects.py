@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network, varimax
 from omics_twin.models.effects import EffectsProblem, fit_effects, learn_effects
+from omics_twin.models.encoders import bent_values
 from omics_twin.models.heads import BinaryHead
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.settings import NetworkSettings
@@ -42,7 +45,8 @@ def problem(members: int = 2) -> tuple[EffectsProblem, BinaryHead]:
     inputs = markers.expand(members, -1, -1)
     offset = torch.zeros(members, PATIENTS)
     group = torch.zeros(members, dtype=torch.long)
-    found = EffectsProblem(inputs, agents, targets, offset, training, stopping, group)
+    bends = torch.zeros(members, PATIENTS, 0)
+    found = EffectsProblem(inputs, agents, targets, offset, training, stopping, group, bends)
     return found, BinaryHead("pcr", members, targets[:, 0].mean().expand(members))
 
 
@@ -76,6 +80,24 @@ def test_the_effects_that_matter_are_found_and_the_others_are_small() -> None:
     others = weight.clone()
     others[0, :2] = others[1, 2] = 0.0
     assert others.abs().mean() < 0.05
+
+
+def test_an_effect_that_bends_is_found_where_there_is_one_and_adds_nothing_elsewhere() -> None:
+    straight, head = problem()
+    values = straight.inputs[:1, :, :2]
+    chance = torch.sigmoid(2.0 * values[0, :, 0].abs() - 1.5)
+    response = (torch.rand(PATIENTS, generator=torch.Generator().manual_seed(4)) < chance).float()
+    targets = torch.stack([response, torch.zeros(PATIENTS)], dim=1)
+    curved = replace(straight, targets=targets, bends=bent_values(straight.inputs[..., :2]))
+    found = fit_effects(curved, head)
+    assert float(found.bends[:, :3].sum(dim=1).min()) > 1.5
+    assert float(found.bends[:, 3:].abs().max()) < 0.3
+    low, middle, high = (
+        (bent_values(torch.full((1, 1), each)) @ found.bends[0, :3]).item()
+        + each * float(found.weight[0, 0].sum())
+        for each in (-2.0, 0.0, 2.0)
+    )
+    assert min(low, high) > middle + 1.0
 
 
 def test_they_predict_new_patients_as_well_as_a_tuned_independent_ridge() -> None:
