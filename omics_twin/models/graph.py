@@ -13,7 +13,7 @@ from omics_twin.models.layers import ProjectedInputLinear
 
 # Components have unit variance; a stored patient nearer than this is the patient asked about.
 _SAME = 1e-3
-_MEMBERS_AT_A_TIME = 16
+_MEMBERS_AT_A_TIME = 4
 
 
 class PathwayInputLinear(ProjectedInputLinear):
@@ -135,7 +135,18 @@ def mean_of_nearest(
     A neighbour's weight, the biweight, falls to zero at the distance of the first one beyond the
     nearest, so that the mean moves without a jump as the patient does.
     """
-    number = int(nearest)
+    # The distances are the largest tensor by far: a few members at a time.
+    few = [each.split(_MEMBERS_AT_A_TIME) for each in (asked, stored, inside)]
+    found = [_mean_of_nearest(a, s, i, int(nearest)) for a, s, i in zip(*few, strict=True)]
+    return torch.cat(found)
+
+
+def _mean_of_nearest(
+    asked: Float[Tensor, "member row component"],
+    stored: Float[Tensor, "member kept component"],
+    inside: Float[Tensor, "member kept"],
+    number: int,
+) -> Float[Tensor, "member row component"]:
     distance = torch.cdist(asked, stored, compute_mode="donot_use_mm_for_euclid_dist")
     out = (distance < _SAME) | (inside.unsqueeze(1) == 0)
     found, who = distance.masked_fill(out, torch.inf).topk(number + 1, dim=2, largest=False)
@@ -195,9 +206,5 @@ class NeighbourInputLinear(ProjectedInputLinear):
         self, own: Float[Tensor, "chosen row component"], planned: Int[Tensor, " chosen"]
     ) -> Float[Tensor, "chosen row both"]:
         """Return components followed by the mean of those of their neighbours."""
-        found = []
-        chunks = zip(own.split(_MEMBERS_AT_A_TIME), planned.split(_MEMBERS_AT_A_TIME), strict=True)
-        for asked, few in chunks:
-            near = mean_of_nearest(asked, self.stored[few], self.inside[few], self.nearest)
-            found.append(near * self.neighbour_gain[few].unsqueeze(1))
-        return torch.cat([own, torch.cat(found)], dim=2)
+        near = mean_of_nearest(own, self.stored[planned], self.inside[planned], self.nearest)
+        return torch.cat([own, near * self.neighbour_gain[planned].unsqueeze(1)], dim=2)

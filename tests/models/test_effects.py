@@ -10,11 +10,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network, varimax
+from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.models.effects import EffectsProblem, fit_effects, learn_effects
 from omics_twin.models.encoders import bent_values
 from omics_twin.models.heads import BinaryHead
 from omics_twin.models.network import MultimodalNetwork
+from omics_twin.models.reduction import varimax
 from omics_twin.settings import NetworkSettings
 from omics_twin.tensors.batch import TrainingTensors
 

@@ -8,8 +8,9 @@ import torch
 from omics_twin.errors import TrainingError
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network, restored_network
 from omics_twin.models.graph import NeighbourInputLinear, Neighbours, mean_of_nearest
-from omics_twin.models.layers import ProjectedInputLinear
+from omics_twin.models.layers import Copies, ProjectedInputLinear
 from omics_twin.models.network import MultimodalNetwork
+from omics_twin.models.variants import copied
 from omics_twin.settings import GeneEncoder, NetworkSettings
 from tests.genes import GENES, graph_of_genes, planted
 
@@ -167,3 +168,22 @@ def test_what_is_stored_of_neighbours_is_components_of_training_patients_alone()
 def test_more_neighbours_than_training_patients_are_refused() -> None:
     with pytest.raises(TrainingError, match="leaves 6 training patients .* which is 7"):
         Neighbours.of([torch.randn(6, 2)], nearest=5)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_copies_of_a_member_say_what_it_says_and_share_what_is_not_learned(
+    encoder: GeneEncoder,
+) -> None:
+    network = network_of(encoder)
+    with torch.no_grad():
+        for name, value in network.encoders[0].first.named_parameters():
+            if name == "gate":
+                value.uniform_(-1.0, 1.0, generator=torch.Generator().manual_seed(0))
+    of = torch.tensor([2, 0, 2, 1, 1])
+    copies = copied(network, Copies(3, of))
+    asked = planted(6, seed=2).values
+    torch.testing.assert_close(said(copies, asked), said(network, asked)[of])
+    first, again = network.encoders[0].first, copies.encoders[0].first
+    assert again.directions.data_ptr() == first.directions.data_ptr()
+    if first.structure is not None:
+        assert again.structure.data_ptr() == first.structure.data_ptr()
