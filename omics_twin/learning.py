@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.variants import MemberSettings, Variant, copied, set_out
 from omics_twin.report.console import Console
 from omics_twin.settings import Device, GeneEncoder, NetworkSettings, SplitBy
+from omics_twin.starting import check_unseen, started_from
 from omics_twin.tensors import transforms
 from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.design import ChannelDesign, Design
@@ -58,6 +60,8 @@ class Task:
         As the metrics take it.
     graph
         Of the genes, where ``model.gene_encoder`` needs one.
+    started
+        The twin of a larger cohort that training goes on from.
     """
 
     cohort: Cohort
@@ -71,6 +75,7 @@ class Task:
     outcome: Outcome
     outcome_name: str
     graph: GeneGraph | None = None
+    started: NeuralTwin | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -141,7 +146,12 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
     endpoint = Endpoint(
         asked.name, asked.outcome, asked.horizon_days, asked.higher_is_better, asked.reading
     )
-    design = transforms.design_of(cohort)
+    started = started_from(config, catalogue)
+    design = transforms.design_of(cohort) if started is None else started.twin.design
+    matrices = transforms.apply(design, cohort)
+    if started is not None:
+        for note in matrices.notes:
+            console.note(note)
     _check_outcome(asked.outcome, cohort)
     return Task(
         cohort=cohort,
@@ -149,12 +159,13 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
         endpoint=endpoint,
         title=asked.title or asked.name,
         design=design,
-        matrices=transforms.apply(design, cohort),
+        matrices=matrices,
         arms=np.array([catalogue.arms.index(arm) for arm in received_of(cohort) if arm]),
         held_out=folds_of(cohort, config, asked.outcome),
         outcome=outcome_of(cohort, asked.outcome, endpoint),
         outcome_name=asked.outcome,
         graph=_graph_of(design, config, console),
+        started=None if started is None else started.twin,
     )
 
 
@@ -331,7 +342,20 @@ def fit_members(
 
 
 def untrained_network(task: Task, config: Config, plan: MemberPlan) -> MultimodalNetwork:
-    """Return the network of planned members, its statistics from each member's own patients."""
+    """Return the network of planned members, its statistics from each member's own patients.
+
+    Where training goes on from a twin, the network and its statistics are that twin's.
+
+    Raises
+    ------
+    TrainingError
+        If a member of that twin has seen a patient whom the plan holds out for it.
+    """
+    if task.started is not None:
+        check_unseen(task.started, task.cohort.patient_ids, plan)
+        network = copy.deepcopy(task.started.network)
+        network.begin_again()
+        return network
     channels, outcomes, _ = _tensors(task, plan, config)
     return build_network(
         channels,

@@ -162,6 +162,9 @@ class TrainerSettings:
         Every random number of training is a function of this seed and the step.
     device
         Where to compute; ``AUTO`` takes a GPU where there is one.
+    start_from
+        A run or model, trained on a larger cohort with the same folds, that training goes on
+        from; null: from the start.
     """
 
     max_epochs: int = 150
@@ -174,9 +177,11 @@ class TrainerSettings:
     checkpoint_every_epochs: int = 5
     seed: int = 0
     device: Device = Device.AUTO
+    start_from: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings nothing can be trained with."""
+        require_named("trainer.start_from", self.start_from)
         for name in ("max_epochs", "patience", "batch_size", "checkpoint_every_epochs"):
             require(f"trainer.{name}", getattr(self, name), 1)
         require("trainer.learning_rate", self.learning_rate, 1e-8, 10.0)

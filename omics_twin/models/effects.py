@@ -244,7 +244,9 @@ def learn_effects(
     planned: Int[Tensor, " member"],
     shown: Mapping[str, Float[Tensor, " member"]] | None = None,
 ) -> None:
-    """Find every member's effects and put them into the network.
+    """Find every member's effects and add them to those that the network has already.
+
+    A network that goes on from another cohort's is so shrunk towards that cohort's effects.
 
     First those of what is measured before treatment; then, with these fixed, those of the
     follow-up visits, from every prefix of the visits, so that the answer before treatment is
@@ -310,18 +312,16 @@ class _Learner:
         before = [name for name, day in self.tensors.visit_days.items() if day <= 0]
         everyone = torch.arange(len(self.tensors.agents))
         all_seen = {name: torch.ones(len(everyone)) for name in before}
-        offset = torch.zeros(len(self.members), len(everyone))
-        found = fit_effects(self._problem(everyone, all_seen, offset), head)
-        effects.average[self.members] = found.average.unsqueeze(1)
+        found = fit_effects(self._problem(everyone, all_seen, self._score(all_seen)), head)
+        effects.average[self.members] += found.average.unsqueeze(1)
         self.network.outcome.parts[0][1].level[self.members] = found.level
-        offset = self._store(before, found, everyone, all_seen)
-        offset = offset + (found.average @ self.tensors.agents.T)
+        self._store(before, found)
         days = sorted({day for day in self.tensors.visit_days.values() if day > 0})
         if days:
             rows, seen = _prefixes(self.tensors, days)
-            problem = self._problem(rows, seen, offset[:, rows])
-            found = fit_effects(problem, self._head(), average=False)
-            self._store(list(seen), found, rows, seen)
+            offset = self._score(all_seen)[:, rows] + self._score(seen, rows, average=False)
+            found = fit_effects(self._problem(rows, seen, offset), self._head(), average=False)
+            self._store(list(seen), found)
 
     def _head(self) -> Head:
         """Return the head with the parameters of these members."""
@@ -356,28 +356,41 @@ class _Learner:
     ) -> Float[Tensor, "chosen patient bend"]:
         return bent_values(inputs[..., self.network.encoder(name).bent])
 
-    def _store(
-        self, names: Sequence[str], found: Effects, rows: Tensor, seen: Mapping[str, Tensor]
+    def _added(self, name: str) -> Float[Tensor, "chosen patient term"]:
+        """Return what a channel adds by the effects that are known so far."""
+        encoder, inputs = self.network.encoder(name), self._inputs(name)
+        added = torch.bmm(inputs, encoder.effects[self.members])
+        added[..., :1] += encoder.bending(inputs[..., encoder.bent], self.members)
+        return added
+
+    def _score(
+        self, seen: Mapping[str, Tensor], rows: Tensor | None = None, *, average: bool = True
     ) -> Float[Tensor, "chosen row"]:
-        """Give each channel its effects and the spread of what it adds; return the score."""
+        """Return the score of the rows by the effects that are known so far; all rows if None."""
+        rows = torch.arange(len(self.tensors.agents)) if rows is None else rows
         terms = torch.cat([torch.ones(len(rows), 1), self.tensors.agents[rows]], dim=1)
         score = torch.zeros(len(self.members), len(rows))
+        for name, each in seen.items():
+            score = score + (self._added(name)[:, rows] * terms).sum(dim=-1) * each
+        effects = self.network.outcome.effects
+        if average and effects is not None:
+            score = score + effects.average[self.members, 0] @ self.tensors.agents[rows].T
+        return score
+
+    def _store(self, names: Sequence[str], found: Effects) -> None:
+        """Add to each channel's effects what was found, and measure the spread of what it adds."""
         encoders = [self.network.encoder(name) for name in names]
         weights = found.weight.split([each.effects.shape[1] for each in encoders], dim=1)
         bends = found.bends.split([each.bends.shape[1] for each in encoders], dim=1)
         for name, encoder, weight, bend in zip(names, encoders, weights, bends, strict=True):
-            encoder.effects[self.members] = weight
-            encoder.bends[self.members] = bend
-            inputs = self._inputs(name)
-            added = torch.bmm(inputs, weight)
-            added[..., 0] += (self._bends(name, inputs) @ bend.unsqueeze(-1))[..., 0]
+            encoder.effects[self.members] += weight
+            encoder.bends[self.members] += bend
+            added = self._added(name)
             there = (~torch.isnan(self.tensors.channels[name]).all(dim=1)).float()
             share = self.tensors.training[self.members] * there
             share = (share / share.sum(dim=1, keepdim=True).clamp(min=1e-9)).unsqueeze(-1)
             centred = added - (added * share).sum(dim=1, keepdim=True)
             encoder.unknown[self.members] = symmetric_root(torch.bmm((centred * share).mT, centred))
-            score = score + (added[:, rows] * terms).sum(dim=-1) * seen[name]
-        return score
 
 
 def _prefixes(tensors: TrainingTensors, days: list[float]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -17,6 +17,8 @@ from omics_twin.models.fusion import Evidence, divergence_from_prior, posterior
 from omics_twin.models.heads import CoxHead, Head, Link, ResponseSurface
 from omics_twin.models.therapy import RegimenEncoder
 
+# Parameters that are found before the network learns, see models/effects.py.
+FOUND_FIRST = ("effects", "bends", "unknown", "average")
 # Log-odds that one unit of the first latent dimension adds beside linear effects.
 _ANCHOR = 0.5
 
@@ -225,6 +227,18 @@ class MultimodalNetwork(nn.Module):
     def terms(self) -> int:
         """Size of what a measurement adds: prognosis and each agent's effect; 0: nothing."""
         return cast(ChannelEncoder, self.encoders[0]).effects.shape[2]
+
+    @torch.no_grad()
+    def begin_again(self) -> None:
+        """Make a trained network ready to learn on: its gain becomes part of its effects."""
+        effects = self.outcome.effects
+        for part in self.modules():
+            for name, value in part.named_parameters(recurse=False):
+                value.requires_grad_(name not in FOUND_FIRST)
+                if effects is not None and name in FOUND_FIRST:
+                    value.mul_(effects.gain.view(-1, *[1] * (value.ndim - 1)))
+        if effects is not None:
+            effects.gain.fill_(1.0)
 
     def encoder(self, channel: str) -> ChannelEncoder:
         """Return the expert of a channel."""
