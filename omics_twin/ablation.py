@@ -20,10 +20,11 @@ from omics_twin.evaluate import plots
 from omics_twin.evaluate.paired import paired_difference
 from omics_twin.evaluate.score import HEADLINE
 from omics_twin.files import write_json, write_whole
-from omics_twin.learning import Fitted, Task
+from omics_twin.learning import Fitted
 from omics_twin.memory import batches
 from omics_twin.models.variants import Variant
 from omics_twin.report.console import Console
+from omics_twin.tasks import Task
 from omics_twin.tensors.design import Design
 from omics_twin.tensors.members import MemberPlan
 

@@ -9,8 +9,8 @@ import torch
 
 from omics_twin.answers import Belief, outcome_values
 from omics_twin.config import Config
-from omics_twin.learning import Task
 from omics_twin.settings import Reading
+from omics_twin.tasks import Task
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.draws import select, weighted_mean, weighted_quantile, with_draws

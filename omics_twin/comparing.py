@@ -15,7 +15,7 @@ from omics_twin.evaluate.design import Design
 from omics_twin.evaluate.paired import LOSS, paired_difference, paired_loss
 from omics_twin.evaluate.score import HEADLINE
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.learning import Task
+from omics_twin.tasks import Task
 
 
 def paired(

@@ -38,8 +38,8 @@ from omics_twin.evaluate.uplift import (
     uplift_curve,
 )
 from omics_twin.intake.declaration import Assignment
-from omics_twin.learning import Task
 from omics_twin.offers import Offers, expected_merit, ranking_merit
+from omics_twin.tasks import Task
 
 _Part = TypeVar("_Part")
 

@@ -27,9 +27,10 @@ from omics_twin.evaluate.conformal import (
 )
 from omics_twin.evaluate.score import calibration_bins
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.learning import Task, model_of, support_of
+from omics_twin.learning import model_of
 from omics_twin.report.console import Console
 from omics_twin.simulated import first_repeat, fit_copy, simulated_copy
+from omics_twin.tasks import Task, support_of
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.therapy.rank import first_and_usual, superiority
 from omics_twin.tracking import TrainedModel

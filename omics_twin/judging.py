@@ -30,11 +30,12 @@ from omics_twin.files import write_json, write_whole
 from omics_twin.following import TWIN, Ranked, judge
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.synthetic import read_truth
-from omics_twin.learning import Fitted, Task
+from omics_twin.learning import Fitted
 from omics_twin.offers import offers_of
 from omics_twin.report.console import Console
 from omics_twin.report.effects import effect_summary
 from omics_twin.settings import CalibrationBy
+from omics_twin.tasks import Task
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import RunRecord, TrainedModel

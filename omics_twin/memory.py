@@ -7,8 +7,8 @@ import os
 import torch
 
 from omics_twin.config import Config
-from omics_twin.learning import Task
 from omics_twin.settings import Device
+from omics_twin.tasks import Task
 from omics_twin.tensors.members import MemberPlan
 
 # A weight is held as value, gradient, two moments, best value and the optimiser's scratch.

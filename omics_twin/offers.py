@@ -19,8 +19,8 @@ from omics_twin.evaluate.propensity import covariate_propensity, stratum_propens
 from omics_twin.intake.declaration import Assignment
 from omics_twin.intake.synthetic import Assignment as SyntheticAssignment
 from omics_twin.intake.synthetic import assignment_of
-from omics_twin.learning import Task, support_of
 from omics_twin.settings import Reading
+from omics_twin.tasks import Task, support_of
 
 FLOOR = 0.05
 """Least propensity of an open arm where therapies were chosen, not drawn."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omics_twin import answers, judging, learning, tracking
+from omics_twin import answers, judging, learning, tasks, tracking
 from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.config import Config, digest, plain
 from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
@@ -50,7 +50,7 @@ class Trained:
 def train(config: Config, console: Console) -> Trained:
     """Train a twin, compare it with its baselines on the same folds, and record the run."""
     cohort = read_cohort(config, console, Purpose.TRAINING)
-    task = learning.task_of(cohort, config, console)
+    task = tasks.task_of(cohort, config, console)
     told_apart = digest(config, f"{task.fingerprint} {tracking.commit()}")
     run = Path(config.output_root) / config.name / told_apart
     if _finished(run, config):
@@ -99,7 +99,7 @@ def ablate(config: Config, console: Console) -> Path:
     from omics_twin import ablation
 
     cohort = read_cohort(config, console, Purpose.TRAINING)
-    task = learning.task_of(cohort, config, console)
+    task = tasks.task_of(cohort, config, console)
     run = _folder(config, "ablation", task.fingerprint)
     if not _finished(run, config):
         with console.stage("ablation"):
@@ -117,7 +117,7 @@ def search(config: Config, console: Console) -> Path:
 
     space.axes_of(config)
     cohort = read_cohort(config, console, Purpose.TRAINING)
-    task = ablation.before_treatment(learning.task_of(cohort, config, console))
+    task = ablation.before_treatment(tasks.task_of(cohort, config, console))
     asked = plain(config)["search"]
     for budget in ("trials", "batch", "timeout_minutes"):
         asked.pop(budget)
@@ -146,7 +146,7 @@ def _folder(config: Config, kind: str, fingerprint: str, also: str = "") -> Path
 
 
 def _record(
-    task: learning.Task,
+    task: tasks.Task,
     config: Config,
     run: Path,
     kind: str,
@@ -198,7 +198,7 @@ def evaluate(config: Config, console: Console) -> dict[str, Any]:
             f"cohort '{cohort.name}' has no outcome '{model.outcome}', which the model predicts"
             f"{nearest(model.outcome, cohort.outcomes)}"
         )
-    outcome = learning.outcome_of(cohort, model.outcome, model.endpoint)
+    outcome = tasks.outcome_of(cohort, model.outcome, model.endpoint)
     metrics = answers.evaluation(
         model, cohort, outcome, config.twin, console, as_of_days=config.as_of_days
     )

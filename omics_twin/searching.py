@@ -24,15 +24,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from omics_twin import learning
+from omics_twin import tasks
 from omics_twin.config import Config
 from omics_twin.evaluate import plots
 from omics_twin.evaluate.paired import paired_difference
 from omics_twin.evaluate.score import HEADLINE, score
 from omics_twin.files import write_json, write_whole
-from omics_twin.learning import Task
 from omics_twin.report.console import Console
 from omics_twin.space import Axis, Value, axes_of, overrides_of
+from omics_twin.tasks import Task
 from omics_twin.tensors.members import plan_members
 from omics_twin.trials import (
     DIVERGED,
@@ -61,7 +61,7 @@ def search(task: Task, config: Config, run: Path, console: Console) -> dict[str,
         If the default settings diverge.
     """
     axes = axes_of(config)
-    outer = learning.folds_of(
+    outer = tasks.folds_of(
         task.cohort, divided(config, config.search.outer_folds), task.outcome_name
     )[0]
     inner = inner_folds(task, config, outer)

@@ -13,10 +13,11 @@ from omics_twin.config import Config
 from omics_twin.evaluate.design import Outcome
 from omics_twin.evaluate.survival import censoring_survival
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.learning import Fitted, Task, check_converged, fit_members, plan_of
+from omics_twin.learning import Fitted, check_converged, fit_members, plan_of
 from omics_twin.offers import restricted_mean_days
 from omics_twin.report.console import Console
 from omics_twin.settings import Reading
+from omics_twin.tasks import Task
 
 
 @dataclass(frozen=True)

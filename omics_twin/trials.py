@@ -10,15 +10,16 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from omics_twin import learning
+from omics_twin import learning, tasks
 from omics_twin.config import Config
 from omics_twin.evaluate.score import score
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.learning import Fitted, Task
+from omics_twin.learning import Fitted
 from omics_twin.models.fusion import posterior
 from omics_twin.models.variants import PER_MEMBER, Variant
 from omics_twin.report.console import Console
 from omics_twin.space import Value, with_values
+from omics_twin.tasks import Task
 from omics_twin.tensors.members import MemberPlan, plan_members
 
 FINAL = "final"
@@ -83,7 +84,7 @@ def inner_folds(task: Task, config: Config, outer: np.ndarray) -> Inner:
     for study, fold in enumerate([*folds, None]):
         inside = np.arange(patients) if fold is None else np.flatnonzero(outer != fold)
         cohort = task.cohort.select([task.cohort.patient_ids[row] for row in inside])
-        found = learning.folds_of(cohort, divided(config, asked.inner_folds), task.outcome_name)
+        found = tasks.folds_of(cohort, divided(config, asked.inner_folds), task.outcome_name)
         plan = plan_members(
             found,
             replicas=asked.replicas,

@@ -15,9 +15,9 @@ from omics_twin.evaluate.benefit import ArmCalibration, BenefitCalibration
 from omics_twin.evaluate.policy import CoverageValue, PolicyTable
 from omics_twin.evaluate.uplift import Rate
 from omics_twin.following import RECEIVED, SINGLE, TWIN, Contrasted, Judgement, plain_name
-from omics_twin.learning import Task
 from omics_twin.offers import Offers
 from omics_twin.report.policy import rule_title
+from omics_twin.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

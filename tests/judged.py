@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from omics_twin.cohort.cohort import build_cohort
 from omics_twin.config import Config, typed
 from omics_twin.intake.tables import read_tables
-from omics_twin.learning import Task, task_of
 from omics_twin.report.console import Console
+from omics_twin.tasks import Task, task_of
 from omics_twin.trust.consent import permit
 from tests.evaluate.trials import FollowUp, Trial
 

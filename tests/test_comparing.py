@@ -11,7 +11,7 @@ import torch
 from omics_twin.comparing import linear_predictions, numbers_of, paired
 from omics_twin.evaluate.score import score
 from omics_twin.judging import baseline_design
-from omics_twin.learning import Task
+from omics_twin.tasks import Task
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
 from tests.evaluate import trials
 from tests.judged import judged_task

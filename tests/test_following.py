@@ -12,9 +12,9 @@ import pytest
 from omics_twin.errors import CohortError
 from omics_twin.following import TWIN, Judgement, Ranked, judge
 from omics_twin.judging import baseline_design
-from omics_twin.learning import Task
 from omics_twin.offers import Offers, offers_of
 from omics_twin.settings import PolicySettings
+from omics_twin.tasks import Task
 from omics_twin.worth import figures_of, numbers_of, record_of
 from tests.evaluate import trials
 from tests.judged import HARM, SURVIVAL, judged_task

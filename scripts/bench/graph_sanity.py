@@ -18,15 +18,15 @@ from time import perf_counter
 
 import numpy as np
 
-from omics_twin import judging, learning
+from omics_twin import judging, learning, tasks
 from omics_twin.config import Config, load
 from omics_twin.evaluate.baselines import fit_predict_folds
 from omics_twin.evaluate.metrics import summarise
 from omics_twin.evaluate.score import score
-from omics_twin.learning import Task
 from omics_twin.pipelines import read_cohort
 from omics_twin.report.console import Console
 from omics_twin.settings import GeneEncoder
+from omics_twin.tasks import Task
 from omics_twin.tensors.graph import rewired
 from omics_twin.trust.consent import Purpose
 
@@ -93,10 +93,10 @@ def main() -> None:
         config = settings(experiment, GeneEncoder.COMPONENTS, 0)
         cohort = read_cohort(config, CONSOLE, Purpose.TRAINING)
         print(f"{experiment}: {len(cohort.patient_ids)} patients, c-index, time of training")
-        told("ridge_cox", [ridge_cox(learning.task_of(cohort, config, CONSOLE), config)])
+        told("ridge_cox", [ridge_cox(tasks.task_of(cohort, config, CONSOLE), config)])
         for encoder in GeneEncoder:
             runs = [settings(experiment, encoder, seed) for seed in range(given.seeds)]
-            task = learning.task_of(cohort, runs[0], CONSOLE)
+            task = tasks.task_of(cohort, runs[0], CONSOLE)
             told(encoder.name, [c_index(task, run) for run in runs])
             if not given.checks:
                 continue

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
-from omics_twin import learning
+from omics_twin import tasks
 from omics_twin.config import load
 from omics_twin.evaluate.concordance import concordance
 from omics_twin.pipelines import read_cohort
@@ -96,7 +96,7 @@ def main() -> None:
         "train",
         [f"experiment={asked.parse_args().experiment}", "model.gene_encoder=GENE_GRAPH"],
     )
-    task = learning.task_of(read_cohort(config, CONSOLE, Purpose.TRAINING), config, CONSOLE)
+    task = tasks.task_of(read_cohort(config, CONSOLE, Purpose.TRAINING), config, CONSOLE)
     graph = task.graph
     place = {gene: row for row, gene in enumerate(graph.genes)}
     raw = torch.full((len(task.arms), len(graph.genes), len(graph.channels)), torch.nan)

@@ -13,9 +13,9 @@ from omics_twin.following import RECEIVED, SINGLE, TWIN, Ranked, judge
 from omics_twin.intake.declaration import Assignment
 from omics_twin.intake.tables import read_tables
 from omics_twin.judging import baseline_design
-from omics_twin.learning import Task, task_of
 from omics_twin.offers import offers_of
 from omics_twin.report.console import Console
+from omics_twin.tasks import Task, task_of
 from omics_twin.trust.consent import permit
 from omics_twin.worth import record_of
 
