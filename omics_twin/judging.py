@@ -29,7 +29,7 @@ from omics_twin.evaluate.truth import policy_value
 from omics_twin.files import write_json, write_whole
 from omics_twin.following import TWIN, Ranked, judge
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.intake.synthetic import read_truth
+from omics_twin.intake.synthetic import holds_truth, read_truth
 from omics_twin.learning import Fitted, Task
 from omics_twin.offers import offers_of
 from omics_twin.report.console import Console
@@ -117,7 +117,7 @@ def held_out_predictions(
 
 def truth_is_known(task: Task, config: Config) -> bool:
     """Return whether the true probability under every arm is there to compare with."""
-    there = (Path(config.cohort.root) / "truth").is_dir()
+    there = holds_truth(config.cohort.root)
     return there and task.outcome.grid_days is None and len(task.catalogue.arms) > 1
 
 
