@@ -184,6 +184,9 @@ def metrics(task: Task, twin: Predictions, baselines: Mapping[str, Predictions])
         "repeats": len(task.held_out),
         "model": _summary(task, twin),
         "baselines": {name: _summary(task, each) for name, each in baselines.items()},
+        "by_part": comparing.by_part(
+            task, twin.received, {name: each.received for name, each in baselines.items()}
+        ),
     }
 
 
