@@ -1,4 +1,4 @@
-"""How the twin stands beside its baselines, patient by patient and visit by visit."""
+"""How the twin stands beside its baselines: patient by patient, by visit, by part of a cohort."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from numpy import ndarray
 
 from omics_twin.evaluate import baselines as reference
 from omics_twin.evaluate.design import Design
+from omics_twin.evaluate.metrics import summarise
 from omics_twin.evaluate.paired import LOSS, paired_difference, paired_loss
-from omics_twin.evaluate.score import HEADLINE
+from omics_twin.evaluate.score import HEADLINE, headline
 from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.intake.groups import PART
 from omics_twin.tasks import Task
 
 
@@ -51,6 +53,72 @@ def paired(
         }
         for name, each in baselines.items()
     }
+
+
+def by_part(
+    task: Task,
+    twin: Float[ndarray, "repeat patient *time"],
+    baselines: Mapping[str, Float[ndarray, "repeat patient *time"]],
+) -> dict[str, Any]:
+    """Return the headline metric within each part of the cohort, and its mean over parts.
+
+    Over all patients a metric also rewards knowing which part is worse off; within a part it does
+    not. In the mean every part counts the same, however many patients it has.
+
+    Parameters
+    ----------
+    twin, baselines
+        Held-out predictions under the therapy received.
+
+    Returns
+    -------
+    dict
+        ``metric``; ``parts``: part -> ``n``, ``model`` and ``baselines`` (name -> the same) as
+        ``mean`` and ``sd`` over repeats, None where not known; ``mean``: the same over the parts
+        in which the metric is known. Empty where the cohort has no parts.
+    """
+    if PART not in task.cohort.groups:
+        return {}
+    part_of = task.cohort.groups[PART].to_numpy(dtype=str)
+    known = np.isfinite(task.outcome.values)
+    names = list(dict.fromkeys(part_of[known]))
+    values = {
+        learner: np.array([_within(task, received, part_of == part) for part in names])
+        for learner, received in [("", twin), *baselines.items()]
+    }
+    told = {
+        part: {"n": int((known & (part_of == part)).sum()), **_beside(values, [place])}
+        for place, part in enumerate(names)
+    }
+    everywhere = np.flatnonzero(np.isfinite(np.array(list(values.values()))).all(axis=(0, 2)))
+    return {
+        "metric": HEADLINE[task.outcome.kind],
+        "parts": told,
+        "mean": _beside(values, everywhere.tolist()),
+    }
+
+
+def _within(
+    task: Task, received: Float[ndarray, "repeat patient *time"], inside: Bool[ndarray, " patient"]
+) -> list[float]:
+    """Return the headline metric of each repeat on some of the patients."""
+    outcome = task.outcome.at(inside)
+    return [headline(outcome, repeat[inside]) for repeat in received]
+
+
+def _beside(
+    values: Mapping[str, Float[ndarray, "part repeat"]], places: list[int]
+) -> dict[str, Any]:
+    """Return mean and spread over repeats of the model, named '', and of its baselines."""
+    cells = {name: _cell(each[places]) for name, each in values.items()}
+    return {"model": cells.pop(""), "baselines": cells}
+
+
+def _cell(values: Float[ndarray, "part repeat"]) -> dict[str, float | None]:
+    if not len(values):
+        return {"mean": None, "sd": None}
+    found = summarise([{PART: float(each)} for each in values.mean(axis=0)])[PART]
+    return {key: value if np.isfinite(value) else None for key, value in found.items()}
 
 
 def linear_predictions(

@@ -244,6 +244,7 @@ def digest(config: Config, fingerprint: str) -> str:
     ):
         settings.pop(elsewhere)
     settings["cohort"].pop("root")
+    settings["cohort"]["parts"] = list(settings["cohort"]["parts"])
     settings["knowledge"].pop("root")
     text = json.dumps([settings, fingerprint], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -29,7 +29,7 @@ from omics_twin.evaluate.truth import policy_value
 from omics_twin.files import write_json, write_whole
 from omics_twin.following import TWIN, Ranked, judge
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.intake.synthetic import read_truth
+from omics_twin.intake.synthetic import holds_truth, read_truth
 from omics_twin.learning import Fitted
 from omics_twin.offers import offers_of
 from omics_twin.report.console import Console
@@ -118,7 +118,7 @@ def held_out_predictions(
 
 def truth_is_known(task: Task, config: Config) -> bool:
     """Return whether the true probability under every arm is there to compare with."""
-    there = (Path(config.cohort.root) / "truth").is_dir()
+    there = holds_truth(config.cohort.root)
     return there and task.outcome.grid_days is None and len(task.catalogue.arms) > 1
 
 
@@ -185,6 +185,9 @@ def metrics(task: Task, twin: Predictions, baselines: Mapping[str, Predictions])
         "repeats": len(task.held_out),
         "model": _summary(task, twin),
         "baselines": {name: _summary(task, each) for name, each in baselines.items()},
+        "by_part": comparing.by_part(
+            task, twin.received, {name: each.received for name, each in baselines.items()}
+        ),
     }
 
 

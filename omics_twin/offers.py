@@ -18,7 +18,7 @@ from omics_twin.evaluate.doubly_robust import restricted_mean_outcome
 from omics_twin.evaluate.propensity import covariate_propensity, stratum_propensity
 from omics_twin.intake.declaration import Assignment
 from omics_twin.intake.synthetic import Assignment as SyntheticAssignment
-from omics_twin.intake.synthetic import assignment_of
+from omics_twin.intake.synthetic import assignment_of, holds_truth
 from omics_twin.settings import Reading
 from omics_twin.tasks import Task, support_of
 
@@ -115,10 +115,9 @@ def offers_of(task: Task, design: Design, config: Config) -> Offers:
 
 def assigned(config: Config) -> Assignment:
     """Return how patients came to their therapy: a synthetic trial's folder knows it best."""
-    root = Path(config.cohort.root)
-    if not (root / "truth").is_dir():
+    if not holds_truth(config.cohort.root):
         return config.cohort.assignment
-    by_lot = assignment_of(root) is SyntheticAssignment.RANDOMISED
+    by_lot = assignment_of(Path(config.cohort.root)) is SyntheticAssignment.RANDOMISED
     return Assignment.RANDOMISED if by_lot else Assignment.OBSERVATIONAL
 
 

@@ -271,7 +271,7 @@ def results(config: Config, console: Console) -> Path:
 
 def synthesise(config: Config, console: Console) -> Path:
     """Write the synthetic trial's tables and, apart from them, its truth."""
-    root = Path(config.output or config.cohort.root)
+    root = _place(config)
     generate(config.intake, root, progress=console.progress("patients written"))
     console.say(f"synthetic trial of {config.intake.patients} patients: {root}")
     return root
@@ -301,7 +301,7 @@ def fetch(config: Config, console: Console) -> Path:
     """Download a cohort's public source files, verified."""
     from omics_twin.intake import fetch as downloads
 
-    root = Path(config.output or config.cohort.root)
+    root = _place(config)
     if not config.cohort.sources:
         raise ConfigError(f"cohort '{config.cohort.name}' names no public source to fetch")
     downloads.fetch(
@@ -319,6 +319,16 @@ def _model(config: Config, console: Console) -> tracking.TrainedModel:
     model = tracking.load_model(config.model_uri, config.tracking)
     console.say(f"model {model.twin.name}: {model.title}")
     return model
+
+
+def _place(config: Config) -> Path:
+    """Return the folder to write a cohort's files to."""
+    if not config.output and config.cohort.parts:
+        raise ConfigError(
+            f"cohort '{config.cohort.name}' has {len(config.cohort.parts)} parts and no folder of "
+            "its own: add output=FOLDER"
+        )
+    return Path(config.output or config.cohort.root)
 
 
 def _output(config: Config, *endings: str) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from omics_twin.comparing import linear_predictions, numbers_of, paired
+from omics_twin.comparing import by_part, linear_predictions, numbers_of, paired
 from omics_twin.evaluate.score import score
 from omics_twin.judging import baseline_design
 from omics_twin.tasks import Task
@@ -70,3 +70,32 @@ def test_the_twin_less_a_baseline_is_the_difference_of_their_metrics(task: Task)
         assert each["lower"] < each["mean"] < each["upper"]
         assert min(better * each["lower"], better * each["upper"]) > 0.0
     assert numbers_of({"logistic": found})["paired.logistic.brier.mean"] == found["brier"]["mean"]
+
+
+def test_a_part_is_judged_on_its_own_patients_and_counts_once_in_the_mean(task: Task) -> None:
+    assert by_part(task, np.zeros((2, 160)), {}) == {}
+    truth = task.outcome.values
+    part = np.where(np.arange(160) < 120, "large", "small")
+    # Whoever knows the part alone knows nothing within one.
+    pooled = np.tile(np.where(part == "large", 0.9, 0.1), (2, 1))
+    pooled[0, ::2] += 0.001
+    right = np.where(part == "large", truth, 1.0 - truth)[None].repeat(2, axis=0)
+    groups = task.cohort.groups.assign(part=part)
+    found = by_part(replace(task, cohort=replace(task.cohort, groups=groups)), right, {"p": pooled})
+    assert found["metric"] == "auc"
+    assert {name: each["n"] for name, each in found["parts"].items()} == {"large": 120, "small": 40}
+    assert found["parts"]["large"]["model"] == {"mean": 1.0, "sd": 0.0}
+    assert found["parts"]["small"]["model"]["mean"] == 0.0
+    assert found["mean"]["model"] == {"mean": 0.5, "sd": 0.0}
+    assert found["mean"]["baselines"]["p"]["mean"] == pytest.approx(0.5, abs=0.1)
+    assert found["parts"]["large"]["baselines"]["p"]["sd"] > 0.0
+
+
+def test_a_part_in_which_the_metric_is_not_known_is_not_in_the_mean(task: Task) -> None:
+    part = np.where(task.outcome.values == 1, "all_alike", "mixed")
+    part[:40] = "mixed"
+    groups = task.cohort.groups.assign(part=part)
+    right = np.tile(task.outcome.values, (1, 1))
+    found = by_part(replace(task, cohort=replace(task.cohort, groups=groups)), right, {})
+    assert found["parts"]["all_alike"]["model"] == {"mean": None, "sd": None}
+    assert found["mean"]["model"] == {"mean": 1.0, "sd": None}

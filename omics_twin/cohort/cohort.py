@@ -34,8 +34,8 @@ class Cohort:
         binary columns with NaN. ``obs``: the category columns and ``day`` [day]. ``var``: kind,
         unit and log of each column of ``X``; ``uns["categories"]``: the category columns.
         ``uns`` also has ``modality``, ``visit_day`` [day], ``minimum_frequency``,
-        ``window_days`` [day] and ``absent_value`` (of a feature that the channel does not list,
-        NaN: not measured).
+        ``window_days`` [day], ``absent_value`` (of a feature that the channel does not list,
+        NaN: not measured) and ``not_in_all_parts`` (columns that some parts do not list).
     patient_ids
         Patients in the order of the roster.
     received
@@ -201,6 +201,7 @@ def _annotated(channel: Channel, order: pd.Index) -> AnnData:
             "absent_value": channel.absent_value,
             "window_days": channel.window_days,
             "categories": categories,
+            "not_in_all_parts": sorted(channel.not_in_all_parts),
         },
     )
 

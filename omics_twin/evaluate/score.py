@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from omics_twin.errors import CohortError
@@ -30,6 +30,7 @@ HEADLINE = {
     OutcomeKind.TIME_TO_EVENT: "c_index",
     OutcomeKind.CONTINUOUS: "r2",
 }
+_FEWEST = 2
 HIGHER_IS_BETTER: dict[str, bool | None] = {
     "auc": True,
     "brier": False,
@@ -74,7 +75,7 @@ def score(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> dict[
     dict
         Metric -> value; NaN where the patients do not allow it.
     """
-    known = np.isfinite(outcome.values) & np.isfinite(predicted).reshape(len(predicted), -1).all(1)
+    known = _known(outcome, predicted)
     truth, given = outcome.values[known], predicted[known].astype(np.float64)
     if outcome.kind is OutcomeKind.BINARY:
         return {
@@ -93,14 +94,50 @@ def score(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> dict[
     return _survival_score(given, days, truth, event[known].astype(np.float64))
 
 
+def headline(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> float:
+    """Return the headline metric of the outcome's kind alone, as :func:`score` gives it.
+
+    NaN where the patients do not allow it: too few, or all with the same outcome.
+
+    Parameters
+    ----------
+    predicted
+        As for :func:`score`.
+    """
+    known = _known(outcome, predicted)
+    truth, given = outcome.values[known], predicted[known].astype(np.float64)
+    if len(truth) < _FEWEST:
+        return float("nan")
+    if outcome.kind is OutcomeKind.BINARY:
+        return _where_known(lambda: roc_auc(given, truth))
+    if outcome.kind is OutcomeKind.CONTINUOUS:
+        return _where_known(lambda: r2(given, truth))
+    event, days = outcome.followed
+    ended = event[known].astype(np.float64)
+    return _where_known(lambda: concordance(_risk(given, days), truth, ended))
+
+
+def _known(
+    outcome: Outcome, predicted: Float[ndarray, "patient *time"]
+) -> Bool[ndarray, " patient"]:
+    """Return who has a known outcome and a prediction."""
+    return np.isfinite(outcome.values) & np.isfinite(predicted).reshape(len(predicted), -1).all(1)
+
+
+def _risk(
+    given: Float[ndarray, "known time"], days: Float[ndarray, " time"]
+) -> Float[ndarray, " known"]:
+    """Return the restricted mean survival over the grid, negated: it orders curves that cross."""
+    return -np.trapezoid(given, days, axis=1)
+
+
 def _survival_score(
     given: Float[ndarray, "known time"],
     days: Float[ndarray, " time"],
     time: Float[ndarray, " known"],
     event: Float[ndarray, " known"],
 ) -> dict[str, float]:
-    # Restricted mean survival over the grid orders patients when curves cross.
-    risk = -np.trapezoid(given, days, axis=1)
+    risk = _risk(given, days)
     horizon, at_horizon = float(days[-1]), given[:, -1]
     censoring = censoring_survival(time, event)
     until = np.minimum(time, horizon)

@@ -38,6 +38,8 @@ class Channel:
     absent_value
         Value, for every measured patient, of a feature that this channel does not list: 0 for
         mutations, where a gene without a call is wild type. NaN: not measured.
+    not_in_all_parts
+        Columns that not every part of the cohort lists; they are not measured in the others.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Channel:
     minimum_frequency: float = 0.0
     absent_value: float = float("nan")
     window_days: float = 14.0
+    not_in_all_parts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

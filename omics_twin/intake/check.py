@@ -55,13 +55,15 @@ def _place(intake: IntakeSettings) -> Path:
 
 def _check_tables(cohort: CohortDeclaration) -> CheckReport:
     """Tables are read up to the first mistake: the next one may follow from it."""
+    subject = cohort.root or ", ".join(cohort.parts.values())
     try:
         tables = read_tables(cohort)
     except IntakeError as mistake:
-        return CheckReport(cohort.root, {}, (error(cohort.name, None, str(mistake)),))
+        told = "; ".join([str(mistake), *getattr(mistake, "__notes__", ())])
+        return CheckReport(subject, {}, (error(cohort.name, None, told),))
     channels = len(tables.channels) + len(tables.variants)
     amounts = {"patients": len(tables.patient_ids), "channels": channels}
-    return CheckReport(cohort.root, amounts)
+    return CheckReport(subject, amounts)
 
 
 _CHECKERS: dict[Format, Callable[[Path], CheckReport]] = {

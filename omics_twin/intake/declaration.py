@@ -293,6 +293,10 @@ class CohortDeclaration:
     ----------
     name, root
         The cohort's name and the folder its files are in.
+    parts, part_column
+        For a cohort of several folders in the same format, such as cancers: name of the part ->
+        its folder, and no ``root``. ``part_column`` is what the part is called as a measurement;
+        empty: it is not measured.
     format
         Tables as declared here; or a study in cBioPortal's format, whose meta files say what is
         read: then ``key`` and ``roster`` are not needed, and ``modalities`` and ``outcomes`` only
@@ -321,6 +325,8 @@ class CohortDeclaration:
     name: str = ""
     title: str = ""
     root: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
+    part_column: str = ""
     format: CohortFormat = CohortFormat.TABLES
     key: str = "patient_id"
     keys: dict[str, KeyDeclaration] = field(default_factory=dict)

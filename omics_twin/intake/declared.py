@@ -17,7 +17,7 @@ from omics_twin.intake.declaration import (
     OutcomeKind,
     TherapyDeclaration,
 )
-from omics_twin.intake.groups import FOLD
+from omics_twin.intake.groups import FOLD, PART
 from omics_twin.units import conversion
 
 
@@ -30,7 +30,9 @@ def check_declaration(declaration: CohortDeclaration) -> None:
         If something needed is not declared or two statements contradict each other.
     """
     cohort = f"cohort '{declaration.name}'"
-    for setting in ("name", "root", "key", "roster"):
+    check_parts(declaration)
+    needed = ("name", "key", "roster") if declaration.parts else ("name", "root", "key", "roster")
+    for setting in needed:
         if not getattr(declaration, setting):
             raise ConfigError(f"{cohort} declares no '{setting}': set it in the cohort's file")
     if not declaration.modalities:
@@ -52,6 +54,39 @@ def check_declaration(declaration: CohortDeclaration) -> None:
         _check_group(f"{cohort}, policy group '{name}'", group)
         if name in declaration.group_columns:
             raise ConfigError(f"{cohort} declares '{name}' twice, also under 'group_columns'")
+
+
+def check_parts(declaration: CohortDeclaration) -> None:
+    """Refuse parts that contradict the rest of a declaration.
+
+    Raises
+    ------
+    ConfigError
+        If a root is declared beside them, or one of their names is taken.
+    """
+    cohort = f"cohort '{declaration.name}'"
+    if not declaration.parts:
+        if declaration.part_column:
+            raise ConfigError(
+                f"{cohort} declares part_column '{declaration.part_column}' but no 'parts': "
+                "declare the folder of each part or leave it out"
+            )
+        return
+    if declaration.root:
+        raise ConfigError(
+            f"{cohort} declares both a root and {len(declaration.parts)} parts, expected one of "
+            "the two: set root to ''"
+        )
+    for name, root in declaration.parts.items():
+        if not name or not root:
+            raise ConfigError(f"{cohort}, part '{name}' has folder '{root}', expected both named")
+    if PART in {*declaration.policy_groups, *declaration.group_columns}:
+        raise ConfigError(f"{cohort} declares parts and a group '{PART}': rename the group")
+    if declaration.part_column in declaration.modalities:
+        raise ConfigError(
+            f"{cohort} declares '{declaration.part_column}' both as part_column and as a "
+            "modality: rename one"
+        )
 
 
 def _check_group(where: str, group: GroupDeclaration) -> None:

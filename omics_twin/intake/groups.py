@@ -12,6 +12,7 @@ from omics_twin.intake.declaration import CohortDeclaration, GroupDeclaration
 from omics_twin.intake.files import Folder, Table
 
 FOLD = "fold"
+PART = "part"
 
 
 def read_groups(

@@ -20,7 +20,7 @@ from omics_twin.intake.synthetic_trial import Assignment, SyntheticTrial
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Assignment", "SyntheticTrial", "assignment_of", "generate", "read_truth"]
+__all__ = ["Assignment", "SyntheticTrial", "assignment_of", "generate", "holds_truth", "read_truth"]
 
 VERSION = 2
 """Changes whenever the same settings would give other tables."""
@@ -79,6 +79,17 @@ def generate(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def holds_truth(root: str) -> bool:
+    """Return whether a cohort's root is a synthetic trial's; a cohort of parts has no root.
+
+    Examples
+    --------
+    >>> holds_truth("")
+    False
+    """
+    return bool(root) and (Path(root) / "truth").is_dir()
 
 
 def read_truth(root: Path) -> pd.DataFrame:

@@ -30,10 +30,11 @@ from omics_twin.intake.declaration import (
     Layout,
     UnknownLevel,
 )
-from omics_twin.intake.declared import check_declaration
+from omics_twin.intake.declared import check_declaration, check_parts
 from omics_twin.intake.files import Folder, Table
 from omics_twin.intake.groups import read_groups
 from omics_twin.intake.outcomes import Outcome, read_outcome, read_received
+from omics_twin.intake.parts import declared_parts, in_part, join_parts
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Tables:
     outcomes
         Outcomes by name, values in the order of ``patient_ids``.
     groups, strata
-        (patient, role or policy group) and (patient, stratum column), text with NA.
+        (patient, role or policy group) and (patient, stratum column), text with NA. Where the
+        cohort has parts, ``groups`` also has each patient's under ``part``.
     notes
         What was read as not measured, not counted or not read.
     fingerprint
@@ -76,7 +78,7 @@ class Tables:
 
 
 def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tables:
-    """Read and check every file of a cohort.
+    """Read and check every file of a cohort, of all its parts where it has several.
 
     Parameters
     ----------
@@ -96,6 +98,17 @@ def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tab
     IntakeError
         If a file, column or cell is not what the declaration says.
     """
+    if not declaration.parts:
+        return _read_folder(declaration, scoring)
+    check_parts(declaration)
+    parts: dict[str, Tables] = {}
+    for name, part in declared_parts(declaration).items():
+        with in_part(name):
+            parts[name] = _read_folder(part, scoring)
+    return join_parts(declaration, parts)
+
+
+def _read_folder(declaration: CohortDeclaration, scoring: bool) -> Tables:
     folder = Folder(
         declaration.name, Path(declaration.root), declaration.key, dict(declaration.keys)
     )

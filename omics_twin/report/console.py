@@ -94,8 +94,8 @@ class Console:
         found
             ``endpoint``, ``n``, ``model`` (metric -> mean and sd over repeats) and ``baselines``
             (name -> the same); optionally ``truth`` (the value of following each ranking, the
-            truth being known), ``policy`` (the same, judged from what happened) and ``by_visit``
-            (visit -> metrics).
+            truth being known), ``policy`` (the same, judged from what happened), ``by_visit``
+            (visit -> metrics) and ``by_part`` (the headline metric within parts of the cohort).
         """
         if not self.quiet:
             for line in metrics_lines(found):
@@ -150,6 +150,7 @@ def metrics_lines(found: Mapping[str, Any]) -> list[str]:
     lines += holding_lines(found.get("calibration"))
     lines += verdict_lines(rows)
     lines += policy_lines(found.get("policy"))
+    lines += part_lines(found.get("by_part"))
     visits = found.get("by_visit") or {}
     if visits:
         lines += ["", f"{_MODEL} as visits come in, on the patients who have all of them"]
@@ -160,6 +161,20 @@ def metrics_lines(found: Mapping[str, Any]) -> list[str]:
         }
         lines += _table(list(measured), metric_columns(measured))
     return [*lines, ""]
+
+
+def part_lines(found: Mapping[str, Any] | None) -> list[str]:
+    """Return the table of the headline metric within each part of the cohort."""
+    if not found:
+        return []
+    parts = {f"{name} (n {each['n']})": each for name, each in found["parts"].items()}
+    rows = [_MODEL, *found["mean"]["baselines"]]
+    columns = [
+        Column(name, _direction(found["metric"]), (each["model"], *each["baselines"].values()))
+        for name, each in [*parts.items(), ("mean", found["mean"])]
+    ]
+    title = f"{found['metric']} within each part; in the mean every part counts the same"
+    return ["", title, *_table(rows, columns)]
 
 
 def visit_learners(visit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -176,15 +191,18 @@ def visit_learners(visit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def metric_columns(rows: Mapping[str, Mapping[str, Any]]) -> list[Column]:
     """Return one column for each metric of any row."""
+    names = dict.fromkeys(metric for each in rows.values() for metric in each)
+    return [
+        Column(name, _direction(name), tuple(each.get(name) for each in rows.values()))
+        for name in names
+    ]
+
+
+def _direction(metric: str) -> int:
     # Only who asks for a table waits for the metrics to load.
     from omics_twin.evaluate.score import HIGHER_IS_BETTER
 
-    names = dict.fromkeys(metric for each in rows.values() for metric in each)
-    directions = {name: {True: 1, False: -1, None: 0}[HIGHER_IS_BETTER.get(name)] for name in names}
-    return [
-        Column(name, directions[name], tuple(each.get(name) for each in rows.values()))
-        for name in names
-    ]
+    return {True: 1, False: -1, None: 0}[HIGHER_IS_BETTER.get(metric)]
 
 
 def truth_columns(truth: Mapping[str, Any] | None, rows: Sequence[str]) -> list[Column]:

@@ -25,6 +25,9 @@ class Feature:
         Unit of the column.
     binary, log
         Whether it takes only 0 and 1; whether log1p is taken.
+    may_be_absent
+        Whether a cohort without the column is read as not measured: not every part of the
+        training cohort had it.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Feature:
     unit: str
     binary: bool
     log: bool
+    may_be_absent: bool = False
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ def design_of(cohort: Cohort) -> Design:
 
 
 def _channel_design(name: str, part: AnnData) -> ChannelDesign:
+    lacked = set(part.uns["not_in_all_parts"])
     features = [
         Feature(
             name=f"log1p({column})" if row["log"] else str(column),
@@ -62,13 +63,22 @@ def _channel_design(name: str, part: AnnData) -> ChannelDesign:
             unit=str(row["unit"]),
             binary=row["kind"] == "binary",
             log=bool(row["log"]),
+            may_be_absent=column in lacked,
         )
         for column, row in part.var.iterrows()
     ]
     for column in part.uns["categories"]:
         levels = sorted(str(level) for level in part.obs[column].dropna().unique())
         features += [
-            Feature(f"{column}={level}", str(column), level, "1", binary=True, log=False)
+            Feature(
+                f"{column}={level}",
+                str(column),
+                level,
+                "1",
+                binary=True,
+                log=False,
+                may_be_absent=column in lacked,
+            )
             for level in levels
         ]
     return ChannelDesign(
@@ -121,19 +131,21 @@ def apply(design: Design, cohort: Cohort) -> DesignMatrices:
 def _channel_values(
     channel: ChannelDesign, part: AnnData, notes: list[str]
 ) -> Float[np.ndarray, "measured feature"]:
-    _check_columns(channel, part)
+    _check_columns(channel, part, notes)
     columns = pd.Index(part.var_names, dtype=object)
     positions = columns.get_indexer([f.column for f in channel.features if f.level is None])
     matrix = np.full((part.n_obs, len(channel.features)), np.nan)
-    plain = [i for i, feature in enumerate(channel.features) if feature.level is None]
+    plain = np.array([i for i, f in enumerate(channel.features) if f.level is None], dtype=int)
     found = positions >= 0
-    matrix[:, np.array(plain)[found]] = np.asarray(part.X, dtype=float)[:, positions[found]]
-    # Only genes of a channel in which an absent gene is wild type get past the check when absent.
-    matrix[:, np.array(plain)[~found]] = 0.0
+    matrix[:, plain[found]] = np.asarray(part.X, dtype=float)[:, positions[found]]
+    # An absent column that gets past the check is a gene that is wild type without a call, or is
+    # not measured in this part of the cohort.
+    matrix[:, plain[~found]] = 0.0 if channel.absent_is_zero else np.nan
     logged = [i for i, feature in enumerate(channel.features) if feature.log]
     matrix[:, logged] = np.log1p(matrix[:, logged])
     for column in dict.fromkeys(f.column for f in channel.features if f.level is not None):
-        _set_levels(channel, column, part, matrix, notes)
+        if column in part.obs:
+            _set_levels(channel, column, part, matrix, notes)
     return matrix.astype(np.float32)
 
 
@@ -153,16 +165,23 @@ def _set_levels(
         matrix[:, place] = np.where(raw.isin(list(places)), raw == level, np.nan)
 
 
-def _check_columns(channel: ChannelDesign, part: AnnData) -> None:
+def _check_columns(channel: ChannelDesign, part: AnnData, notes: list[str]) -> None:
     present = set(part.var_names) | set(part.uns["categories"])
     wanted = dict.fromkeys(feature.column for feature in channel.features)
     calls = {feature.column for feature in channel.features if feature.binary}
-    may_be_absent = calls if channel.absent_is_zero else set()
+    lacked = {feature.column for feature in channel.features if feature.may_be_absent}
+    may_be_absent = calls if channel.absent_is_zero else lacked
     missing = [column for column in wanted if column not in present | may_be_absent]
     if missing:
         raise ModelError(
             f"modality '{channel.modality}' has {len(wanted) - len(missing)} of the "
             f"{len(wanted)} columns the model expects; first missing: {quoted(missing, most=2)}"
+        )
+    unlisted = [column for column in wanted if column in lacked - present]
+    if unlisted and not channel.absent_is_zero:
+        notes.append(
+            f"modality '{channel.modality}' lacks {quoted(unlisted)}, which not every part of the "
+            "training cohort had either; read as not measured"
         )
     for feature in channel.features:
         if feature.column not in present:

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, mean_squared_error, r2_score, roc_auc_score
 
 from omics_twin.evaluate.design import Outcome
-from omics_twin.evaluate.score import HEADLINE, HIGHER_IS_BETTER, at_days, score
+from omics_twin.evaluate.score import HEADLINE, HIGHER_IS_BETTER, at_days, headline, score
 from omics_twin.intake.declaration import OutcomeKind
 
 GENERATOR = np.random.default_rng(0)
@@ -95,3 +95,25 @@ def test_every_metric_has_a_direction_and_every_kind_a_headline() -> None:
     for kind, metrics in found.items():
         assert HEADLINE[kind] in metrics
         assert metrics.keys() <= HIGHER_IS_BETTER.keys()
+
+
+def test_the_headline_alone_is_that_of_the_whole_score() -> None:
+    for kind, values in (
+        (OutcomeKind.BINARY, TRUTH),
+        (OutcomeKind.CONTINUOUS, 3.0 * GIVEN + TRUTH),
+    ):
+        outcome = Outcome(kind, np.where(np.arange(80) < 5, np.nan, values))
+        assert headline(outcome, GIVEN) == score(outcome, GIVEN)[HEADLINE[kind]]
+    hazard = GENERATOR.uniform(0.0005, 0.006, size=80)
+    outcome = Outcome(OutcomeKind.TIME_TO_EVENT, GENERATOR.exponential(400, 80), TRUTH == 1, DAYS)
+    found = score(outcome, survival(hazard))
+    assert headline(outcome, survival(hazard)) == found["c_index"]
+
+
+def test_a_headline_that_the_patients_do_not_allow_is_not_known() -> None:
+    alike = Outcome(OutcomeKind.BINARY, np.ones(80))
+    assert np.isnan(headline(alike, GIVEN))
+    nobody = Outcome(OutcomeKind.BINARY, np.full(80, np.nan))
+    assert np.isnan(headline(nobody, GIVEN))
+    no_event = Outcome(OutcomeKind.TIME_TO_EVENT, np.full(80, 50.0), np.zeros(80, bool), DAYS)
+    assert np.isnan(headline(no_event, survival(np.full(80, 0.001))))

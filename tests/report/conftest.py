@@ -73,6 +73,7 @@ def _part(
             "absent_value": np.nan,
             "window_days": 7.0,
             "categories": [],
+            "not_in_all_parts": [],
         },
     )
 

@@ -156,6 +156,28 @@ def test_truth_and_visits_are_told_where_they_are_known() -> None:
     assert "day 21 (n 300) logistic" in text
 
 
+def test_a_cohort_of_parts_is_told_part_by_part() -> None:
+    def beside(own: float, other: float) -> dict[str, object]:
+        return {"model": _cell(own), "baselines": {"elastic_net": _cell(other)}}
+
+    found = _found(0.7, 0.6) | {
+        "by_part": {
+            "metric": "auc",
+            "parts": {
+                "kidney": {"n": 300, **beside(0.61, 0.62)},
+                "lung": {"n": 90, **beside(1, 0)},
+            },
+            "mean": beside(0.805, 0.31),
+        }
+    }
+    lines = metrics_lines(found)
+    start = lines.index("auc within each part; in the mean every part counts the same")
+    header, _, own, other = lines[start + 1 : start + 5]
+    assert " ".join(header.split()) == "kidney (n 300) > lung (n 90) > mean >"
+    assert " ".join(own.split()) == "omics_twin 0.610 ± 0.004 1.000 ± 0.004 * 0.805 ± 0.004 *"
+    assert " ".join(other.split()) == "elastic_net 0.620 ± 0.004 * 0.000 ± 0.004 0.310 ± 0.004"
+
+
 def test_the_metrics_of_an_evaluation_have_no_baselines_and_no_spread(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
