@@ -190,4 +190,6 @@ def keep_settings(
         read,
         minimum_frequency=declared.minimum_frequency,
         counted_effects=declared.counted_effects or read.counted_effects,
+        genes=declared.genes,
+        aliases=declared.aliases,
     )

@@ -38,6 +38,10 @@ class Channel:
     absent_value
         Value, for every measured patient, of a feature that this channel does not list: 0 for
         mutations, where a gene without a call is wild type. NaN: not measured.
+    genes
+        Columns that were read by ``other_columns``: genes, where the modality names genes.
+    aliases
+        Approved symbols of old ones that the cohort knows; ``None``: genes are named as written.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Channel:
     minimum_frequency: float = 0.0
     absent_value: float = float("nan")
     window_days: float = 14.0
+    genes: tuple[str, ...] = ()
+    aliases: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class Variants:
         Gene panel by patient; who is not in it was sequenced in every gene.
     panels
         Genes of each panel.
+    aliases
+        Approved symbols of old ones that the cohort knows; ``None``: genes are named as written.
     """
 
     modality: str
@@ -80,6 +88,7 @@ class Variants:
     minimum_frequency: float
     panel_of: Mapping[str, str] = field(default_factory=dict)
     panels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    aliases: Mapping[str, str] | None = None
 
 
 @dataclass
@@ -315,6 +324,7 @@ def _channel(
         days=pd.Series(days[measured], index=kept.index, name="day", dtype=np.float64),
         minimum_frequency=modality.minimum_frequency,
         window_days=modality.window_days,
+        genes=tuple(column for column in columns if column not in modality.columns),
     )
 
 

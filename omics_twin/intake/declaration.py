@@ -22,6 +22,13 @@ class Layout(Enum):
     VARIANTS = "variants"
 
 
+class GeneNames(Enum):
+    """What the columns that are genes are called: as written, or by their approved symbols."""
+
+    AS_WRITTEN = "as_written"
+    SYMBOLS = "symbols"
+
+
 class OutcomeKind(Enum):
     """What an outcome is, which decides head, loss, metrics and baselines."""
 
@@ -125,6 +132,12 @@ class ModalityDeclaration:
         patient's panel is not measured.
     minimum_frequency
         Binary features rarer than this share of the training patients are not used.
+    genes
+        Whether genes, which are the columns read by ``other_columns`` or those of the calls, are
+        named as written or by approved symbols (old symbols, lower case, spreadsheets' dates).
+    aliases
+        With ``genes: SYMBOLS``, a file of the cohort with a header and two columns, old and
+        approved symbol; it goes before the list of well-known renames.
     """
 
     table: str = ""
@@ -145,6 +158,8 @@ class ModalityDeclaration:
     panel_column: str | None = None
     panels: dict[str, list[str]] = field(default_factory=dict)
     minimum_frequency: float = 0.0
+    genes: GeneNames = GeneNames.AS_WRITTEN
+    aliases: str | None = None
 
 
 @dataclass

@@ -9,6 +9,7 @@ from omics_twin.intake.columns import canonical
 from omics_twin.intake.declaration import (
     CohortDeclaration,
     ColumnDeclaration,
+    GeneNames,
     GroupDeclaration,
     Kind,
     Layout,
@@ -71,6 +72,8 @@ def _check_modality(where: str, modality: ModalityDeclaration) -> None:
             f"{where} has minimum_frequency {modality.minimum_frequency:g}, expected a share from "
             "0 up to but not including 1"
         )
+    if modality.aliases is not None and modality.genes is GeneNames.AS_WRITTEN:
+        raise ConfigError(f"{where} has 'aliases' of genes it names as written: set genes: SYMBOLS")
     for name, column in modality.columns.items():
         _check_column(f"{where}, column '{name}'", column)
         if name in modality.exclude:

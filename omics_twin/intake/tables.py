@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,10 @@ from omics_twin.intake.columns import binary, canonical, column_of
 from omics_twin.intake.declaration import (
     CohortDeclaration,
     CohortFormat,
+    GeneNames,
     Kind,
     Layout,
+    ModalityDeclaration,
     UnknownLevel,
 )
 from omics_twin.intake.declared import check_declaration
@@ -141,7 +143,8 @@ def _read_modalities(
             continue
         table = _members(folder.table(modality.table), known, declaration, notes)
         if modality.layout is Layout.VARIANTS:
-            variants[name] = read_variants(name, modality, table, roster, notes)
+            calls = read_variants(name, modality, table, roster, notes)
+            variants[name] = replace(calls, aliases=_aliases(modality, folder))
             continue
         if modality.layout is Layout.WIDE:
             _check_unique(table, f"modality '{name}' has one row per patient")
@@ -149,8 +152,22 @@ def _read_modalities(
         taken = _columns_by_table(declaration)[modality.table] - set(declaration.strata)
         columns = declared_columns(modality, table, taken)
         for channel in LAYOUTS[modality.layout](name, modality, table, columns, notes):
-            channels[channel.name] = channel
+            channels[channel.name] = replace(channel, aliases=_aliases(modality, folder))
     return channels, variants
+
+
+def _aliases(modality: ModalityDeclaration, folder: Folder) -> dict[str, str] | None:
+    """Return the cohort's own renames of genes, ``None`` where genes are named as written."""
+    if modality.genes is GeneNames.AS_WRITTEN:
+        return None
+    rows = [] if modality.aliases is None else folder.lists(modality.aliases)
+    for number, row in enumerate(rows, start=2):
+        if len(row) != 2 or not all(row):
+            raise IntakeError(
+                f"file '{modality.aliases}', line {number}: found {quoted(row)}, expected an old "
+                "and an approved symbol: correct the line"
+            )
+    return {old.upper(): new for old, new in rows}
 
 
 def _read_received(

@@ -13,6 +13,7 @@ from omics_twin.errors import ConfigError, IntakeError
 from omics_twin.intake.declaration import (
     CohortDeclaration,
     ColumnDeclaration,
+    GeneNames,
     OutcomeKind,
     TherapyDeclaration,
 )
@@ -266,3 +267,25 @@ def test_other_columns_cover_strata_but_not_what_only_describes(study: CohortDec
     tables = read_tables(study)
     assert list(tables.channels["clinical"].values) == ["age", "her2", "weight"]
     assert "table 'clinical.csv': columns not read: 'stage', 'race'" in tables.notes
+
+
+def test_old_symbols_of_genes_are_read_where_symbols_are_declared(
+    study: CohortDeclaration,
+) -> None:
+    genomics = study.modalities["genomics"]
+    assert read_tables(study).variants["genomics"].aliases is None
+    genomics.genes = GeneNames.SYMBOLS
+    assert read_tables(study).variants["genomics"].aliases == {}
+    genomics.aliases = "aliases.csv"
+    path = Path(study.root) / "aliases.csv"
+    path.write_text("old,approved\nmll2,KMT2B\n")
+    before = read_tables(study)
+    assert before.variants["genomics"].aliases == {"MLL2": "KMT2B"}
+    path.write_text("old,approved\nmll2,KMT2D\n")
+    assert read_tables(study).fingerprint != before.fingerprint
+    path.write_text("old,approved\nmll2,\n")
+    with pytest.raises(IntakeError, match=r"'aliases.csv', line 2.*an old and an approved symbol"):
+        read_tables(study)
+    genomics.genes = GeneNames.AS_WRITTEN
+    with pytest.raises(ConfigError, match="has 'aliases' of genes it names as written"):
+        read_tables(study)
