@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from omics_twin.cohort.activity import with_activity
 from omics_twin.cohort.genomics import mutation_matrix
 from omics_twin.cohort.symbols import reconcile_calls, reconcile_channel
 from omics_twin.cohort.transcriptomics import normalise_counts
@@ -180,7 +181,7 @@ def _features(tables: Tables) -> tuple[list[Channel], list[str]]:
     """
     measured = [reconcile_channel(channel) for channel in tables.channels.values()]
     called = [reconcile_calls(variants) for variants in tables.variants.values()]
-    channels = [normalise_counts(channel) for channel, _ in measured]
+    channels = with_activity([normalise_counts(channel) for channel, _ in measured])
     channels += [mutation_matrix(variants) for variants, _ in called]
     told = [line for _, lines in (*measured, *called) for line in lines]
     return channels, list(dict.fromkeys(told))

@@ -42,6 +42,8 @@ class Channel:
         Columns that were read by ``other_columns``: genes, where the modality names genes.
     aliases
         Approved symbols of old ones that the cohort knows; ``None``: genes are named as written.
+    sets
+        Gene sets whose activity becomes a modality of its own.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Channel:
     window_days: float = 14.0
     genes: tuple[str, ...] = ()
     aliases: Mapping[str, str] | None = None
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,9 @@ class ModalityDeclaration:
     aliases
         With ``genes: SYMBOLS``, a file of the cohort with a header and two columns, old and
         approved symbol; it goes before the list of well-known renames.
+    activity
+        A file of gene sets (GMT). How active each set is in a patient, by the ranks of its genes
+        among the genes of the table, becomes modality ``<name>_activity``.
     """
 
     table: str = ""
@@ -160,6 +163,7 @@ class ModalityDeclaration:
     minimum_frequency: float = 0.0
     genes: GeneNames = GeneNames.AS_WRITTEN
     aliases: str | None = None
+    activity: str | None = None
 
 
 @dataclass

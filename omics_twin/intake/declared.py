@@ -74,6 +74,8 @@ def _check_modality(where: str, modality: ModalityDeclaration) -> None:
         )
     if modality.aliases is not None and modality.genes is GeneNames.AS_WRITTEN:
         raise ConfigError(f"{where} has 'aliases' of genes it names as written: set genes: SYMBOLS")
+    if modality.activity is not None and modality.layout is Layout.VARIANTS:
+        raise ConfigError(f"{where} has 'activity' of genes that are calls, expected expression")
     for name, column in modality.columns.items():
         _check_column(f"{where}, column '{name}'", column)
         if name in modality.exclude:

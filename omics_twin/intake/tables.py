@@ -35,6 +35,7 @@ from omics_twin.intake.declaration import (
 from omics_twin.intake.declared import check_declaration
 from omics_twin.intake.files import Folder, Table
 from omics_twin.intake.groups import read_groups
+from omics_twin.intake.knowledge import read_gene_sets
 from omics_twin.intake.outcomes import Outcome, read_outcome, read_received
 
 
@@ -151,8 +152,9 @@ def _read_modalities(
         # A stratum is also measured; what only describes or belongs to another part is not.
         taken = _columns_by_table(declaration)[modality.table] - set(declaration.strata)
         columns = declared_columns(modality, table, taken)
+        aliases, sets = _aliases(modality, folder), _sets(modality, folder)
         for channel in LAYOUTS[modality.layout](name, modality, table, columns, notes):
-            channels[channel.name] = replace(channel, aliases=_aliases(modality, folder))
+            channels[channel.name] = replace(channel, aliases=aliases, sets=sets)
     return channels, variants
 
 
@@ -168,6 +170,16 @@ def _aliases(modality: ModalityDeclaration, folder: Folder) -> dict[str, str] | 
                 "and an approved symbol: correct the line"
             )
     return {old.upper(): new for old, new in rows}
+
+
+def _sets(modality: ModalityDeclaration, folder: Folder) -> dict[str, tuple[str, ...]]:
+    """Return the gene sets whose activity a modality asks for."""
+    if modality.activity is None:
+        return {}
+    path = Path(modality.activity)
+    sets, content = read_gene_sets(path)
+    folder.checksums[f"gene sets {path.name}"] = hashlib.sha256(content).hexdigest()
+    return sets
 
 
 def _read_received(
@@ -319,6 +331,9 @@ def _note_unread(declaration: CohortDeclaration, folder: Folder, notes: Notes) -
 
 def _fingerprint(declaration: CohortDeclaration, folder: Folder) -> str:
     declared = asdict(declaration) | {"root": ""}
+    for modality in declared["modalities"].values():
+        if modality["activity"] is not None:
+            modality["activity"] = Path(modality["activity"]).name
     digest = hashlib.sha256(json.dumps(declared, sort_keys=True, default=str).encode())
     for name in sorted(folder.checksums):
         digest.update(f"{name}={folder.checksums[name]}\n".encode())

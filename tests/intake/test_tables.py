@@ -289,3 +289,25 @@ def test_old_symbols_of_genes_are_read_where_symbols_are_declared(
     genomics.genes = GeneNames.AS_WRITTEN
     with pytest.raises(ConfigError, match="has 'aliases' of genes it names as written"):
         read_tables(study)
+
+
+def test_gene_sets_of_an_activity_are_read_wherever_they_lie(
+    study: CohortDeclaration, tmp_path: Path
+) -> None:
+    plain = read_tables(study)
+    assert not plain.channels["expression"].sets
+    prints = []
+    for folder in ("here", "there"):
+        path = tmp_path / folder / "sets.gmt"
+        path.parent.mkdir()
+        path.write_text("A\tnote\tTP53\tKRAS\n")
+        study.modalities["expression"].activity = str(path)
+        found = read_tables(study)
+        assert found.channels["expression"].sets == {"A": ("TP53", "KRAS")}
+        prints.append(found.fingerprint)
+    assert prints[0] == prints[1] != plain.fingerprint
+    path.write_text("A\tnote\tTP53\n")
+    assert read_tables(study).fingerprint != prints[1]
+    study.modalities["genomics"].activity = str(path)
+    with pytest.raises(ConfigError, match="has 'activity' of genes that are calls"):
+        read_tables(study)
