@@ -10,6 +10,7 @@ import pandas as pd
 
 from omics_twin.errors import IntakeError, quoted
 from omics_twin.intake.columns import canonical, column_of, numbers, read_column
+from omics_twin.intake.consequences import CLASSES, OTHER, consequence_of
 from omics_twin.intake.declaration import ColumnDeclaration, Kind, Layout, ModalityDeclaration
 from omics_twin.intake.files import Table
 
@@ -71,7 +72,8 @@ class Variants:
     assayed
         Patients who were tested, with or without a call.
     calls
-        Columns ``patient_id``, ``gene`` and ``fraction`` (allele fraction, NaN if not declared).
+        Columns ``patient_id``, ``gene`` and ``fraction`` (allele fraction, NaN if not declared);
+        ``consequence``, one of ``classes``, where there are classes.
     fraction_declared
         Whether the allele fraction is read.
     minimum_frequency
@@ -82,6 +84,10 @@ class Variants:
         Genes of each panel.
     aliases
         Approved symbols of old ones that the cohort knows; ``None``: genes are named as written.
+    classes
+        Classes of consequence that a counted call may have; none: calls are not told apart.
+    covered_megabases
+        How much was sequenced in everybody [Mb], ``None`` where it is not known.
     """
 
     modality: str
@@ -92,6 +98,8 @@ class Variants:
     panel_of: Mapping[str, str] = field(default_factory=dict)
     panels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     aliases: Mapping[str, str] | None = None
+    classes: tuple[str, ...] = ()
+    covered_megabases: float | None = None
 
 
 @dataclass
@@ -247,6 +255,8 @@ def read_variants(
             number = int((effects == effect).sum())
             notes.add(f"table '{table.name}': {number} calls of effect '{effect}' are not counted")
     calls = pd.DataFrame({"patient_id": table.patient_ids, "gene": genes, "fraction": fraction})
+    if modality.by_consequence:
+        calls["consequence"] = _consequences(modality, table, counted, notes)
     calls = calls[counted].reset_index(drop=True)
     return Variants(
         modality=name,
@@ -256,7 +266,33 @@ def read_variants(
         minimum_frequency=modality.minimum_frequency,
         panel_of=_panel_of(modality, roster, assayed),
         panels={panel: tuple(genes) for panel, genes in modality.panels.items()},
+        classes=_classes(modality),
+        covered_megabases=modality.covered_megabases,
     )
+
+
+def _consequences(
+    modality: ModalityDeclaration, table: Table, counted: np.ndarray, notes: Notes
+) -> np.ndarray:
+    """Return the class of every call; a counted effect of no known class is told."""
+    effects = table.text(modality.effect_column or "")
+    known = {effect: consequence_of(effect, modality.consequences) for effect in set(effects)}
+    unknown = sorted(effect for effect in set(effects[counted]) if known[effect] is None)
+    if unknown:
+        notes.add(
+            f"table '{table.name}': effects {quoted(unknown)} are of no known class, counted as "
+            f"'{OTHER}': declare 'consequences'"
+        )
+    return np.array([known[effect] or OTHER for effect in effects], dtype=object)
+
+
+def _classes(modality: ModalityDeclaration) -> tuple[str, ...]:
+    """Return the classes of the counted effects, whether or not anybody has such a call."""
+    if not modality.by_consequence:
+        return ()
+    effects = modality.counted_effects
+    found = {consequence_of(effect, modality.consequences) or OTHER for effect in effects}
+    return tuple(each for each in CLASSES if each in found)
 
 
 def _panel_of(

@@ -130,6 +130,13 @@ class ModalityDeclaration:
         For variants: a column of the roster table that names each patient's gene panel, empty
         where every gene was sequenced; and the genes of each panel. A gene that is not on a
         patient's panel is not measured.
+    by_consequence, consequences
+        For variants: also tell, for each gene, whether a call truncates its protein, and count the
+        calls of each class; and effect -> class for effects that are named or meant otherwise
+        than ``intake/consequences.py`` has them.
+    covered_megabases
+        For variants: how much was sequenced in everybody [Mb]; the number of counted calls is
+        then given per megabase, the tumour mutational burden.
     minimum_frequency
         Binary features rarer than this share of the training patients are not used.
     genes
@@ -160,6 +167,9 @@ class ModalityDeclaration:
     measured_value: str | None = None
     panel_column: str | None = None
     panels: dict[str, list[str]] = field(default_factory=dict)
+    by_consequence: bool = False
+    consequences: dict[str, str] = field(default_factory=dict)
+    covered_megabases: float | None = None
     minimum_frequency: float = 0.0
     genes: GeneNames = GeneNames.AS_WRITTEN
     aliases: str | None = None

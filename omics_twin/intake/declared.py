@@ -6,6 +6,7 @@ import math
 
 from omics_twin.errors import ConfigError, IntakeError, nearest, quoted
 from omics_twin.intake.columns import canonical
+from omics_twin.intake.consequences import CLASSES
 from omics_twin.intake.declaration import (
     CohortDeclaration,
     ColumnDeclaration,
@@ -109,6 +110,21 @@ def _check_variants(where: str, modality: ModalityDeclaration) -> None:
     if (modality.effect_column is None) != (not modality.counted_effects):
         raise ConfigError(
             f"{where} needs both 'effect_column' and 'counted_effects' or neither: complete them"
+        )
+    if modality.by_consequence and modality.effect_column is None:
+        raise ConfigError(f"{where} has 'by_consequence' but no 'effect_column': name the column")
+    for effect, named in modality.consequences.items():
+        if named not in CLASSES:
+            raise ConfigError(
+                f"{where}, consequences, has '{named}' for '{effect}'{nearest(named, CLASSES)}"
+            )
+    covered = modality.covered_megabases
+    if covered is not None and not 0.0 < covered < math.inf:
+        raise ConfigError(f"{where} has covered_megabases {covered:g}, expected more than 0")
+    if covered is not None and len(modality.panels) > 1:
+        raise ConfigError(
+            f"{where} has one covered_megabases and {len(modality.panels)} gene panels, which "
+            "cover different sizes: remove it"
         )
     if (modality.measured_column is None) != (modality.measured_value is None):
         raise ConfigError(

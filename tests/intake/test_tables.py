@@ -311,3 +311,38 @@ def test_gene_sets_of_an_activity_are_read_wherever_they_lie(
     study.modalities["genomics"].activity = str(path)
     with pytest.raises(ConfigError, match="has 'activity' of genes that are calls"):
         read_tables(study)
+
+
+def test_calls_have_classes_where_the_cohort_asks_for_them(study: CohortDeclaration) -> None:
+    genomics = study.modalities["genomics"]
+    assert "consequence" not in read_tables(study).variants["genomics"].calls
+    genomics.by_consequence, genomics.covered_megabases = True, 1.1
+    genomics.counted_effects = ["missense", "nonsense", "unheard_of"]
+    found = read_tables(study).variants["genomics"]
+    assert found.classes == ("truncating", "missense", "other")
+    assert set(found.calls["consequence"]) <= {"truncating", "missense"}
+    assert found.covered_megabases == 1.1
+    genomics.consequences = {"missense": "other"}
+    assert read_tables(study).variants["genomics"].classes == ("truncating", "other")
+
+
+@pytest.mark.parametrize(
+    ("changed", "fragment"),
+    [
+        ({"effect_column": None, "counted_effects": []}, "has 'by_consequence' but no 'effect_"),
+        ({"consequences": {"a": "truncatin"}}, "'truncatin' for 'a': did you mean 'truncating'"),
+        ({"covered_megabases": 0.0}, "has covered_megabases 0, expected more than 0"),
+        (
+            {"covered_megabases": 1.0, "panel_column": "site", "panels": {"A": ["X"], "B": ["Y"]}},
+            "has one covered_megabases and 2 gene panels",
+        ),
+    ],
+)
+def test_classes_and_burden_that_cannot_be_made_are_refused(
+    study: CohortDeclaration, changed: dict[str, object], fragment: str
+) -> None:
+    study.modalities["genomics"].by_consequence = True
+    for name, value in changed.items():
+        setattr(study.modalities["genomics"], name, value)
+    with pytest.raises(ConfigError, match=fragment):
+        read_tables(study)
