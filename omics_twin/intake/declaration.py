@@ -137,6 +137,10 @@ class ModalityDeclaration:
     covered_megabases
         For variants: how much was sequenced in everybody [Mb]; the number of counted calls is
         then given per megabase, the tumour mutational burden.
+    gene_positions
+        For modality ``segments`` of a study: a file of the cohort with a header and, for each
+        gene, its symbol, chromosome, start and end, in the study's reference genome. A gene's
+        value is the mean of the segments over it.
     minimum_frequency
         Binary features rarer than this share of the training patients are not used.
     genes
@@ -170,6 +174,7 @@ class ModalityDeclaration:
     by_consequence: bool = False
     consequences: dict[str, str] = field(default_factory=dict)
     covered_megabases: float | None = None
+    gene_positions: str | None = None
     minimum_frequency: float = 0.0
     genes: GeneNames = GeneNames.AS_WRITTEN
     aliases: str | None = None

@@ -9,6 +9,7 @@ from omics_twin.intake.columns import canonical
 from omics_twin.intake.consequences import CLASSES
 from omics_twin.intake.declaration import (
     CohortDeclaration,
+    CohortFormat,
     ColumnDeclaration,
     GeneNames,
     GroupDeclaration,
@@ -39,6 +40,11 @@ def check_declaration(declaration: CohortDeclaration) -> None:
         raise ConfigError(f"{cohort} declares no modality: declare at least one")
     for name, modality in declaration.modalities.items():
         _check_modality(f"{cohort}, modality '{name}'", modality)
+        if modality.gene_positions and declaration.format is CohortFormat.TABLES:
+            raise ConfigError(
+                f"{cohort}, modality '{name}' has 'gene_positions', which are read for segments of "
+                "a study in cBioPortal's format"
+            )
     if declaration.therapy is not None:
         _check_therapy(f"{cohort}, therapy", declaration.therapy)
     for name, outcome in declaration.outcomes.items():
