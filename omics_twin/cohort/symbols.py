@@ -18,11 +18,15 @@ _DATE = re.compile(r"(?:(\d{1,2})-(SEP|MAR|DEC))|(?:(SEP|MAR|DEC)-(\d{1,2}))")
 _MONTHS = {"SEP": "SEPT", "MAR": "MARCH", "DEC": "DEC"}
 # 1-Mar and 2-Mar were MARCH1 and MARCH2, or MARC1 and MARC2: nobody can tell.
 _UNKNOWABLE = ("MARCH1", "MARCH2")
+# What has other characters is no symbol, and stays as written.
+_SYMBOL = re.compile(r"[A-Z][A-Z0-9.-]*")
 _OPEN_FRAME = re.compile(r"(C(?:\d+|X|Y))ORF(\d+.*)")
 
 
 def approved(symbol: str, aliases: Mapping[str, str] | None = None) -> str:
     """Return the approved symbol of a gene, or the symbol in upper case where none is known.
+
+    What cannot be a symbol, such as ``TP53_mutation``, is returned as it is.
 
     Parameters
     ----------
@@ -53,6 +57,8 @@ def approved(symbol: str, aliases: Mapping[str, str] | None = None) -> str:
             return written
     if aliases and upper in aliases:
         return aliases[upper]
+    if not _SYMBOL.fullmatch(upper):
+        return written
     return RENAMED.get(upper) or _OPEN_FRAME.sub(r"\1orf\2", upper)
 
 

@@ -34,6 +34,8 @@ def channel(kind: Kind, aliases: dict[str, str] | None, **values: list[float]) -
         ("2-Mar", "2-Mar"),
         ("31-Dec", "31-Dec"),
         ("HLA-A", "HLA-A"),
+        ("TP53_mutation", "TP53_mutation"),
+        ("entrez_7157", "entrez_7157"),
         ("NKX2-1", "NKX2-1"),
     ],
 )
