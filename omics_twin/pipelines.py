@@ -13,6 +13,7 @@ from omics_twin import answers, judging, learning, tasks, tracking
 from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.config import Config, digest, plain
 from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
+from omics_twin.evaluate.sites import site_notes
 from omics_twin.files import write_json
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.synthetic import generate, read_truth
@@ -47,10 +48,21 @@ class Trained:
     metrics: dict[str, Any]
 
 
+def _site_notes(task: tasks.Task) -> list[str]:
+    """Return which modalities tell where a patient was measured, where the site is known."""
+    if "site" not in task.cohort.groups:
+        return []
+    sites = task.cohort.groups["site"].astype(object)
+    values = {name: each.numpy() for name, each in task.matrices.values.items()}
+    return site_notes(values, sites.where(sites.notna(), None).tolist())
+
+
 def train(config: Config, console: Console) -> Trained:
     """Train a twin, compare it with its baselines on the same folds, and record the run."""
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = tasks.task_of(cohort, config, console)
+    for note in _site_notes(task):
+        console.note(note)
     told_apart = digest(config, f"{task.fingerprint} {tracking.commit()}")
     run = Path(config.output_root) / config.name / told_apart
     if _finished(run, config):

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from omics_twin.cohort.activity import with_activity
 from omics_twin.cohort.genomics import mutation_matrix
+from omics_twin.cohort.symbols import reconcile_calls, reconcile_channel
 from omics_twin.cohort.transcriptomics import normalise_counts
 from omics_twin.errors import CohortError, nearest, quoted
 from omics_twin.intake.channels import Channel
@@ -140,8 +142,7 @@ def build_cohort(tables: Tables, permission: Permission) -> Cohort:
             f"the permission says nothing about patients {quoted(unasked)} of cohort "
             f"'{tables.name}': ask for permission for the whole roster"
         )
-    channels = [*tables.channels.values(), *map(mutation_matrix, tables.variants.values())]
-    channels = [normalise_counts(channel) for channel in channels]
+    channels, notes = _features(tables)
     measured = {patient for channel in channels for patient in channel.values.index}
     left_out = {}
     for patient in tables.patient_ids:
@@ -168,9 +169,22 @@ def build_cohort(tables: Tables, permission: Permission) -> Cohort:
         strata=tables.strata.iloc[positions],
         left_out=left_out,
         permission=permission,
-        notes=tables.notes,
+        notes=(*tables.notes, *notes),
         fingerprint=tables.fingerprint,
     )
+
+
+def _features(tables: Tables) -> tuple[list[Channel], list[str]]:
+    """Return the channels with what is made of each patient's own measurements, and what to tell.
+
+    Nothing here is fitted: a single new patient gets the same features as within a cohort.
+    """
+    measured = [reconcile_channel(channel) for channel in tables.channels.values()]
+    called = [reconcile_calls(variants) for variants in tables.variants.values()]
+    channels = with_activity([normalise_counts(channel) for channel, _ in measured])
+    channels += [mutation_matrix(variants) for variants, _ in called]
+    told = [line for _, lines in (*measured, *called) for line in lines]
+    return channels, list(dict.fromkeys(told))
 
 
 def _annotated(channel: Channel, order: pd.Index) -> AnnData:

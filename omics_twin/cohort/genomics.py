@@ -7,14 +7,17 @@ import pandas as pd
 
 from omics_twin.errors import CohortError, quoted
 from omics_twin.intake.channels import Channel, Variants
+from omics_twin.intake.consequences import TRUNCATING
 from omics_twin.intake.declaration import ColumnDeclaration, Kind
 
 MUTATION_COUNT = "mutation_count"
+BURDEN = "mutations_per_megabase"
 HIGHEST_FRACTION = "highest_allele_fraction"
+_TRUNCATING = f":{TRUNCATING}"
 
 
 def mutation_matrix(variants: Variants) -> Channel:
-    """Return one binary feature per gene, and the number of counted calls.
+    """Return one binary feature per gene, and the number of counted calls or their burden.
 
     Parameters
     ----------
@@ -30,6 +33,12 @@ def mutation_matrix(variants: Variants) -> Channel:
         too rare is judged on training patients. ``highest_allele_fraction`` is added where it is
         declared, NaN for a patient without a counted call.
 
+        Where the size covered is known, the burden per megabase replaces the number of calls. It
+        counts the effects that the cohort counts: compare it with a published threshold only if
+        those are the same. Where calls have classes, ``<class>_count`` is added for each, and
+        ``<gene>:truncating`` beside a gene that has such calls: the gene itself stays, whatever
+        the class, so that one too rarely truncated is still a feature.
+
     Raises
     ------
     CohortError
@@ -44,37 +53,71 @@ def mutation_matrix(variants: Variants) -> Channel:
     ([1.0, 0.0], [2.0, 0.0])
     """
     calls = variants.calls
-    reserved = sorted({MUTATION_COUNT, HIGHEST_FRACTION} & set(calls["gene"]))
+    index = pd.Index(list(variants.assayed), name="patient_id")
+    added, described = _numbers(variants, index)
+    reserved = sorted(set(added) & set(calls["gene"]))
     if reserved:
         raise CohortError(
             f"modality '{variants.modality}' has genes named {quoted(reserved)}, which name "
             "features made from the calls: rename the genes"
         )
-    index = pd.Index(list(variants.assayed), name="patient_id")
     used = set(variants.panel_of.values())
     genes = sorted(set(calls["gene"]).union(*(variants.panels[panel] for panel in used)))
-    matrix = _wild_type(variants, index, genes)
-    matrix[index.get_indexer(calls["patient_id"]), pd.Index(genes).get_indexer(calls["gene"])] = 1.0
-    values = pd.DataFrame(matrix, index=index, columns=genes)
+    parts = [_calls_in(variants, calls, index, genes)]
+    if TRUNCATING in variants.classes:
+        truncating = calls[calls["consequence"] == TRUNCATING]
+        # Who is on a panel has every gene of it, so that a later patient has the same features.
+        told_apart = genes if used else sorted(set(truncating["gene"]))
+        parts.append(_calls_in(variants, truncating, index, told_apart).add_suffix(_TRUNCATING))
     columns = {
-        gene: ColumnDeclaration(kind=Kind.BINARY, positive="1", negative="0") for gene in genes
+        gene: ColumnDeclaration(kind=Kind.BINARY, positive="1", negative="0")
+        for part in parts
+        for gene in part
     }
-    by_patient = calls.groupby("patient_id")["fraction"]
-    added = {MUTATION_COUNT: by_patient.size().reindex(index, fill_value=0).astype(float)}
-    columns[MUTATION_COUNT] = ColumnDeclaration(unit="count", minimum=0.0, log=True)
-    if variants.fraction_declared:
-        added[HIGHEST_FRACTION] = by_patient.max().reindex(index)
-        columns[HIGHEST_FRACTION] = ColumnDeclaration(unit="fraction", minimum=0.0, maximum=1.0)
     return Channel(
         name=variants.modality,
         modality=variants.modality,
         visit_day=0.0,
-        values=pd.concat([values, pd.DataFrame(added, index=index)], axis=1),
-        columns=columns,
+        values=pd.concat([*parts, added], axis=1),
+        columns=columns | described,
         days=pd.Series(0.0, index=index, name="day"),
         minimum_frequency=variants.minimum_frequency,
         absent_value=float("nan") if used else 0.0,
     )
+
+
+def _numbers(
+    variants: Variants, index: pd.Index
+) -> tuple[pd.DataFrame, dict[str, ColumnDeclaration]]:
+    """Return what is counted of each patient's calls, (patient, number), and its columns."""
+    by_patient = variants.calls.groupby("patient_id")["fraction"]
+    number = by_patient.size().reindex(index, fill_value=0).astype(float)
+    if variants.covered_megabases is None:
+        added = {MUTATION_COUNT: number}
+        columns = {MUTATION_COUNT: ColumnDeclaration(unit="count", minimum=0.0, log=True)}
+    else:
+        added = {BURDEN: number / variants.covered_megabases}
+        columns = {BURDEN: ColumnDeclaration(unit="1/Mb", minimum=0.0, log=True)}
+    for each in variants.classes:
+        name = f"{each}_count"
+        of_class = variants.calls["patient_id"][
+            variants.calls["consequence"] == each
+        ].value_counts()
+        added[name] = of_class.reindex(index, fill_value=0).astype(float)
+        columns[name] = ColumnDeclaration(unit="count", minimum=0.0, log=True)
+    if variants.fraction_declared:
+        added[HIGHEST_FRACTION] = by_patient.max().reindex(index)
+        columns[HIGHEST_FRACTION] = ColumnDeclaration(unit="fraction", minimum=0.0, maximum=1.0)
+    return pd.DataFrame(added, index=index), columns
+
+
+def _calls_in(
+    variants: Variants, calls: pd.DataFrame, index: pd.Index, genes: list[str]
+) -> pd.DataFrame:
+    """Return which genes have one of the calls in which patient, (patient, gene)."""
+    matrix = _wild_type(variants, index, genes)
+    matrix[index.get_indexer(calls["patient_id"]), pd.Index(genes).get_indexer(calls["gene"])] = 1.0
+    return pd.DataFrame(matrix, index=index, columns=genes)
 
 
 def _wild_type(variants: Variants, index: pd.Index, genes: list[str]) -> np.ndarray:

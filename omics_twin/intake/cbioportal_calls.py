@@ -190,4 +190,9 @@ def keep_settings(
         read,
         minimum_frequency=declared.minimum_frequency,
         counted_effects=declared.counted_effects or read.counted_effects,
+        by_consequence=declared.by_consequence,
+        consequences=declared.consequences,
+        covered_megabases=declared.covered_megabases,
+        genes=declared.genes,
+        aliases=declared.aliases,
     )

@@ -16,6 +16,7 @@ from omics_twin.intake.cbioportal_patients import (
 )
 from omics_twin.intake.cbioportal_profiles import choose_profiles, note_timelines, read_profile
 from omics_twin.intake.cbioportal_reading import open_study
+from omics_twin.intake.cbioportal_segments import SEGMENTS, read_segments
 from omics_twin.intake.channels import Notes
 from omics_twin.intake.declaration import CohortDeclaration, ModalityDeclaration
 from omics_twin.intake.files import Folder, Table
@@ -69,6 +70,11 @@ def declared_by_study(
         calls = read_calls(study, folder, patients, roster, notes)
         if calls is not None:
             modalities[MUTATIONS] = keep_settings(calls, declaration.modalities.get(MUTATIONS))
+    segments = declaration.modalities.get(SEGMENTS)
+    if not wanted or SEGMENTS in wanted:
+        copies = read_segments(study, folder, patients, segments, notes)
+        if copies is not None:
+            modalities[SEGMENTS] = copies
     note_timelines(study, folder, notes)
     if not scoring:
         _check_found("modalities", wanted, set(modalities), folder)

@@ -40,7 +40,7 @@ def choose_profiles(study: Study, folder: Folder, notes: Notes) -> dict[str, Met
         name = _modality(meta)
         if name is not None:
             candidates.setdefault(name, []).append(meta)
-        elif meta.kind in ("generic", "geneset_scores", "structural", "segments"):
+        elif meta.kind in ("generic", "geneset_scores", "structural"):
             notes.add(f"'{meta.file}': {meta.alteration} of kind {meta.datatype} is not read")
     chosen = {}
     for name, metas in candidates.items():

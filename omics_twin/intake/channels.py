@@ -10,6 +10,7 @@ import pandas as pd
 
 from omics_twin.errors import IntakeError, quoted
 from omics_twin.intake.columns import canonical, column_of, numbers, read_column
+from omics_twin.intake.consequences import CLASSES, OTHER, consequence_of
 from omics_twin.intake.declaration import ColumnDeclaration, Kind, Layout, ModalityDeclaration
 from omics_twin.intake.files import Table
 
@@ -40,6 +41,12 @@ class Channel:
         mutations, where a gene without a call is wild type. NaN: not measured.
     not_in_all_parts
         Columns that not every part of the cohort lists; they are not measured in the others.
+    genes
+        Columns that were read by ``other_columns``: genes, where the modality names genes.
+    aliases
+        Approved symbols of old ones that the cohort knows; ``None``: genes are named as written.
+    sets
+        Gene sets whose activity becomes a modality of its own.
     """
 
     name: str
@@ -52,6 +59,9 @@ class Channel:
     absent_value: float = float("nan")
     window_days: float = 14.0
     not_in_all_parts: frozenset[str] = frozenset()
+    genes: tuple[str, ...] = ()
+    aliases: Mapping[str, str] | None = None
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,8 @@ class Variants:
     assayed
         Patients who were tested, with or without a call.
     calls
-        Columns ``patient_id``, ``gene`` and ``fraction`` (allele fraction, NaN if not declared).
+        Columns ``patient_id``, ``gene`` and ``fraction`` (allele fraction, NaN if not declared);
+        ``consequence``, one of ``classes``, where there are classes.
     fraction_declared
         Whether the allele fraction is read.
     minimum_frequency
@@ -74,6 +85,12 @@ class Variants:
         Gene panel by patient; who is not in it was sequenced in every gene.
     panels
         Genes of each panel.
+    aliases
+        Approved symbols of old ones that the cohort knows; ``None``: genes are named as written.
+    classes
+        Classes of consequence that a counted call may have; none: calls are not told apart.
+    covered_megabases
+        How much was sequenced in everybody [Mb], ``None`` where it is not known.
     """
 
     modality: str
@@ -83,6 +100,9 @@ class Variants:
     minimum_frequency: float
     panel_of: Mapping[str, str] = field(default_factory=dict)
     panels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    aliases: Mapping[str, str] | None = None
+    classes: tuple[str, ...] = ()
+    covered_megabases: float | None = None
 
 
 @dataclass
@@ -238,6 +258,8 @@ def read_variants(
             number = int((effects == effect).sum())
             notes.add(f"table '{table.name}': {number} calls of effect '{effect}' are not counted")
     calls = pd.DataFrame({"patient_id": table.patient_ids, "gene": genes, "fraction": fraction})
+    if modality.by_consequence:
+        calls["consequence"] = _consequences(modality, table, counted, notes)
     calls = calls[counted].reset_index(drop=True)
     return Variants(
         modality=name,
@@ -247,7 +269,33 @@ def read_variants(
         minimum_frequency=modality.minimum_frequency,
         panel_of=_panel_of(modality, roster, assayed),
         panels={panel: tuple(genes) for panel, genes in modality.panels.items()},
+        classes=_classes(modality),
+        covered_megabases=modality.covered_megabases,
     )
+
+
+def _consequences(
+    modality: ModalityDeclaration, table: Table, counted: np.ndarray, notes: Notes
+) -> np.ndarray:
+    """Return the class of every call; a counted effect of no known class is told."""
+    effects = table.text(modality.effect_column or "")
+    known = {effect: consequence_of(effect, modality.consequences) for effect in set(effects)}
+    unknown = sorted(effect for effect in set(effects[counted]) if known[effect] is None)
+    if unknown:
+        notes.add(
+            f"table '{table.name}': effects {quoted(unknown)} are of no known class, counted as "
+            f"'{OTHER}': declare 'consequences'"
+        )
+    return np.array([known[effect] or OTHER for effect in effects], dtype=object)
+
+
+def _classes(modality: ModalityDeclaration) -> tuple[str, ...]:
+    """Return the classes of the counted effects, whether or not anybody has such a call."""
+    if not modality.by_consequence:
+        return ()
+    effects = modality.counted_effects
+    found = {consequence_of(effect, modality.consequences) or OTHER for effect in effects}
+    return tuple(each for each in CLASSES if each in found)
 
 
 def _panel_of(
@@ -318,6 +366,7 @@ def _channel(
         days=pd.Series(days[measured], index=kept.index, name="day", dtype=np.float64),
         minimum_frequency=modality.minimum_frequency,
         window_days=modality.window_days,
+        genes=tuple(column for column in columns if column not in modality.columns),
     )
 
 

@@ -22,6 +22,13 @@ class Layout(Enum):
     VARIANTS = "variants"
 
 
+class GeneNames(Enum):
+    """What the columns that are genes are called: as written, or by their approved symbols."""
+
+    AS_WRITTEN = "as_written"
+    SYMBOLS = "symbols"
+
+
 class OutcomeKind(Enum):
     """What an outcome is, which decides head, loss, metrics and baselines."""
 
@@ -123,8 +130,28 @@ class ModalityDeclaration:
         For variants: a column of the roster table that names each patient's gene panel, empty
         where every gene was sequenced; and the genes of each panel. A gene that is not on a
         patient's panel is not measured.
+    by_consequence, consequences
+        For variants: also tell, for each gene, whether a call truncates its protein, and count the
+        calls of each class; and effect -> class for effects that are named or meant otherwise
+        than ``intake/consequences.py`` has them.
+    covered_megabases
+        For variants: how much was sequenced in everybody [Mb]; the number of counted calls is
+        then given per megabase, the tumour mutational burden.
+    gene_positions
+        For modality ``segments`` of a study: a file of the cohort with a header and, for each
+        gene, its symbol, chromosome, start and end, in the study's reference genome. A gene's
+        value is the mean of the segments over it.
     minimum_frequency
         Binary features rarer than this share of the training patients are not used.
+    genes
+        Whether genes, which are the columns read by ``other_columns`` or those of the calls, are
+        named as written or by approved symbols (old symbols, lower case, spreadsheets' dates).
+    aliases
+        With ``genes: SYMBOLS``, a file of the cohort with a header and two columns, old and
+        approved symbol; it goes before the list of well-known renames.
+    activity
+        A file of gene sets (GMT). How active each set is in a patient, by the ranks of its genes
+        among the genes of the table, becomes modality ``<name>_activity``.
     """
 
     table: str = ""
@@ -144,7 +171,14 @@ class ModalityDeclaration:
     measured_value: str | None = None
     panel_column: str | None = None
     panels: dict[str, list[str]] = field(default_factory=dict)
+    by_consequence: bool = False
+    consequences: dict[str, str] = field(default_factory=dict)
+    covered_megabases: float | None = None
+    gene_positions: str | None = None
     minimum_frequency: float = 0.0
+    genes: GeneNames = GeneNames.AS_WRITTEN
+    aliases: str | None = None
+    activity: str | None = None
 
 
 @dataclass

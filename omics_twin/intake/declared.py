@@ -6,9 +6,12 @@ import math
 
 from omics_twin.errors import ConfigError, IntakeError, nearest, quoted
 from omics_twin.intake.columns import canonical
+from omics_twin.intake.consequences import CLASSES
 from omics_twin.intake.declaration import (
     CohortDeclaration,
+    CohortFormat,
     ColumnDeclaration,
+    GeneNames,
     GroupDeclaration,
     Kind,
     Layout,
@@ -39,6 +42,11 @@ def check_declaration(declaration: CohortDeclaration) -> None:
         raise ConfigError(f"{cohort} declares no modality: declare at least one")
     for name, modality in declaration.modalities.items():
         _check_modality(f"{cohort}, modality '{name}'", modality)
+        if modality.gene_positions and declaration.format is CohortFormat.TABLES:
+            raise ConfigError(
+                f"{cohort}, modality '{name}' has 'gene_positions', which are read for segments of "
+                "a study in cBioPortal's format"
+            )
     if declaration.therapy is not None:
         _check_therapy(f"{cohort}, therapy", declaration.therapy)
     for name, outcome in declaration.outcomes.items():
@@ -106,6 +114,10 @@ def _check_modality(where: str, modality: ModalityDeclaration) -> None:
             f"{where} has minimum_frequency {modality.minimum_frequency:g}, expected a share from "
             "0 up to but not including 1"
         )
+    if modality.aliases is not None and modality.genes is GeneNames.AS_WRITTEN:
+        raise ConfigError(f"{where} has 'aliases' of genes it names as written: set genes: SYMBOLS")
+    if modality.activity is not None and modality.layout is Layout.VARIANTS:
+        raise ConfigError(f"{where} has 'activity' of genes that are calls, expected expression")
     for name, column in modality.columns.items():
         _check_column(f"{where}, column '{name}'", column)
         if name in modality.exclude:
@@ -139,6 +151,21 @@ def _check_variants(where: str, modality: ModalityDeclaration) -> None:
     if (modality.effect_column is None) != (not modality.counted_effects):
         raise ConfigError(
             f"{where} needs both 'effect_column' and 'counted_effects' or neither: complete them"
+        )
+    if modality.by_consequence and modality.effect_column is None:
+        raise ConfigError(f"{where} has 'by_consequence' but no 'effect_column': name the column")
+    for effect, named in modality.consequences.items():
+        if named not in CLASSES:
+            raise ConfigError(
+                f"{where}, consequences, has '{named}' for '{effect}'{nearest(named, CLASSES)}"
+            )
+    covered = modality.covered_megabases
+    if covered is not None and not 0.0 < covered < math.inf:
+        raise ConfigError(f"{where} has covered_megabases {covered:g}, expected more than 0")
+    if covered is not None and len(modality.panels) > 1:
+        raise ConfigError(
+            f"{where} has one covered_megabases and {len(modality.panels)} gene panels, which "
+            "cover different sizes: remove it"
         )
     if (modality.measured_column is None) != (modality.measured_value is None):
         raise ConfigError(

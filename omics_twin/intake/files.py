@@ -111,6 +111,20 @@ class Folder:
             self.tables[name] = table
         return self.tables[name]
 
+    def lists(self, name: str) -> list[list[str]]:
+        """Return the rows below the header of a file that is not keyed by patient.
+
+        Raises
+        ------
+        IntakeError
+            If the file is missing or unreadable.
+        """
+        content = _content(self, name)
+        self.checksums[name] = hashlib.sha256(content).hexdigest()
+        separator = "\t" if ".tsv" in name else ","
+        rows = _rows(_decoded(content, name), separator, name)[1:]
+        return [[cell.strip() for cell in row] for row in rows]
+
     def _first_rows(self, table: Table) -> Table:
         """Return a table with the first row of every patient, the others told."""
         repeated = pd.Index(table.patient_ids).duplicated()

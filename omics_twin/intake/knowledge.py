@@ -68,9 +68,9 @@ def read_knowledge(settings: KnowledgeSettings) -> Knowledge:
     digest = hashlib.sha256(repr(sorted((asdict(settings) | {"root": ""}).items())).encode())
     sets: dict[str, tuple[str, ...]] = {}
     for name in settings.sets:
-        content = _content(root, name)
+        found, content = read_gene_sets(root / name)
         digest.update(content)
-        for title, genes in _gene_sets(content, name).items():
+        for title, genes in found.items():
             if title in sets:
                 raise IntakeError(
                     f"gene set '{title}' of '{name}' is also in another file of knowledge.sets: "
@@ -83,12 +83,24 @@ def read_knowledge(settings: KnowledgeSettings) -> Knowledge:
     return Knowledge(sets, pairs, scores, digest.hexdigest())
 
 
+def read_gene_sets(path: Path) -> tuple[dict[str, tuple[str, ...]], bytes]:
+    """Return the sets of a GMT file by name, and the bytes they were read from.
+
+    Raises
+    ------
+    IntakeError
+        If the file is absent or is no GMT file.
+    """
+    content = _content(path.parent, path.name)
+    return _gene_sets(content, path.name), content
+
+
 def _content(root: Path, name: str) -> bytes:
     path = root / name
     if not path.is_file():
         raise IntakeError(
             f"file '{name}' of what is known of genes is not in '{root}': add it, or set "
-            "knowledge.root to the folder that holds it"
+            "knowledge.root (a modality's 'activity') to where it is"
         )
     content = path.read_bytes()
     if not name.endswith(".gz"):

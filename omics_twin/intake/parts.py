@@ -148,6 +148,7 @@ def _joined_channel(parts: Mapping[str, Channel]) -> Channel:
         values=pd.concat([each.values for each in channels])[list(columns)],
         columns=columns,
         days=pd.concat([each.days for each in channels]),
+        genes=tuple(dict.fromkeys(gene for each in channels for gene in each.genes)),
         not_in_all_parts=frozenset(
             name for name in columns if any(name not in each.columns for each in channels)
         ),

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +26,16 @@ from omics_twin.intake.columns import binary, canonical, column_of
 from omics_twin.intake.declaration import (
     CohortDeclaration,
     CohortFormat,
+    GeneNames,
     Kind,
     Layout,
+    ModalityDeclaration,
     UnknownLevel,
 )
 from omics_twin.intake.declared import check_declaration, check_parts
 from omics_twin.intake.files import Folder, Table
 from omics_twin.intake.groups import read_groups
+from omics_twin.intake.knowledge import read_gene_sets
 from omics_twin.intake.outcomes import Outcome, read_outcome, read_received
 from omics_twin.intake.parts import declared_parts, in_part, join_parts
 
@@ -154,16 +157,42 @@ def _read_modalities(
             continue
         table = _members(folder.table(modality.table), known, declaration, notes)
         if modality.layout is Layout.VARIANTS:
-            variants[name] = read_variants(name, modality, table, roster, notes)
+            calls = read_variants(name, modality, table, roster, notes)
+            variants[name] = replace(calls, aliases=_aliases(modality, folder))
             continue
         if modality.layout is Layout.WIDE:
             _check_unique(table, f"modality '{name}' has one row per patient")
         # A stratum is also measured; what only describes or belongs to another part is not.
         taken = _columns_by_table(declaration)[modality.table] - set(declaration.strata)
         columns = declared_columns(modality, table, taken)
+        aliases, sets = _aliases(modality, folder), _sets(modality, folder)
         for channel in LAYOUTS[modality.layout](name, modality, table, columns, notes):
-            channels[channel.name] = channel
+            channels[channel.name] = replace(channel, aliases=aliases, sets=sets)
     return channels, variants
+
+
+def _aliases(modality: ModalityDeclaration, folder: Folder) -> dict[str, str] | None:
+    """Return the cohort's own renames of genes, ``None`` where genes are named as written."""
+    if modality.genes is GeneNames.AS_WRITTEN:
+        return None
+    rows = [] if modality.aliases is None else folder.lists(modality.aliases)
+    for number, row in enumerate(rows, start=2):
+        if len(row) != 2 or not all(row):
+            raise IntakeError(
+                f"file '{modality.aliases}', line {number}: found {quoted(row)}, expected an old "
+                "and an approved symbol: correct the line"
+            )
+    return {old.upper(): new for old, new in rows}
+
+
+def _sets(modality: ModalityDeclaration, folder: Folder) -> dict[str, tuple[str, ...]]:
+    """Return the gene sets whose activity a modality asks for."""
+    if modality.activity is None:
+        return {}
+    path = Path(modality.activity)
+    sets, content = read_gene_sets(path)
+    folder.checksums[f"gene sets {path.name}"] = hashlib.sha256(content).hexdigest()
+    return sets
 
 
 def _read_received(
@@ -315,6 +344,9 @@ def _note_unread(declaration: CohortDeclaration, folder: Folder, notes: Notes) -
 
 def _fingerprint(declaration: CohortDeclaration, folder: Folder) -> str:
     declared = asdict(declaration) | {"root": ""}
+    for modality in declared["modalities"].values():
+        if modality["activity"] is not None:
+            modality["activity"] = Path(modality["activity"]).name
     digest = hashlib.sha256(json.dumps(declared, sort_keys=True, default=str).encode())
     for name in sorted(folder.checksums):
         digest.update(f"{name}={folder.checksums[name]}\n".encode())

@@ -204,3 +204,38 @@ def test_other_bytes_or_another_declaration_are_another_fingerprint(
     assert read_tables(declared).fingerprint == first
     change(Path(declared.root), "data_cna.txt", "\t2\t", "\t1\t")
     assert read_tables(declared).fingerprint != first
+
+
+def test_segments_become_copy_numbers_of_genes_whose_positions_are_declared(
+    declared: CohortDeclaration,
+) -> None:
+    assert told(read_tables(declared), "'meta_seg.txt': segments are not read: declare modality")
+    root = Path(declared.root)
+    change(root, "data.seg", "48129895\t3\t-0.5\n", "2000\t3\t-0.5\nS1\t21\t2001\t9000\t9\t0.5\n")
+    (root / "genes.csv").write_text(
+        "gene,chromosome,start,end\nHALF,chr21,1501,2500\nUP,21,3000,4000\nNOWHERE,1,1,9\n"
+    )
+    declared.modalities["segments"] = ModalityDeclaration(gene_positions="genes.csv")
+    tables = read_tables(declared)
+    channel = tables.channels["segments"]
+    assert channel.values.loc["P1"].to_dict() == pytest.approx({"HALF": 0.0, "UP": 0.5})
+    assert list(channel.values.index) == ["P1"]
+    assert channel.columns["UP"].unit == "log2"
+    assert told(tables, "segments: 1 genes lie on no segment")
+
+
+@pytest.mark.parametrize(
+    ("positions", "fragment"),
+    [
+        ("gene,chromosome\nA,1\n", "1 rows of 2 cells, expected a header and, for each"),
+        ("gene,chromosome,start,end\nA,21,1,x\n", "end is 'x', expected a number"),
+        ("gene,chromosome,start,end\nA,21,1,2\nA,21,1,2\n", "lists genes 'A' more than once"),
+    ],
+)
+def test_gene_positions_that_cannot_be_read_are_refused(
+    declared: CohortDeclaration, positions: str, fragment: str
+) -> None:
+    (Path(declared.root) / "genes.csv").write_text(positions)
+    declared.modalities["segments"] = ModalityDeclaration(gene_positions="genes.csv")
+    with pytest.raises(IntakeError, match=fragment):
+        read_tables(declared)

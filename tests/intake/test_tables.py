@@ -13,6 +13,7 @@ from omics_twin.errors import ConfigError, IntakeError
 from omics_twin.intake.declaration import (
     CohortDeclaration,
     ColumnDeclaration,
+    GeneNames,
     OutcomeKind,
     TherapyDeclaration,
 )
@@ -266,3 +267,82 @@ def test_other_columns_cover_strata_but_not_what_only_describes(study: CohortDec
     tables = read_tables(study)
     assert list(tables.channels["clinical"].values) == ["age", "her2", "weight"]
     assert "table 'clinical.csv': columns not read: 'stage', 'race'" in tables.notes
+
+
+def test_old_symbols_of_genes_are_read_where_symbols_are_declared(
+    study: CohortDeclaration,
+) -> None:
+    genomics = study.modalities["genomics"]
+    assert read_tables(study).variants["genomics"].aliases is None
+    genomics.genes = GeneNames.SYMBOLS
+    assert read_tables(study).variants["genomics"].aliases == {}
+    genomics.aliases = "aliases.csv"
+    path = Path(study.root) / "aliases.csv"
+    path.write_text("old,approved\nmll2,KMT2B\n")
+    before = read_tables(study)
+    assert before.variants["genomics"].aliases == {"MLL2": "KMT2B"}
+    path.write_text("old,approved\nmll2,KMT2D\n")
+    assert read_tables(study).fingerprint != before.fingerprint
+    path.write_text("old,approved\nmll2,\n")
+    with pytest.raises(IntakeError, match=r"'aliases.csv', line 2.*an old and an approved symbol"):
+        read_tables(study)
+    genomics.genes = GeneNames.AS_WRITTEN
+    with pytest.raises(ConfigError, match="has 'aliases' of genes it names as written"):
+        read_tables(study)
+
+
+def test_gene_sets_of_an_activity_are_read_wherever_they_lie(
+    study: CohortDeclaration, tmp_path: Path
+) -> None:
+    plain = read_tables(study)
+    assert not plain.channels["expression"].sets
+    prints = []
+    for folder in ("here", "there"):
+        path = tmp_path / folder / "sets.gmt"
+        path.parent.mkdir()
+        path.write_text("A\tnote\tTP53\tKRAS\n")
+        study.modalities["expression"].activity = str(path)
+        found = read_tables(study)
+        assert found.channels["expression"].sets == {"A": ("TP53", "KRAS")}
+        prints.append(found.fingerprint)
+    assert prints[0] == prints[1] != plain.fingerprint
+    path.write_text("A\tnote\tTP53\n")
+    assert read_tables(study).fingerprint != prints[1]
+    study.modalities["genomics"].activity = str(path)
+    with pytest.raises(ConfigError, match="has 'activity' of genes that are calls"):
+        read_tables(study)
+
+
+def test_calls_have_classes_where_the_cohort_asks_for_them(study: CohortDeclaration) -> None:
+    genomics = study.modalities["genomics"]
+    assert "consequence" not in read_tables(study).variants["genomics"].calls
+    genomics.by_consequence, genomics.covered_megabases = True, 1.1
+    genomics.counted_effects = ["missense", "nonsense", "unheard_of"]
+    found = read_tables(study).variants["genomics"]
+    assert found.classes == ("truncating", "missense", "other")
+    assert set(found.calls["consequence"]) <= {"truncating", "missense"}
+    assert found.covered_megabases == 1.1
+    genomics.consequences = {"missense": "other"}
+    assert read_tables(study).variants["genomics"].classes == ("truncating", "other")
+
+
+@pytest.mark.parametrize(
+    ("changed", "fragment"),
+    [
+        ({"effect_column": None, "counted_effects": []}, "has 'by_consequence' but no 'effect_"),
+        ({"consequences": {"a": "truncatin"}}, "'truncatin' for 'a': did you mean 'truncating'"),
+        ({"covered_megabases": 0.0}, "has covered_megabases 0, expected more than 0"),
+        (
+            {"covered_megabases": 1.0, "panel_column": "site", "panels": {"A": ["X"], "B": ["Y"]}},
+            "has one covered_megabases and 2 gene panels",
+        ),
+    ],
+)
+def test_classes_and_burden_that_cannot_be_made_are_refused(
+    study: CohortDeclaration, changed: dict[str, object], fragment: str
+) -> None:
+    study.modalities["genomics"].by_consequence = True
+    for name, value in changed.items():
+        setattr(study.modalities["genomics"], name, value)
+    with pytest.raises(ConfigError, match=fragment):
+        read_tables(study)
