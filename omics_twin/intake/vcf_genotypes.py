@@ -57,9 +57,15 @@ def _check_keys(text: str, keys: list[str], header: Header, found: Found) -> boo
         (_KEY_43, "letters, digits, '_' and '.'") if newer else (_KEY, "letters and digits")
     )
     for key in keys:
-        if not pattern.fullmatch(key):
-            wrong.append(f"FORMAT is {shown(text)}, expected keys of {allowed} between ':'")
-            break
+        if pattern.fullmatch(key):
+            continue
+        if _KEY_43.fullmatch(key) and key in header.named("FORMAT"):
+            # Such as MIN_DP: widely written, and declared.
+            if found.first("FORMAT key", key):
+                found.warning(f"FORMAT key {shown(key)} holds more than {allowed}")
+            continue
+        wrong.append(f"FORMAT is {shown(text)}, expected keys of {allowed} between ':'")
+        break
     if len(set(keys)) < len(keys):
         wrong.append(f"FORMAT is {shown(text)}, expected each key once")
     if "GT" in keys[1:]:

@@ -314,3 +314,10 @@ def test_damaged_bytes_are_judged_and_never_crash(
         content[place % len(content)] = byte
     report = checked(tmp_path, bytes(content[:cut]))
     assert all(each.sentence for each in report.findings)
+
+
+def test_a_declared_key_that_many_programs_write_is_only_mentioned(tmp_path: Path) -> None:
+    meta = [*META, '##FORMAT=<ID=MIN_DP,Number=1,Type=Integer,Description="Lowest depth">']
+    report = checked(tmp_path, text("4.2", meta, ["1\t5\t.\tA\tG\t.\t.\t.\tGT:MIN_DP\t0:7\t0"]))
+    assert reasons(report) == []
+    assert "FORMAT key 'MIN_DP' holds more than letters and digits" in str(report.warnings)
