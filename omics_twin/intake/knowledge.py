@@ -83,6 +83,12 @@ def read_knowledge(settings: KnowledgeSettings) -> Knowledge:
     return Knowledge(sets, pairs, scores, digest.hexdigest())
 
 
+def missing_file(settings: KnowledgeSettings) -> Path | None:
+    """Return the first of the files that is not there."""
+    paths = [Path(settings.root) / name for name in (*settings.sets, settings.interactions)]
+    return next((path for path in paths if not path.is_file()), None)
+
+
 def _content(root: Path, name: str) -> bytes:
     path = root / name
     if not path.is_file():
