@@ -35,6 +35,8 @@ from omics_twin.twin.attribution import Attributions, Shown, answering, attribut
 from omics_twin.twin.genes import NO_SET, NamedParts, gene_parts, pathway_parts, top_module
 
 _SETS, _GENES = 8, 10
+# Names of gene sets are often in capitals, which are wide.
+_LONGEST_LABEL = 32
 
 
 def known_genes(design: Design, asked: KnowledgeSettings, console: Console) -> GeneGraph | None:
@@ -199,6 +201,10 @@ def _sentences(
     ]
     if told.scale.contribution(outside) != told.scale.contribution(0.0):
         said.append(f"Genes that are in no gene set add {told.scale.contribution(outside)} of it.")
+    said.append(
+        f"The strongest of {len(genes.names):,} genes are shown: some would stand out by chance "
+        "alone, and their intervals do not allow for that."
+    )
     if not told.several:
         said.append(
             "A single member answers for this patient: whether others would agree is not known."
@@ -219,7 +225,7 @@ def _strongest(
     scale = fitted.scale
     labels = [visible(name_in_words(name)) for name in names]
     drawn = [
-        (shortened(label), scale.bare_contribution(part.mean), part)
+        (shortened(label, _LONGEST_LABEL), scale.bare_contribution(part.mean), part)
         for label, part in zip(labels, found, strict=True)
     ]
     factor = scale.horizon_months if scale.months else scale.factor
