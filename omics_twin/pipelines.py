@@ -254,6 +254,7 @@ def rank(config: Config, console: Console) -> Path:
 
 def report(config: Config, console: Console) -> Path:
     """Write one patient's page."""
+    from omics_twin.report.genes import known_genes
     from omics_twin.report.patient import write_report
 
     model = _model(config, console)
@@ -263,7 +264,8 @@ def report(config: Config, console: Console) -> Path:
     company = read_cohort(config, console, Purpose.SCORING)
     cohort = _patients(company, config)
     belief = answers.beliefs(model, cohort, config.twin, console, as_of_days=config.as_of_days)
-    write_report(model, cohort, belief, output, config.twin, company=company)
+    graph = known_genes(model.twin.design, config.knowledge, console)
+    write_report(model, cohort, belief, output, config.twin, company=company, graph=graph)
     console.say(f"report: {output}")
     return output
 

@@ -95,6 +95,12 @@ def read_gene_sets(path: Path) -> tuple[dict[str, tuple[str, ...]], bytes]:
     return _gene_sets(content, path.name), content
 
 
+def missing_file(settings: KnowledgeSettings) -> Path | None:
+    """Return the first of the files that is not there."""
+    paths = [Path(settings.root) / name for name in (*settings.sets, settings.interactions)]
+    return next((path for path in paths if not path.is_file()), None)
+
+
 def _content(root: Path, name: str) -> bytes:
     path = root / name
     if not path.is_file():

@@ -188,9 +188,9 @@ def plot_of(comparison: Comparison, scale: Scale) -> Forest | None:
     )
 
 
-def shortened(label: str) -> str:
+def shortened(label: str, most: int = _LONGEST_LABEL) -> str:
     """Return a label that fits on a narrow screen."""
-    return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1].rstrip() + "…"
+    return label if len(label) <= most else label[: most - 1].rstrip() + "…"
 
 
 def table_of(comparison: Comparison, scale: Scale) -> list[dict[str, object]]:

@@ -100,18 +100,26 @@ def summary_of(
         sentences.insert(0, "Do not rely on this order: every open therapy has thin support.")
     if comparison.abstention:
         headline = f"No therapy is recommended: {comparison.abstention}."
-        return Summary("abstains", headline, (_told_apart(comparison), *sentences))
+        # That only one therapy is known says that there is nothing to tell apart.
+        apart = [_told_apart(comparison)] if len(model.catalogue.arms) > 1 else []
+        return Summary("abstains", headline, (*apart, *sentences))
     return Summary("ranks", _told_apart(comparison), tuple(sentences))
 
 
 def _leading(model: TrainedModel, comparison: Comparison, scale: Scale, interval: float) -> str:
-    first = comparison.opened[0]
+    opened = comparison.opened
+    first = opened[0]
     rank = "highest" if model.endpoint.higher_is_better else "lowest"
     asked = "chance of " if model.outcome_kind == "binary" else ""
     found, ends = scale.value(first.expected), scale.interval(first.lower, first.upper)
     if scale.months:
         found = f"{scale.in_months(first.expected)} of {scale.in_months(1.0)} months ({found})"
         ends = f"{scale.in_months(first.lower)} to {scale.in_months(first.upper)} months"
+    if len(opened) == 1:
+        return (
+            f"Expected {asked}{visible(model.title)} under {first.label}: {found}, "
+            f"{percent(interval)} interval {ends}."
+        )
     return (
         f"{first.label} has the {rank} expected {asked}{visible(model.title)}: {found}, "
         f"{percent(interval)} interval {ends}; probability of being best "

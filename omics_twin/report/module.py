@@ -1,63 +1,100 @@
-"""One figure of the connected genes that move a patient's answer most."""
+"""A picture of the connected genes that move a patient's answer most."""
 
 from __future__ import annotations
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
 
-from omics_twin.evaluate.plots import BLUE, GREY, ORANGE
+from omics_twin.report.words import visible
 from omics_twin.twin.genes import GeneModule
 
-_LARGEST = 900.0
-_CLEAR = 1.645
+_LEFT, _RIGHT = 9.0, 91.0
+_TOP, _BOTTOM = 48.0, 318.0
+_HEIGHT = 346
+_SMALLEST, _LARGEST = 4.0, 18.0
+# Between a dot and its name [px].
+_GAP = 5.0
 
 
-def module_figure(module: GeneModule, title: str) -> Figure:
-    """Draw a module: genes as dots, interactions as lines.
+@dataclass(frozen=True)
+class Dot:
+    """A gene as drawn.
 
-    The area of a dot is how much a gene moves the answer; blue raises it, orange lowers it; it is
-    hollow where the members disagree on the direction.
+    Attributes
+    ----------
+    favours
+        Whether it speaks for a better outcome.
+    clear
+        Whether the members agree on that.
+    across, down
+        Where it lies [% of the width] and [px].
+    radius
+        Of the dot, whose area is how much the gene moves the answer [px].
+    text_y
+        Where its name lies [px].
+    """
+
+    gene: str
+    favours: bool
+    clear: bool
+    across: float
+    down: float
+    radius: float
+    text_y: float
+
+
+@dataclass(frozen=True)
+class ModulePlot:
+    """What the template draws: genes as dots, interactions as lines between two of them."""
+
+    dots: tuple[Dot, ...]
+    lines: tuple[tuple[Dot, Dot], ...]
+    height: int
+
+
+def module_plot(module: GeneModule, agreed: Collection[str]) -> ModulePlot:
+    """Return the picture of a module; genes lie as far apart as there are interactions between.
 
     Parameters
     ----------
-    title
-        What the answer is, in words.
+    agreed
+        Genes on whose direction the members agree.
 
     Examples
     --------
     >>> import torch
     >>> module = GeneModule(("A", "B"), torch.tensor([0.2, -0.1]), torch.tensor([0.0, 0.3]),
     ...                     (("A", "B"),))
-    >>> sorted(text.get_text() for text in module_figure(module, "response").axes[0].texts)
-    ['A', 'B']
+    >>> [(dot.gene, dot.favours, dot.clear) for dot in module_plot(module, {"A"}).dots]
+    [('A', True, True), ('B', False, False)]
+
+    References
+    ----------
+    Kamada & Kawai 1989, An algorithm for drawing general undirected graphs
+    (doi:10.1016/0020-0190(89)90102-6).
     """
     import networkx
 
     graph = networkx.Graph()
     graph.add_nodes_from(module.genes)
     graph.add_edges_from(module.edges)
-    places = networkx.kamada_kawai_layout(graph) if len(graph) > 1 else {module.genes[0]: (0, 0)}
-    figure = Figure(figsize=(5.6, 4.4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for first, second in module.edges:
-        ends = [places[first], places[second]]
-        axes.plot(*zip(*ends, strict=True), color=GREY, linewidth=0.8, zorder=1)
+    places = networkx.kamada_kawai_layout(graph)
+    across = _spread([float(places[gene][0]) for gene in module.genes], _LEFT, _RIGHT)
+    down = _spread([float(places[gene][1]) for gene in module.genes], _TOP, _BOTTOM)
     largest = float(module.mean.abs().max()) or 1.0
-    parts = zip(module.genes, module.mean.tolist(), module.deviation.tolist(), strict=True)
-    for gene, mean, deviation in parts:
-        colour = BLUE if mean > 0 else ORANGE
-        across, up = places[gene]
-        axes.scatter(
-            across,
-            up,
-            s=_LARGEST * abs(mean) / largest,
-            facecolor=colour if abs(mean) > _CLEAR * deviation else "white",
-            edgecolor=colour,
-            zorder=2,
-        )
-        axes.annotate(gene, (across, up), (0, 13), textcoords="offset points", ha="center")
-    axes.margins(0.15)
-    axes.set_axis_off()
-    axes.set_title(title, loc="left", fontsize=10)
-    return figure
+    dots = {}
+    for gene, x, y, mean in zip(module.genes, across, down, module.mean.tolist(), strict=True):
+        radius = max(_SMALLEST, round(_LARGEST * math.sqrt(abs(mean) / largest), 1))
+        name_y = round(y - radius - _GAP, 1)
+        dots[gene] = Dot(visible(gene), mean > 0, gene in agreed, x, y, radius, name_y)
+    lines = tuple((dots[first], dots[second]) for first, second in module.edges)
+    return ModulePlot(tuple(dots.values()), lines, _HEIGHT)
+
+
+def _spread(places: list[float], least: float, most: float) -> list[float]:
+    """Return places stretched over what there is; in the middle where all are the same."""
+    low, width = min(places), max(places) - min(places)
+    if width < 1e-9:
+        return [(least + most) / 2.0] * len(places)
+    return [round(least + (each - low) / width * (most - least), 1) for each in places]

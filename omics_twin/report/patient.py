@@ -20,6 +20,7 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError
 from omics_twin.files import write_whole
 from omics_twin.report.comparison import ClosedTherapy, Comparison, compare, plot_of, table_of
+from omics_twin.report.genes import genes_of
 from omics_twin.report.limits import (
     Patient,
     evidence_of,
@@ -32,6 +33,7 @@ from omics_twin.report.similar import similar_patients
 from omics_twin.report.why import Alike, alike_in_words, moved_of, why_of
 from omics_twin.report.words import Scale, percent, stratum_in_words, visible
 from omics_twin.settings import TwinSettings
+from omics_twin.tensors.graph import GeneGraph
 from omics_twin.tracking import TrainedModel
 from omics_twin.types import NO_INTERVENTION, Ranking
 
@@ -44,6 +46,7 @@ def write_report(
     settings: TwinSettings | None = None,
     *,
     company: Cohort | None = None,
+    graph: GeneGraph | None = None,
     written_on: date | None = None,
 ) -> None:
     """Write one patient's page, whole or not at all.
@@ -59,6 +62,8 @@ def write_report(
     company
         The cohort that the patient is compared with, the patient included; the page says nothing
         of similar patients without it.
+    graph
+        Of the genes that the model's modalities name; the page says nothing of genes without it.
     written_on
         Today unless another day is given.
 
@@ -78,7 +83,7 @@ def write_report(
             f"the belief is not about patient '{cohort.patient_ids[0]}': make it from this cohort"
         )
     asked = settings or TwinSettings()
-    page = page_of(model, cohort, belief, asked, written_on or date.today(), company)
+    page = page_of(model, cohort, belief, asked, written_on or date.today(), company, graph)
     write_whole(output, render(page).encode())
 
 
@@ -89,6 +94,7 @@ def page_of(
     settings: TwinSettings,
     written_on: date,
     company: Cohort | None = None,
+    graph: GeneGraph | None = None,
 ) -> dict[str, Any]:
     """Return everything the page says."""
     ranking = ranking_of(model, cohort, belief, settings)
@@ -96,8 +102,11 @@ def page_of(
     comparison = _in_words(compare(model, belief, ranking), model, cohort, patient)
     scale = Scale.of(model.endpoint, model.outcome_kind, _unit(model, belief))
     measured, notes = measured_in(model, cohort, belief.shown[0])
+    single = len(model.catalogue.arms) == 1
     return {
         "patient": patient,
+        "heading": "What the twin expects for" if single else "Therapies compared for",
+        "single": single,
         "title": visible(model.title),
         "outcome_kind": model.outcome_kind,
         "higher_is_better": model.endpoint.higher_is_better,
@@ -110,6 +119,7 @@ def page_of(
         "plot": plot_of(comparison, scale),
         "table": table_of(comparison, scale),
         "why": why_of(model, cohort, belief, comparison, scale, settings),
+        "genes": genes_of(model, cohort, belief, comparison, scale, settings, graph),
         "moved": moved_of(model, cohort, belief, comparison, scale, settings),
         "alike": _alike(model, cohort, company, scale, settings),
         "thin_support": model.catalogue.thin_support,

@@ -130,8 +130,7 @@ def _sentences(found: Drivers, scale: Scale, difference: float, *, tied: bool) -
 
 def _bar_label(each: Driver) -> str:
     where = each.modality if each.visit == "baseline" else f"{each.modality}, {each.visit}"
-    label = f"{each.label} ({where})"
-    return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1].rstrip() + "…"
+    return shortened(f"{each.label} ({where})", _LONGEST_LABEL)
 
 
 def _driver_line(each: Driver, found: Drivers, scale: Scale) -> Line:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from omics_twin.settings import Reading
@@ -14,6 +15,8 @@ DAYS_PER_MONTH = 30.4375
 _MINUS = "\N{MINUS SIGN}"
 # A line must not break between a number and its sign.
 _PERCENT = "\N{NO-BREAK SPACE}%"
+# Parts smaller than this many decimals more can tell are told as 0.
+_MOST_FINER = 3
 _SPELLED = {
     "er": "ER",
     "hr": "HR",
@@ -46,6 +49,8 @@ class Scale:
         Whether a value is a share of time, also told in months up to the horizon.
     horizon_months
         The horizon [month].
+    finer_by
+        Decimals that a part of a difference has more than usual.
     """
 
     factor: float
@@ -54,6 +59,7 @@ class Scale:
     difference_unit: str
     months: bool
     horizon_months: float
+    finer_by: int = 0
 
     @staticmethod
     def of(endpoint: Endpoint, outcome_kind: str, unit: str) -> Scale:
@@ -97,8 +103,21 @@ class Scale:
     def bare_contribution(self, number: float) -> str:
         """Return a part of a difference without its unit."""
         if self.months:
-            return _signed(number * self.horizon_months, 2)
-        return _signed(number * self.factor, self.decimals + 1)
+            return _signed(number * self.horizon_months, 2 + self.finer_by)
+        return _signed(number * self.factor, self.decimals + 1 + self.finer_by)
+
+    def finer(self, size: float) -> Scale:
+        """Return the scale with decimals enough for two digits of parts of this size.
+
+        Parameters
+        ----------
+        size
+            In the endpoint's own units.
+        """
+        decimals = 2 if self.months else self.decimals + 1
+        shown = abs(size) * (self.horizon_months if self.months else self.factor)
+        needed = 1 - math.floor(math.log10(shown)) if shown > 0 else 0
+        return replace(self, finer_by=min(max(0, needed - decimals), _MOST_FINER))
 
     def contribution_interval(self, lower: float, upper: float) -> str:
         """Return the interval of a part of a difference."""

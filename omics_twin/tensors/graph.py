@@ -107,7 +107,7 @@ def gene_graph(
     CohortError
         If no modality names genes, or no set has enough of them.
     """
-    channels = _gene_channels(design, knowledge)
+    channels = gene_channels(design, knowledge)
     if not channels:
         raise CohortError(
             f"none of the {len(design.channels)} modalities names genes that are known, expected "
@@ -170,7 +170,8 @@ def rewired(graph: GeneGraph, seed: int) -> GeneGraph:
     )
 
 
-def _gene_channels(design: Design, knowledge: Knowledge) -> dict[str, tuple[str, ...]]:
+def gene_channels(design: Design, knowledge: Knowledge) -> dict[str, tuple[str, ...]]:
+    """Return the channels that name genes, each with its columns."""
     known = knowledge.genes
     found = {}
     for channel in design.channels:

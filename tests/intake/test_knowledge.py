@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from omics_twin.errors import IntakeError
-from omics_twin.intake.knowledge import read_knowledge
+from omics_twin.intake.knowledge import missing_file, read_knowledge
 from omics_twin.intake.settings import KnowledgeSettings
 
 SETS = "REPAIR\tfrom a book\tTP53\tATM\tTP53\nGROWTH\tfrom a book\tEGFR\tKRAS\tBRAF\n"
@@ -93,3 +93,10 @@ def test_a_file_that_is_absent_cut_off_or_named_twice_is_refused(tmp_path: Path)
     (tmp_path / "pairs.csv.gz").write_bytes(whole[:-12])
     with pytest.raises(IntakeError, match="not a complete gzip file"):
         read_knowledge(settings)
+
+
+def test_the_first_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    settings = files(tmp_path)
+    assert missing_file(settings) is None
+    (tmp_path / "sets.gmt").unlink()
+    assert missing_file(settings) == tmp_path / "sets.gmt"

@@ -16,10 +16,12 @@ import torch
 
 from omics_twin.answers import Belief, beliefs
 from omics_twin.cohort.cohort import Cohort
+from omics_twin.intake.knowledge import Knowledge
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.report.console import Console
 from omics_twin.report.patient import write_report
 from omics_twin.settings import NetworkSettings, Reading, TwinSettings
+from omics_twin.tensors.graph import GeneGraph, gene_graph
 from omics_twin.tensors.transforms import design_of
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
@@ -202,6 +204,22 @@ def believe(model: TrainedModel, cohort: Cohort, *, as_of_days: float = 0.0) -> 
     return list(beliefs(model, cohort, settings, Console(quiet=True), as_of_days=as_of_days))
 
 
+def make_graph(*names: str) -> GeneGraph:
+    """Return what is known of the four genes that the cohort's expression names.
+
+    Parameters
+    ----------
+    names
+        Of the two gene sets.
+    """
+    first, second = names or ("HALLMARK_HORMONE", "Growth and division")
+    sets = {first: ("ESR1", "PGR"), second: ("ERBB2", "MKI67", "ESR1")}
+    pairs = np.array([["ERBB2", "ESR1"], ["ESR1", "PGR"]])
+    known = Knowledge(sets, pairs, np.array([0.9, 0.8]), "test")
+    design = design_of(make_cohort(["P-1"]))
+    return gene_graph(design, known, smallest_set=2, most_alike=0.5)
+
+
 Writer = Callable[..., str]
 
 
@@ -216,13 +234,14 @@ def written(tmp_path: Path) -> Writer:
         as_of_days: float = 0.0,
         cohort: Mapping[str, Any] | None = None,
         confidence: float = 0.6,
+        graph: GeneGraph | None = None,
     ) -> str:
         model = model or make_model()
         bedside = make_cohort([patient], **(cohort or {}))
         output = tmp_path / "page.html"
         belief = iter(believe(model, bedside, as_of_days=as_of_days))
         settings = TwinSettings(draws=240, seed=7, confidence=confidence)
-        write_report(model, bedside, belief, output, settings)
+        write_report(model, bedside, belief, output, settings, graph=graph)
         return output.read_text(encoding="utf-8")
 
     return write
@@ -234,6 +253,7 @@ class Make:
     model = staticmethod(make_model)
     cohort = staticmethod(make_cohort)
     believe = staticmethod(believe)
+    graph = staticmethod(make_graph)
 
     @staticmethod
     def separated(prognosis: float = 0.05, effect: float = 1.0) -> TrainedModel:

@@ -309,8 +309,16 @@ def test_a_hostile_model_is_text(written: Writer, make: type) -> None:
     assert "img" not in _Reader(page).tags
 
 
-def test_the_page_is_self_contained(written: Writer) -> None:
-    page = written()
+def test_a_hostile_gene_set_is_text(written: Writer, make: type) -> None:
+    page = written(graph=make.graph(HOSTILE, "<img src=x onerror=alert(1)>"))
+    reader = _Reader(page)
+    assert not {"script", "img"} & set(reader.tags)
+    assert "\u202e" not in page
+    assert "<img src=x onerror=alert(1)>" in reader.text
+
+
+def test_the_page_is_self_contained(written: Writer, make: type) -> None:
+    page = written(graph=make.graph())
     reader = _Reader(page)
     assert not {"script", "link", "img", "iframe", "object", "embed"} & set(reader.tags)
     assert not [name for name, _ in reader.attributes if name in _LOADING or name.startswith("on")]
@@ -321,8 +329,8 @@ def test_the_page_is_self_contained(written: Writer) -> None:
     assert reader.open == []
 
 
-def test_the_page_can_be_read_aloud(written: Writer) -> None:
-    page = written()
+def test_the_page_can_be_read_aloud(written: Writer, make: type) -> None:
+    page = written(graph=make.graph())
     reader = _Reader(page)
     ids = [value for name, value in reader.attributes if name == "id"]
     assert len(ids) == len(set(ids))
@@ -404,12 +412,14 @@ def test_a_continuous_endpoint_keeps_its_unit() -> None:
     assert scale.difference(-1.0) == "\N{MINUS SIGN}1.00 cm3"
 
 
-def test_a_browser_reads_the_page_and_runs_nothing(written: Writer, tmp_path: Path) -> None:
+def test_a_browser_reads_the_page_and_runs_nothing(
+    written: Writer, make: type, tmp_path: Path
+) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no chromium is installed: the page was not opened in a browser")
     page = tmp_path / "hostile.html"
-    page.write_text(written(patient=HOSTILE), encoding="utf-8")
+    page.write_text(written(patient=HOSTILE, graph=make.graph()), encoding="utf-8")
     command = [
         chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
         "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",

@@ -18,6 +18,7 @@ from omics_twin.report.drivers import Part, answer_of, drivers_of, part_of, show
 from omics_twin.report.effects import effect_summary
 from omics_twin.report.history import history_of
 from omics_twin.settings import TwinSettings
+from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.tracking import TrainedModel
 
 Writer = Callable[..., str]
@@ -101,6 +102,22 @@ def test_with_one_therapy_open_there_is_nothing_to_explain(make: type, written: 
     page = written(alone)
     assert section(page, "why") == ""
     assert "Only one therapy is open" in page
+    assert "Expected chance of pathological complete response under Paclitaxel (control)" in page
+    assert "robability of being best" not in page
+    assert "Difference to the first" not in page
+
+
+def test_where_only_one_therapy_is_known_the_page_compares_nothing(
+    make: type, written: Writer
+) -> None:
+    model = make.model()
+    catalogue = Catalogue("none", ("Ctr",), ("Treated as seen fit",), (("paclitaxel",),), 10)
+    page = written(replace(model, catalogue=catalogue))
+    assert "<h1>What the twin expects for patient" in page
+    assert "Therapies compared" not in page
+    assert "No therapy is recommended: only one therapy is known" in page
+    assert "Only one therapy is open" not in page
+    assert section(page, "ranked").startswith("Expected outcome")
 
 
 def test_how_the_ranking_moved_is_told_where_there_was_a_visit(written: Writer) -> None:
