@@ -45,7 +45,9 @@ class IntakeSettings(SyntheticTrial):
 
 @dataclass
 class KnowledgeSettings:
-    """What is known of genes; ``conf/knowledge``. Read where ``model.gene_encoder`` needs it.
+    """What is known of genes; ``conf/knowledge``.
+
+    Read where ``model.gene_encoder`` needs it, and for a patient's page.
 
     Attributes
     ----------

@@ -148,16 +148,9 @@ def genes_of(
     if graph is None or not comparison.opened or not set(graph.channels) & set(belief.shown[0]):
         return None
     first = comparison.opened[0]
-    shown = shown_to(model, cohort, belief)
-    members = answering(belief.state, 0)
-    found = attributed(
-        model.twin,
-        belief.state,
-        shown,
-        [model.catalogue.intervention(first.arm)],
-        model.endpoint,
-        members=members,
-    )
+    therapy = model.catalogue.intervention(first.arm)
+    shown, members = shown_to(model, cohort, belief), answering(belief.state, 0)
+    found = attributed(model.twin, belief.state, shown, [therapy], model.endpoint, members=members)
     several = len(members) > 1
     told = _Told(scale, several, float(model.twin.spread_of(belief.state)[0]), settings.interval)
     sign = 1.0 if model.endpoint.higher_is_better else -1.0
@@ -165,11 +158,8 @@ def genes_of(
     genes = NamedParts(raw.names, sign * raw.values)
     sets = pathway_parts(genes, graph)
     total = told.part(sign * (found.end - found.start)[0, :, 0])
-    channels = [
-        channel
-        for channel in model.twin.design.channels
-        if channel.name in graph.channels and channel.name in belief.shown[0]
-    ]
+    named = set(graph.channels) & set(belief.shown[0])
+    channels = [channel for channel in model.twin.design.channels if channel.name in named]
     return Genes(
         therapy=first.label,
         members=counted(len(members), "member"),

@@ -64,8 +64,7 @@ def module_plot(module: GeneModule, agreed: Collection[str]) -> ModulePlot:
     Examples
     --------
     >>> import torch
-    >>> module = GeneModule(("A", "B"), torch.tensor([0.2, -0.1]), torch.tensor([0.0, 0.3]),
-    ...                     (("A", "B"),))
+    >>> module = GeneModule(("A", "B"), torch.tensor([0.2, -0.1]), (("A", "B"),))
     >>> [(dot.gene, dot.favours, dot.clear) for dot in module_plot(module, {"A"}).dots]
     [('A', True, True), ('B', False, False)]
 

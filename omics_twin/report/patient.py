@@ -102,11 +102,9 @@ def page_of(
     comparison = _in_words(compare(model, belief, ranking), model, cohort, patient)
     scale = Scale.of(model.endpoint, model.outcome_kind, _unit(model, belief))
     measured, notes = measured_in(model, cohort, belief.shown[0])
-    single = len(model.catalogue.arms) == 1
     return {
         "patient": patient,
-        "heading": "What the twin expects for" if single else "Therapies compared for",
-        "single": single,
+        "single": len(model.catalogue.arms) == 1,
         "title": visible(model.title),
         "outcome_kind": model.outcome_kind,
         "higher_is_better": model.endpoint.higher_is_better,

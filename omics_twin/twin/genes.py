@@ -71,7 +71,7 @@ class GeneModule:
     ----------
     genes
         The strongest first.
-    mean, deviation
+    mean
         How much each moves the answer, over members, (gene,).
     edges
         Pairs of the genes that interact, each once.
@@ -79,7 +79,6 @@ class GeneModule:
 
     genes: tuple[str, ...]
     mean: Float[Tensor, " gene"]
-    deviation: Float[Tensor, " gene"]
     edges: tuple[tuple[str, str], ...]
 
 
@@ -153,7 +152,7 @@ def top_module(genes: NamedParts, graph: GeneGraph, *, most: int = 12) -> GeneMo
     kept = sorted(best, key=lambda gene: (-size[gene], gene))
     rows = torch.tensor([genes.names.index(gene) for gene in kept])
     edges = [(a, b) for i, a in enumerate(kept) for b in kept[i + 1 :] if b in beside[a]]
-    return GeneModule(tuple(kept), genes.mean[rows], genes.deviation[rows], tuple(edges))
+    return GeneModule(tuple(kept), genes.mean[rows], tuple(edges))
 
 
 def _beside(graph: GeneGraph, size: dict[str, float]) -> dict[str, set[str]]:

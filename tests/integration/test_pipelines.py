@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from omics_twin.cli import main
+from omics_twin.tracking import TrainedModel
 
 TRIAL = ["intake.patients=300", "intake.genes=200"]
 TRAIN = [
@@ -229,6 +231,32 @@ def test_the_report_is_one_self_contained_page(folder: Path, run: Path) -> None:
     assert "SYN0000001" in page
     assert "<svg" in page
     assert "<script" not in page
+
+
+def test_the_report_tells_of_genes_where_it_is_known_what_they_do(
+    folder: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    design = TrainedModel.load(run / "model").twin.design
+    channel = max(design.channels, key=lambda each: len(each.features))
+    genes = [each.column for each in channel.features]
+    known = [
+        f"knowledge.root={tmp_path}",
+        "knowledge.sets=[sets.gmt]",
+        "knowledge.interactions=pairs.csv",
+    ]
+    report = ("report", folder, str(run), tmp_path / "report.html", "patient=SYN0000001", *known)
+    assert scored(*report) == 0
+    assert f"no file '{tmp_path / 'sets.gmt'}'" in "".join(capsys.readouterr())
+    assert 'id="genes"' not in (tmp_path / "report.html").read_text()
+    sets = {"FIRST": genes[: len(genes) // 2], "SECOND": genes[len(genes) // 2 :]}
+    lines = ["\t".join([name, "note", *each]) for name, each in sets.items()]
+    (tmp_path / "sets.gmt").write_text("\n".join(lines))
+    pairs = [f"{a},{b},900" for a, b in itertools.pairwise(genes)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["gene_a,gene_b,combined_score", *pairs]))
+    assert scored(*report) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert 'id="genes"' in page
+    assert 'id="gene-module"' in page
 
 
 def test_the_served_model_ranks_a_record(folder: Path, run: Path) -> None:

@@ -189,9 +189,8 @@ def test_without_an_interaction_there_is_no_picture(make: type, written: Writer)
 
 def test_a_module_is_drawn_inside_its_frame_with_a_line_for_each_interaction() -> None:
     edges = (("A", "B"), ("B", "C"), ("B", "D"))
-    module = GeneModule(
-        ("A", "B", "C", "D"), torch.tensor([0.4, -0.1, 0.1, 0.0]), torch.zeros(4), edges
-    )
+    mean = torch.tensor([0.4, -0.1, 0.1, 0.0])
+    module = GeneModule(("A", "B", "C", "D"), mean, edges)
     plot = module_plot(module, {"A", "B"})
     assert [(first.gene, second.gene) for first, second in plot.lines] == list(edges)
     size = {dot.gene: dot for dot in plot.dots}
