@@ -126,7 +126,7 @@ REQUESTS: dict[str, Case] = {
     "an empty verb": (lambda w: [""], "unknown verb ''"),
     "no experiment": (
         lambda w: ["train"],
-        "'train' needs experiment=…, one of imvigor210_response",
+        "'train' needs experiment=…, one of cbioportal_survival",
     ),
     "no model": (lambda w: ["predict", *w.cohort], "'predict' needs model_uri=…"),
     "no cohort": (lambda w: ["rank", "model_uri=m", "output=r.csv"], "'rank' needs cohort=…"),
