@@ -98,6 +98,14 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class Visit:
+    """A visit as it was shown to a twin, and the therapy given up to it."""
+
+    observation: Observation
+    under: Intervention = NO_INTERVENTION
+
+
+@dataclass(frozen=True)
 class TwinState:
     """A belief about each patient as weighted draws; never changed in place.
 
@@ -114,6 +122,9 @@ class TwinState:
     spread
         Factor by which a simulation moves each patient's draws further from their mean, (patient,);
         None: by no more than the twin itself does.
+    history
+        The visits that made the belief, in the order shown, for twins that go back to them; every
+        visit is of the same patients.
     """
 
     patient_ids: tuple[str, ...]
@@ -123,6 +134,7 @@ class TwinState:
     names: tuple[str, ...]
     seed: int
     spread: Float[Tensor, " patient"] | None = None
+    history: tuple[Visit, ...] = ()
 
 
 @dataclass(frozen=True)

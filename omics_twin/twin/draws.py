@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from omics_twin.types import TwinState
+from omics_twin.types import Observation, TwinState
 
 
 def patient_noise(
@@ -44,11 +44,23 @@ def normalised(
     return log_weights - torch.logsumexp(log_weights, dim=1, keepdim=True)
 
 
+def some_of(observation: Observation, rows: Int[Tensor, " chosen"]) -> Observation:
+    """Return the visit of some of the patients."""
+    return Observation(
+        tuple(observation.patient_ids[int(row)] for row in rows),
+        observation.days[rows],
+        {name: values[rows] for name, values in observation.values.items()},
+    )
+
+
 def select(state: TwinState, rows: Int[Tensor, " chosen"]) -> TwinState:
     """Return the belief about some of the patients."""
     return replace(
         state,
         patient_ids=tuple(state.patient_ids[int(row)] for row in rows),
+        history=tuple(
+            replace(visit, observation=some_of(visit.observation, rows)) for visit in state.history
+        ),
         days=state.days[rows],
         draws=state.draws[rows],
         log_weights=state.log_weights[rows],
