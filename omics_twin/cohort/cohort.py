@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import mudata
 import numpy as np
@@ -17,8 +17,9 @@ from omics_twin.cohort.symbols import reconcile_calls, reconcile_channel
 from omics_twin.cohort.transcriptomics import normalise_counts
 from omics_twin.errors import CohortError, nearest, quoted
 from omics_twin.intake.channels import Channel
-from omics_twin.intake.declaration import Kind
+from omics_twin.intake.declaration import ColumnDeclaration, Kind
 from omics_twin.intake.outcomes import Outcome
+from omics_twin.intake.repeated import Repeated
 from omics_twin.intake.tables import Tables
 from omics_twin.trust.consent import Permission
 
@@ -48,6 +49,9 @@ class Cohort:
         (patient, role or policy group) and (patient, stratum column), text with NA.
     left_out
         Reason by patient of the roster who is not in the cohort.
+    repeated
+        What was measured on any days, one AnnData per modality with a row per patient and visit:
+        ``obs`` has ``patient_id`` and ``day`` [day], a patient's rows in order; ``var`` as above.
     permission, notes, fingerprint
         On what basis, what was told while reading, and which files.
     """
@@ -63,6 +67,7 @@ class Cohort:
     permission: Permission
     notes: tuple[str, ...]
     fingerprint: str
+    repeated: Mapping[str, AnnData] = field(default_factory=dict)
 
     def select(self, patient_ids: Sequence[str]) -> Cohort:
         """Return the cohort of some of its patients, in the order given.
@@ -96,6 +101,10 @@ class Cohort:
             outcomes={name: each.at(positions) for name, each in self.outcomes.items()},
             groups=self.groups.iloc[positions],
             strata=self.strata.iloc[positions],
+            repeated={
+                name: part[part.obs["patient_id"].isin(chosen)].copy()
+                for name, part in self.repeated.items()
+            },
         )
 
     def all_received(self, arm: str) -> Cohort:
@@ -144,6 +153,7 @@ def build_cohort(tables: Tables, permission: Permission) -> Cohort:
         )
     channels, notes = _features(tables)
     measured = {patient for channel in channels for patient in channel.values.index}
+    measured |= {patient for each in tables.repeated.values() for patient in each.patient_ids}
     left_out = {}
     for patient in tables.patient_ids:
         if patient in permission.refused:
@@ -171,6 +181,18 @@ def build_cohort(tables: Tables, permission: Permission) -> Cohort:
         permission=permission,
         notes=(*tables.notes, *notes),
         fingerprint=tables.fingerprint,
+        repeated={name: _visits(each, patients) for name, each in tables.repeated.items()},
+    )
+
+
+def _visits(repeated: Repeated, patients: Sequence[str]) -> AnnData:
+    """Return the visits of some patients as AnnData, a row for each."""
+    kept = repeated.at(np.flatnonzero(np.isin(repeated.patient_ids, patients)))
+    order = [f"visit {row}" for row in range(len(kept.days))]
+    return AnnData(
+        X=kept.values.to_numpy(dtype=np.float64),
+        obs=pd.DataFrame({"patient_id": kept.patient_ids, "day": kept.days}, index=order),
+        var=_described(kept.columns, list(kept.values)),
     )
 
 
@@ -195,19 +217,11 @@ def _annotated(channel: Channel, order: pd.Index) -> AnnData:
     categories = [name for name in channel.columns if name not in set(numeric)]
     obs = values[categories].astype("category")
     obs["day"] = days.to_numpy()
-    var = pd.DataFrame(
-        {
-            "kind": [channel.columns[name].kind.value for name in numeric],
-            "unit": [channel.columns[name].unit for name in numeric],
-            "log": np.array([channel.columns[name].log for name in numeric], dtype=bool),
-        },
-        index=pd.Index(numeric, dtype=object),
-    )
     matrix = values[numeric].to_numpy() if numeric else np.zeros((len(values), 0))
     return AnnData(
         X=matrix.astype(np.result_type(matrix, np.float32), copy=False),
         obs=obs.rename_axis(None),
-        var=var,
+        var=_described(channel.columns, numeric),
         uns={
             "modality": channel.modality,
             "visit_day": channel.visit_day,
@@ -217,6 +231,18 @@ def _annotated(channel: Channel, order: pd.Index) -> AnnData:
             "categories": categories,
             "not_in_all_parts": sorted(channel.not_in_all_parts),
         },
+    )
+
+
+def _described(columns: Mapping[str, ColumnDeclaration], names: Sequence[str]) -> pd.DataFrame:
+    """Return kind, unit and log of each column."""
+    return pd.DataFrame(
+        {
+            "kind": [columns[name].kind.value for name in names],
+            "unit": [columns[name].unit for name in names],
+            "log": np.array([columns[name].log for name in names], dtype=bool),
+        },
+        index=pd.Index(names, dtype=object),
     )
 
 

@@ -15,10 +15,11 @@ class Kind(Enum):
 
 
 class Layout(Enum):
-    """One row per patient, one per patient and visit, or one per mutation call."""
+    """One row per patient, per patient and scheduled visit, per visit on any day, or per call."""
 
     WIDE = "wide"
     VISITS = "visits"
+    REPEATED = "repeated"
     VARIANTS = "variants"
 
 
@@ -82,6 +83,9 @@ class ColumnDeclaration:
         Take log1p of a non-negative, skewed quantity.
     missing
         Strings that mean "not measured" beside the empty cell.
+    too_small
+        For repeated measurements: strings that mean "seen, but too small to measure". They become
+        a binary column of their own, ``<name>_too_small``, beside a number that is not known.
     """
 
     kind: Kind = Kind.NUMBER
@@ -96,6 +100,7 @@ class ColumnDeclaration:
     presence: bool = False
     log: bool = False
     missing: list[str] = field(default_factory=list)
+    too_small: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -121,6 +126,9 @@ class ModalityDeclaration:
     window_days
         A visit farther than this from every scheduled day is refused [day]. A visit after the
         index date is never matched to a scheduled day on or before it.
+    day_unit, incomplete
+        For repeated measurements: the unit of ``day_column``; and whether a row without a day, or
+        a second row for the same day, is refused, or left out and reported by name.
     gene_column, effect_column, counted_effects, fraction_column
         For variants: the gene symbol; which effects count; the allele fraction.
     measured_column, measured_value
@@ -163,6 +171,8 @@ class ModalityDeclaration:
     day_column: str | None = None
     schedule: list[float] = field(default_factory=list)
     window_days: float = 14.0
+    day_unit: str = "day"
+    incomplete: UnknownLevel = UnknownLevel.REFUSE
     gene_column: str | None = None
     effect_column: str | None = None
     counted_effects: list[str] = field(default_factory=list)
@@ -292,6 +302,9 @@ class KeyDeclaration:
         Column of the patient; empty: the first column, which has no name.
     prefix
         What is put before the cell to make the patient's name in the other tables.
+    within
+        Columns whose cells are put before the patient's, each followed by ``/``: one name in two
+        studies is then two patients.
     repeated
         Refuse a patient with several rows, or keep the first and report the patient by name.
     strangers
@@ -300,6 +313,7 @@ class KeyDeclaration:
 
     column: str = ""
     prefix: str = ""
+    within: list[str] = field(default_factory=list)
     repeated: UnknownLevel = UnknownLevel.REFUSE
     strangers: UnknownLevel = UnknownLevel.REFUSE
 
@@ -340,7 +354,8 @@ class CohortDeclaration:
     keys
         but for these tables: file name -> how patients are named there.
     roster
-        The table that lists every patient once.
+        The table that lists every patient once; or one of repeated measurements, whose columns
+        read as the patient's own must then be the same in all rows of a patient.
     group_columns
         Role -> roster column for columns that split or describe but are not measured: ``site``,
         ``enrolled`` (a number that orders patients in time), and any for subgroups.

@@ -128,8 +128,24 @@ def _check_modality(where: str, modality: ModalityDeclaration) -> None:
         _check_column(f"{where}, other_columns", modality.other_columns)
     if modality.layout is Layout.VISITS:
         _check_schedule(where, modality)
+    if modality.layout is Layout.REPEATED:
+        _check_repeated(where, modality)
     if modality.layout is Layout.VARIANTS:
         _check_variants(where, modality)
+
+
+def _check_repeated(where: str, modality: ModalityDeclaration) -> None:
+    if modality.day_column is None:
+        raise ConfigError(f"{where} has layout 'repeated' but no 'day_column': name the column")
+    if modality.schedule:
+        raise ConfigError(f"{where} has layout 'repeated' and a 'schedule': choose 'visits' for it")
+    _check_unit(where, modality.day_unit, "day")
+    declared = {**modality.columns, "other_columns": modality.other_columns}
+    for name, column in declared.items():
+        if column is not None and column.kind is Kind.CATEGORY:
+            raise ConfigError(
+                f"{where}, column '{name}' is a category, expected numbers and binary columns"
+            )
 
 
 def _check_schedule(where: str, modality: ModalityDeclaration) -> None:
@@ -192,6 +208,8 @@ def _check_column(where: str, column: ColumnDeclaration) -> None:
             f"{where} declares '{column.positive}' as both positive and negative: "
             "name two different values"
         )
+    if column.too_small and column.kind is not Kind.NUMBER:
+        raise ConfigError(f"{where} has 'too_small' in a {column.kind.value} column")
     if column.presence and column.kind is not Kind.BINARY:
         raise ConfigError(f"{where} asks for the presence of a {column.kind.value} column")
     if column.log and column.kind is not Kind.NUMBER:

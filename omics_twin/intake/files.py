@@ -302,6 +302,17 @@ def _keyed(columns: dict[str, np.ndarray], name: str, declared: KeyDeclaration) 
             f"table '{name}', row {empty[0] + 1} has an empty '{key}', expected a patient: "
             "name the patient or remove the row"
         )
+    for column in reversed(declared.within):
+        if column not in columns:
+            raise IntakeError(f"table '{name}' has no column '{column}'{nearest(column, columns)}")
+        groups = Table(name, cells, columns).text(column)
+        unnamed = np.flatnonzero(groups == "")
+        if len(unnamed):
+            raise IntakeError(
+                f"table '{name}', row {unnamed[0] + 1} has an empty '{column}', which patients are "
+                "told apart by: fill it in or remove the row"
+            )
+        cells = groups + "/" + cells
     if declared.prefix:
         cells = np.array([declared.prefix + cell for cell in cells], dtype=object)
     return Table(name, cells, {column: each for column, each in columns.items() if column != key})

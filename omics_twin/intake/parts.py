@@ -19,6 +19,7 @@ from omics_twin.intake.groups import PART
 from omics_twin.intake.outcomes import Outcome
 
 if TYPE_CHECKING:
+    from omics_twin.intake.repeated import Repeated
     from omics_twin.intake.tables import Tables
 
 Read = TypeVar("Read")
@@ -83,6 +84,10 @@ def join_parts(declaration: CohortDeclaration, parts: Mapping[str, Tables]) -> T
         name: _joined_variants(each)
         for name, each in _by_name({part: t.variants for part, t in parts.items()}).items()
     }
+    repeated = {
+        name: _joined_repeated(each)
+        for name, each in _by_name({part: t.repeated for part, t in parts.items()}).items()
+    }
     part_of = pd.Series(
         np.repeat(list(parts), [len(each.patient_ids) for each in tables]),
         index=pd.Index([p for each in tables for p in each.patient_ids], name="patient_id"),
@@ -99,6 +104,7 @@ def join_parts(declaration: CohortDeclaration, parts: Mapping[str, Tables]) -> T
         patient_ids=tuple(part_of.index),
         channels=channels,
         variants=variants,
+        repeated=repeated,
         received=_received(tables),
         outcomes=_outcomes(parts),
         groups=pd.concat([each.groups for each in tables]).assign(**{PART: part_of}),
@@ -129,20 +135,30 @@ def _by_name(parts: Mapping[str, Mapping[str, Read]]) -> dict[str, dict[str, Rea
     return found
 
 
-def _joined_channel(parts: Mapping[str, Channel]) -> Channel:
+def _same_columns(
+    parts: Mapping[str, Mapping[str, ColumnDeclaration]], what: str
+) -> dict[str, ColumnDeclaration]:
+    """Return the columns of any part, which must mean the same in all."""
     columns: dict[str, ColumnDeclaration] = {}
     first_in: dict[str, str] = {}
-    for part, channel in parts.items():
-        for name, declared in channel.columns.items():
+    for part, held in parts.items():
+        for name, declared in held.items():
             known = columns.setdefault(name, declared)
             place = first_in.setdefault(name, part)
             if _meaning(known) != _meaning(declared):
                 raise IntakeError(
-                    f"channel '{channel.name}', column '{name}' is {_meaning(known)} in part "
+                    f"{what}, column '{name}' is {_meaning(known)} in part "
                     f"'{place}' and {_meaning(declared)} in part '{part}', expected the same in "
                     "all: declare the column"
                 )
+    return columns
+
+
+def _joined_channel(parts: Mapping[str, Channel]) -> Channel:
     channels = list(parts.values())
+    columns = _same_columns(
+        {part: each.columns for part, each in parts.items()}, f"channel '{channels[0].name}'"
+    )
     return replace(
         channels[0],
         values=pd.concat([each.values for each in channels])[list(columns)],
@@ -177,6 +193,21 @@ def _joined_variants(parts: Mapping[str, Variants]) -> Variants:
         fraction_declared=any(one.fraction_declared for one in each),
         panel_of={patient: panel for one in each for patient, panel in one.panel_of.items()},
         panels=panels,
+    )
+
+
+def _joined_repeated(parts: Mapping[str, Repeated]) -> Repeated:
+    columns = _same_columns(
+        {part: each.columns for part, each in parts.items()},
+        f"modality '{next(iter(parts.values())).modality}'",
+    )
+    each = list(parts.values())
+    return replace(
+        each[0],
+        patient_ids=np.concatenate([one.patient_ids for one in each]),
+        days=np.concatenate([one.days for one in each]),
+        values=pd.concat([one.values for one in each], ignore_index=True)[list(columns)],
+        columns=columns,
     )
 
 

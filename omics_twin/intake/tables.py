@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ from omics_twin.intake.groups import read_groups
 from omics_twin.intake.knowledge import read_gene_sets
 from omics_twin.intake.outcomes import Outcome, read_outcome, read_received
 from omics_twin.intake.parts import declared_parts, in_part, join_parts
+from omics_twin.intake.repeated import Repeated, one_row_each, read_repeated
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Tables:
         Measurements by channel name.
     variants
         Mutation calls by modality name.
+    repeated
+        Measurements on any days by modality name.
     received
         Arm by patient, NA where unknown; ``None`` where there is no therapy table.
     outcomes
@@ -78,6 +81,7 @@ class Tables:
     strata: pd.DataFrame
     notes: tuple[str, ...]
     fingerprint: str
+    repeated: Mapping[str, Repeated] = field(default_factory=dict)
 
 
 def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tables:
@@ -119,10 +123,11 @@ def _read_folder(declaration: CohortDeclaration, scoring: bool) -> Tables:
     if declaration.format is CohortFormat.CBIOPORTAL:
         declaration = declared_by_study(declaration, folder, notes, scoring=scoring)
     check_declaration(declaration)
-    roster = folder.table(declaration.roster)
+    named = _columns_by_table(declaration)
+    roster = _own(declaration, folder.table(declaration.roster), sorted(named[declaration.roster]))
     _check_unique(roster, "the roster lists each patient once")
     patients = tuple(str(each) for each in roster.patient_ids)
-    channels, variants = _read_modalities(declaration, folder, roster, notes, scoring)
+    channels, variants, repeated = _read_modalities(declaration, folder, roster, notes, scoring)
     received = _read_received(declaration, folder, patients, notes, scoring)
     outcomes = _read_outcomes(declaration, folder, patients, notes, scoring)
     groups = _roster_columns(roster, declaration.group_columns)
@@ -142,14 +147,34 @@ def _read_folder(declaration: CohortDeclaration, scoring: bool) -> Tables:
         strata=strata,
         notes=tuple(notes.lines),
         fingerprint=_fingerprint(declaration, folder),
+        repeated=repeated,
     )
+
+
+def _own(declaration: CohortDeclaration, table: Table, columns: Sequence[str]) -> Table:
+    """Return a table with what is a patient's own, once for each patient."""
+    long = {
+        modality.table
+        for modality in declaration.modalities.values()
+        if modality.layout is Layout.REPEATED
+    }
+    if table.name not in long:
+        return table
+    measured = {
+        name
+        for modality in declaration.modalities.values()
+        if modality.layout is Layout.REPEATED and modality.table == table.name
+        for name in (*modality.columns, modality.day_column)
+    }
+    return one_row_each(table, [name for name in columns if name not in measured])
 
 
 def _read_modalities(
     declaration: CohortDeclaration, folder: Folder, roster: Table, notes: Notes, scoring: bool
-) -> tuple[dict[str, Channel], dict[str, Variants]]:
+) -> tuple[dict[str, Channel], dict[str, Variants], dict[str, Repeated]]:
     channels: dict[str, Channel] = {}
     variants: dict[str, Variants] = {}
+    repeated: dict[str, Repeated] = {}
     known = set(roster.patient_ids)
     for name, modality in declaration.modalities.items():
         if (scoring or modality.optional) and not folder.holds(modality.table):
@@ -161,14 +186,18 @@ def _read_modalities(
             variants[name] = replace(calls, aliases=_aliases(modality, folder))
             continue
         if modality.layout is Layout.WIDE:
+            table = _own(declaration, table, list(modality.columns))
             _check_unique(table, f"modality '{name}' has one row per patient")
         # A stratum is also measured; what only describes or belongs to another part is not.
         taken = _columns_by_table(declaration)[modality.table] - set(declaration.strata)
         columns = declared_columns(modality, table, taken)
+        if modality.layout is Layout.REPEATED:
+            repeated[name] = read_repeated(name, modality, table, columns, notes)
+            continue
         aliases, sets = _aliases(modality, folder), _sets(modality, folder)
         for channel in LAYOUTS[modality.layout](name, modality, table, columns, notes):
             channels[channel.name] = replace(channel, aliases=aliases, sets=sets)
-    return channels, variants
+    return channels, variants, repeated
 
 
 def _aliases(modality: ModalityDeclaration, folder: Folder) -> dict[str, str] | None:
@@ -210,6 +239,7 @@ def _read_received(
         notes.add(f"therapy: no table '{therapy.table}' with it, read as not known")
         return None
     table = _members(folder.table(therapy.table), set(patients), declaration, notes)
+    table = _own(declaration, table, needed)
     received, lines = read_received(therapy, table, patients)
     notes.add(*lines)
     return received
@@ -229,6 +259,7 @@ def _read_outcomes(
             notes.add(f"outcome '{name}': no table '{outcome.table}' with it, read as not known")
             continue
         table = _members(folder.table(outcome.table), set(patients), declaration, notes)
+        table = _own(declaration, table, needed)
         _check_unique(table, f"outcome '{name}' has one row per patient")
         outcomes[name], lines = read_outcome(name, outcome, table, patients)
         notes.add(*lines)
