@@ -362,7 +362,7 @@ class NeuralTwin:
             raise TwinError(
                 f"'{channel.name}' was already observed, expected each scheduled visit once"
             )
-        member = state.draws[0, :, 0].long()
+        member, values = state.draws[0, :, 0].long(), values.to(draws)
         for start in range(0, len(values), _CHUNK):
             rows = slice(start, start + _CHUNK)
             evidence = self.network.evidence(channel.name, values[rows], agents[rows])
