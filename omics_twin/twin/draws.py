@@ -15,12 +15,12 @@ from omics_twin.types import Observation, TwinState
 
 
 def patient_noise(
-    patient_ids: Sequence[str], draws: int, size: int, seed: int
+    patient_ids: Sequence[str], draws: int, size: int, seed: int | Sequence[int]
 ) -> Float[Tensor, "patient draw size"]:
     """Return standard normal noise that is a function of (seed, patient) alone.
 
     It is drawn on the CPU, so that every device holds the same belief, and does not depend on who
-    shares the batch.
+    shares the batch. ``seed`` may be one for each patient.
 
     Examples
     --------
@@ -29,9 +29,10 @@ def patient_noise(
     True
     """
     noise = np.empty((len(patient_ids), draws, size), dtype=np.float32)
-    for row, patient in enumerate(patient_ids):
+    seeds = [seed] * len(patient_ids) if isinstance(seed, int) else seed
+    for row, (patient, own) in enumerate(zip(patient_ids, seeds, strict=True)):
         digest = hashlib.blake2b(str(patient).encode(), digest_size=8).digest()
-        key = np.array([seed % 2**64, int.from_bytes(digest, "little")], dtype=np.uint64)
+        key = np.array([own % 2**64, int.from_bytes(digest, "little")], dtype=np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key))
         noise[row] = generator.standard_normal((draws, size), dtype=np.float32)
     return torch.from_numpy(noise)

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from omics_twin.errors import TwinError, nearest, quoted
+from omics_twin.errors import TwinError, nearest
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.tensors.design import ChannelDesign, Design
+from omics_twin.twin.checks import check_start, check_visit
 from omics_twin.twin.draws import normalised, patient_noise
 from omics_twin.types import (
     NO_INTERVENTION,
@@ -132,13 +133,7 @@ class NeuralTwin:
             If there are fewer draws than members, no patient or a patient twice.
         """
         members = self.network.members
-        if draws < members:
-            raise TwinError(f"{draws} draws asked for, expected at least one per member: {members}")
-        if not patient_ids or len(set(patient_ids)) < len(patient_ids):
-            raise TwinError(
-                f"{len(patient_ids)} patients of whom {len(set(patient_ids))} differ, "
-                "expected at least one and each once"
-            )
+        check_start(patient_ids, draws, least=members)
         latent, patients = self.network.latent, len(patient_ids)
         member = torch.arange(draws) % members
         columns = [
@@ -177,7 +172,7 @@ class NeuralTwin:
             If the patients, the modalities, their sizes or the days do not fit, or a scheduled
             visit is shown twice.
         """
-        self._check(state, observation)
+        check_visit(state, observation, self.modalities)
         draws = state.draws.clone()
         agents = self._agents(under).expand(len(state.patient_ids), -1)
         for modality, values in observation.values.items():
@@ -288,34 +283,6 @@ class NeuralTwin:
                 )
             chosen[self.agents.index(drug)] = 1.0
         return chosen
-
-    def _check(self, state: TwinState, observation: Observation) -> None:
-        if observation.patient_ids != state.patient_ids:
-            raise TwinError(
-                f"the observation is of {len(observation.patient_ids)} patients, the state of "
-                f"{len(state.patient_ids)}: expected the same patients in the same order"
-            )
-        late = observation.days.to(state.days) < torch.where(state.days > 0, state.days, -torch.inf)
-        if bool(late.any()):
-            who = state.patient_ids[int(torch.nonzero(late)[0, 0])]
-            raise TwinError(
-                f"a visit of patient '{who}' is before the last one: order visits by day"
-            )
-        known = {modality.name: modality for modality in self.modalities}
-        for name, values in observation.values.items():
-            if name not in known:
-                raise TwinError(f"unknown modality '{name}'{nearest(name, known)}")
-            expected = len(known[name].features)
-            if values.shape != (len(state.patient_ids), expected):
-                raise TwinError(
-                    f"modality '{name}' has shape {tuple(values.shape)}, the model expects "
-                    f"({len(state.patient_ids)}, {expected}); its features begin with "
-                    f"{quoted(known[name].features, most=2)}"
-                )
-            if bool(torch.isinf(values).any()):
-                raise TwinError(
-                    f"modality '{name}' holds an infinite value, expected a number or NaN"
-                )
 
     def _visits(
         self, modality: str, days: Tensor, values: Tensor

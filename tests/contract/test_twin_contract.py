@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,6 +23,7 @@ from omics_twin.types import (
     TwinState,
 )
 from tests.twins import neural_twin, visit_of
+from tests.twins_mechanistic import size_visit, tumour_twin
 
 PATIENTS = ("ada", "ben", "cem", "dua", "eli")
 DRAWS = 60
@@ -34,10 +36,11 @@ class Case:
     twin: Twin
     endpoint: Endpoint
     therapies: tuple[Intervention, ...]
-    belief_names: str
+    misspelt: tuple[str, str] = ("clincal", "clinical")
+    measured: Callable[[Twin, Sequence[str], float, int], Observation] = visit_of
 
     def visit(self, day: float, seed: int = 0) -> Observation:
-        return visit_of(self.twin, PATIENTS, day, seed)
+        return self.measured(self.twin, PATIENTS, day, seed)
 
 
 def _neural(gene_encoder: GeneEncoder | None = None) -> Case:
@@ -48,11 +51,23 @@ def _neural(gene_encoder: GeneEncoder | None = None) -> Case:
             Intervention("control", (Dose("paclitaxel"),)),
             Intervention("combination", (Dose("paclitaxel"), Dose("pembrolizumab"))),
         ),
-        belief_names="precision",
     )
 
 
-CASES = {"neural": _neural} | {
+def _mechanistic() -> Case:
+    return Case(
+        twin=tumour_twin(),
+        endpoint=Endpoint("size", "size_mm", 168.0, higher_is_better=False),
+        therapies=(
+            Intervention("control", (Dose("paclitaxel", 0.3),)),
+            Intervention("combination", (Dose("paclitaxel"), Dose("pembrolizumab"))),
+        ),
+        misspelt=("tumor", "tumour"),
+        measured=size_visit,
+    )
+
+
+CASES = {"neural": _neural, "mechanistic": _mechanistic} | {
     f"neural, {each.value}": partial(_neural, each) for each in GeneEncoder
 }
 
@@ -82,7 +97,7 @@ def test_shapes_and_finiteness(case: Case) -> None:
     state = case.twin.start(PATIENTS, draws=DRAWS, seed=1)
     assert state.draws.shape == (5, DRAWS, len(state.names))
     assert torch.isfinite(state.draws).all()
-    torch.testing.assert_close(state.log_weights.exp().sum(dim=1), torch.ones(5))
+    torch.testing.assert_close(state.log_weights.exp().sum(dim=1).float(), torch.ones(5))
     days = torch.tensor([0.0, 90.0, 180.0], dtype=torch.float64)
     trajectory = case.twin.simulate(state, case.therapies[0], days)
     assert trajectory.values.shape == (5, DRAWS, 3, len(trajectory.names))
@@ -165,7 +180,7 @@ def test_probabilities_of_being_best_sum_to_one_and_ties_are_split(case: Case) -
         support=torch.ones(5, 3),
         reasons=[[""] * 3] * 5,
     )
-    torch.testing.assert_close(ranking.probability_best.sum(dim=1), torch.ones(5))
+    torch.testing.assert_close(ranking.probability_best.sum(dim=1).float(), torch.ones(5))
     torch.testing.assert_close(ranking.probability_best[:, 0], ranking.probability_best[:, 2])
     assert (ranking.lower <= ranking.expected).all()
     assert (ranking.expected <= ranking.upper).all()
@@ -193,8 +208,9 @@ def test_no_intervention_can_be_simulated(case: Case) -> None:
 
 def test_an_unknown_modality_is_refused_by_name(case: Case) -> None:
     state = case.twin.start(PATIENTS, draws=DRAWS, seed=1)
-    visit = replace(case.visit(0.0), values={"clincal": torch.zeros(5, 3)})
-    with pytest.raises(TwinError, match=r"unknown modality 'clincal': did you mean 'clinical'\?"):
+    wrong, meant = case.misspelt
+    visit = replace(case.visit(0.0), values={wrong: torch.zeros(5, 3)})
+    with pytest.raises(TwinError, match=rf"modality '{wrong}': did you mean '{meant}'\?"):
         case.twin.observe(state, visit)
 
 

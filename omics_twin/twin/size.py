@@ -1,0 +1,111 @@
+"""How a tumour's diameter is measured: error, rounding, and what is too small to measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from omics_twin.types import Modality
+
+_TAIL = 1e-300
+
+
+@dataclass(frozen=True)
+class MeasuredSize:
+    """A diameter with an error that grows with it; below a limit only that it is small is known.
+
+    Attributes
+    ----------
+    modality
+        Its first feature is the diameter [mm]; a second one, if any, is 1 where the tumour was
+        seen but too small to measure.
+    state
+        Position of the size among the states.
+    proportional, additive_mm
+        Standard deviation of the error as a share of the size, and what is added to it; the root
+        of the sum of their squares.
+    freedom
+        Degrees of freedom of Student's t; infinity: a Gaussian error.
+    limit_mm
+        Below this a tumour is too small to measure.
+    """
+
+    modality: Modality
+    state: int = 0
+    proportional: float = 0.067
+    additive_mm: float = 1.0
+    freedom: float = math.inf
+    limit_mm: float = 5.0
+
+    def log_likelihood(
+        self,
+        values: Float[Tensor, "patient visit feature"],
+        states: Float[Tensor, "patient draw visit state"],
+        parameters: Float[Tensor, "patient draw parameter"],
+    ) -> Float[Tensor, "patient draw visit"]:
+        """Return how likely each draw makes what was measured; 0 where nothing was."""
+        size = states[..., self.state]
+        spread = self._spread(size)
+        found = values[:, None, :, 0].to(size)
+        z = (torch.nan_to_num(found) - size) / spread
+        density = torch.where(torch.isnan(found), 0.0, self._log_density(z) - torch.log(spread))
+        if values.shape[2] < 2:
+            return density
+        small = (values[:, None, :, 1] == 1.0) & torch.isnan(found)
+        below = torch.special.ndtr((self.limit_mm - size) / spread).clamp(min=_TAIL)
+        return torch.where(small, torch.log(below), density)
+
+    def sample(
+        self,
+        states: Float[Tensor, "patient draw visit state"],
+        parameters: Float[Tensor, "patient draw parameter"],
+        noise: Float[Tensor, "patient draw visit feature"],
+    ) -> Float[Tensor, "patient draw visit feature"]:
+        """Return what would be measured; a size below 0 is read as 0."""
+        size = states[..., self.state]
+        z = noise[..., 0]
+        if math.isfinite(self.freedom):
+            z = _student(z, self.freedom)
+        measured = (size + z * self._spread(size)).clamp(min=0.0)
+        small = (measured < self.limit_mm).to(size)
+        return torch.stack([measured, small], dim=-1)[..., : noise.shape[-1]]
+
+    def _spread(self, size: Tensor) -> Tensor:
+        return torch.sqrt((self.proportional * size).square() + self.additive_mm**2)
+
+    def _log_density(self, z: Tensor) -> Tensor:
+        if not math.isfinite(self.freedom):
+            return -0.5 * z.square() - 0.5 * math.log(2.0 * math.pi)
+        n = self.freedom
+        constant = math.lgamma((n + 1) / 2) - math.lgamma(n / 2) - 0.5 * math.log(n * math.pi)
+        return constant - (n + 1) / 2 * torch.log1p(z.square() / n)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values; the modality is stored with the twin."""
+        return {
+            "state": self.state,
+            "proportional": self.proportional,
+            "additive_mm": self.additive_mm,
+            "freedom": None if math.isinf(self.freedom) else self.freedom,
+            "limit_mm": self.limit_mm,
+        }
+
+    @staticmethod
+    def from_json(stored: Mapping[str, Any], modality: Modality) -> MeasuredSize:
+        """Return the model from plain values."""
+        freedom = math.inf if stored["freedom"] is None else stored["freedom"]
+        return MeasuredSize(modality, **{**stored, "freedom": freedom})
+
+
+def _student(normal: Tensor, freedom: float) -> Tensor:
+    """Return Student's t of the same probability as a normal number."""
+    from scipy.stats import t
+
+    probability = torch.special.ndtr(normal.double()).clamp(1e-12, 1 - 1e-12)
+    return torch.from_numpy(t.ppf(probability.numpy(), freedom)).to(normal)
