@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from omics_twin.dynamics.plan import Plan, plan_of
 from omics_twin.errors import TwinError, nearest
 from omics_twin.twin.checks import check_start, check_visit
-from omics_twin.twin.draws import normalised, patient_noise
+from omics_twin.twin.draws import normalised, patient_noise, select, some_of
 from omics_twin.twin.parts import Dynamics, ObservationModel, Prior, Readout
 from omics_twin.twin.smc import effective_draws, scatter_root, systematic, tempering_step
 from omics_twin.types import (
@@ -29,7 +30,6 @@ from omics_twin.types import (
 _ENOUGH = 0.5
 _MOVES = 6
 _STAGES = 60
-_MOVED = 0.3
 
 
 @dataclass(frozen=True)
@@ -211,11 +211,13 @@ class MechanisticTwin:
             left = left - step
             few = (effective_draws(weights) < 0.9 * draws.shape[1]) & active & (step > 0)
             few &= (left > 0) | (effective_draws(weights) < _ENOUGH * draws.shape[1] * 1.01)
-            if bool(few.any()):
-                taken = 1.0 - left
-                draws, latest = seen.refreshed(draws, weights, taken, few, stage)
-                even = -torch.log(torch.tensor(float(draws.shape[1])))
-                weights = torch.where(few[:, None], even.to(weights), weights)
+            rows = torch.nonzero(few)[:, 0]
+            if len(rows):
+                part = _Seen.of(self, select(after, rows), [_some(each, rows) for each in known])
+                moved = part.refreshed(draws[rows], weights[rows], 1.0 - left[rows], stage)
+                draws, latest = draws.index_copy(0, rows, moved[0]), latest.clone()
+                latest[rows] = moved[1]
+                weights = torch.where(few[:, None], -math.log(draws.shape[1]), weights)
             if not bool((left > 0).any()):
                 return replace(after, draws=draws, log_weights=weights)
         who = state.patient_ids[int(torch.nonzero(left > 0)[0, 0])]
@@ -223,6 +225,10 @@ class MechanisticTwin:
             f"what was measured of patient '{who}' is beyond anything this twin holds possible: "
             "check the value, its unit and its day"
         )
+
+
+def _some(visit: Visit, rows: Tensor) -> Visit:
+    return replace(visit, observation=some_of(visit.observation, rows))
 
 
 def _measured(values: Float[Tensor, "patient feature"]) -> Bool[Tensor, " patient"]:
@@ -279,10 +285,9 @@ class _Seen:
         draws: Float[Tensor, "patient draw parameter"],
         weights: Float[Tensor, "patient draw"],
         taken: Float[Tensor, " patient"],
-        chosen: Bool[Tensor, " patient"],
         stage: int,
     ) -> tuple[Float[Tensor, "patient draw parameter"], Float[Tensor, "patient draw"]]:
-        """Return the chosen patients' draws resampled and moved, and the last visit's likelihood.
+        """Return the draws resampled and moved, and the last visit's likelihood.
 
         Half of the moves are proposed from the Gaussian through the weighted draws, half are steps
         of a random walk. Their noise depends on seed, patient, visit and stage alone.
@@ -311,11 +316,7 @@ class _Seen:
             now = torch.where(better.unsqueeze(-1), proposed, now)
             log_now = torch.where(better, log_next, log_now)
             last_now = torch.where(better, last_next, last_now)
-        latest = self.latest(draws)
-        return (
-            torch.where(chosen[:, None, None], now, draws),
-            torch.where(chosen[:, None], last_now, latest),
-        )
+        return now, last_now
 
     def _target(
         self, draws: Float[Tensor, "patient draw parameter"], taken: Float[Tensor, " patient"]
