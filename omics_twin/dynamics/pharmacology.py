@@ -1,0 +1,223 @@
+"""What a body does to a drug and a drug to the blood count: parts of equations, and whole ones.
+
+Amounts in mg, concentrations in mg/L, volumes in L, clearances in L/day, rates per day. The parts
+run on tensors and in compiled code alike; a system is put together from them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from numba.extending import register_jitable
+from torch import Tensor
+
+from omics_twin.dynamics.functions import maximum, power
+from omics_twin.dynamics.system import Numbers, System
+
+
+@register_jitable
+def eliminated(amount: Any, clearance: Any, volume: Any) -> Any:
+    """Return what is cleared from a compartment per day."""
+    return clearance / volume * amount
+
+
+@register_jitable
+def exchanged(central: Any, peripheral: Any, flow: Any, volume: Any, other: Any) -> Any:
+    """Return what goes from the central to the peripheral compartment per day."""
+    return flow * (central / volume - peripheral / other)
+
+
+@register_jitable
+def approached(effect: Any, driver: Any, rate: Any) -> Any:
+    """Return the change of an effect site that follows a driver (Sheiner et al. 1979)."""
+    return rate * (driver - effect)
+
+
+@register_jitable
+def saturated(driver: Any, half: Any) -> Any:
+    """Return the share of the greatest effect, E_max with a Hill coefficient of 1."""
+    return driver / (half + driver)
+
+
+@register_jitable
+def sigmoid_saturated(driver: Any, half: Any, hill: Any) -> Any:
+    """Return the share of the greatest effect, sigmoid E_max."""
+    raised = power(maximum(driver, 1e-12) / half, hill)
+    return raised / (1.0 + raised)
+
+
+@register_jitable
+def neutrophils(
+    proliferating: Any,
+    first: Any,
+    second: Any,
+    third: Any,
+    circulating: Any,
+    effect: Any,
+    base: Any,
+    transit_days: Any,
+    feedback: Any,
+) -> Any:
+    """Return the change of Friberg's five compartments under a share of cells that is killed.
+
+    References
+    ----------
+    Friberg et al. 2002, doi:10.1200/JCO.2002.02.140.
+    """
+    rate = 4.0 / transit_days
+    demand = power(base / maximum(circulating, 1e-6), feedback)
+    return (
+        rate * proliferating * ((1.0 - effect) * demand - 1.0),
+        rate * (proliferating - first),
+        rate * (first - second),
+        rate * (second - third),
+        rate * (third - circulating),
+    )
+
+
+def one_compartment(drug: str) -> System:
+    """Return one compartment with linear elimination; parameters clearance and volume.
+
+    Examples
+    --------
+    >>> one_compartment("erlotinib").states
+    ('amount_mg',)
+    """
+
+    def initial(p: Numbers) -> Numbers:
+        return (0.0 * p[0],)
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        return (rates[0] - eliminated(s[0], p[0], p[1]),)
+
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        return (s[0] + amounts[0],)
+
+    return System(
+        f"one compartment of {drug}",
+        ("amount_mg",),
+        ("mg",),
+        ("clearance_per_day", "volume_l"),
+        (drug,),
+        initial,
+        derivative,
+        given,
+    )
+
+
+def oral(drug: str) -> System:
+    """Return one compartment behind first-order absorption from the gut."""
+
+    def initial(p: Numbers) -> Numbers:
+        return (0.0 * p[0], 0.0 * p[0])
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        absorbed = p[2] * s[0]
+        return (rates[0] - absorbed, absorbed - eliminated(s[1], p[0], p[1]))
+
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        return (s[0] + amounts[0], s[1])
+
+    return System(
+        f"oral {drug}",
+        ("gut_mg", "amount_mg"),
+        ("mg", "mg"),
+        ("clearance_per_day", "volume_l", "absorption_per_day"),
+        (drug,),
+        initial,
+        derivative,
+        given,
+    )
+
+
+def two_compartments(drug: str) -> System:
+    """Return a central and a peripheral compartment with linear elimination from the first."""
+
+    def initial(p: Numbers) -> Numbers:
+        return (0.0 * p[0], 0.0 * p[0])
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        across = exchanged(s[0], s[1], p[2], p[1], p[3])
+        return (rates[0] - eliminated(s[0], p[0], p[1]) - across, across)
+
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        return (s[0] + amounts[0], s[1])
+
+    return System(
+        f"two compartments of {drug}",
+        ("central_mg", "peripheral_mg"),
+        ("mg", "mg"),
+        ("clearance_per_day", "volume_l", "exchange_per_day", "peripheral_l"),
+        (drug,),
+        initial,
+        derivative,
+        given,
+    )
+
+
+def myelosuppression(drug: str) -> System:
+    """Return Friberg's model of neutrophils under one drug in one compartment.
+
+    Parameters are clearance and volume, the neutrophils before treatment [1e9/L], the mean transit
+    time [day], the slope of the effect [L/mg] and the feedback.
+
+    References
+    ----------
+    Friberg et al. 2002, doi:10.1200/JCO.2002.02.140.
+    """
+
+    def initial(p: Numbers) -> Numbers:
+        return (0.0 * p[0], p[2] + 0.0, p[2] + 0.0, p[2] + 0.0, p[2] + 0.0, p[2] + 0.0)
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        effect = p[4] * s[0] / p[1]
+        blood = neutrophils(s[1], s[2], s[3], s[4], s[5], effect, p[2], p[3], p[5])
+        change = rates[0] - eliminated(s[0], p[0], p[1])
+        return (change, blood[0], blood[1], blood[2], blood[3], blood[4])
+
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        return (s[0] + amounts[0], s[1], s[2], s[3], s[4], s[5])
+
+    return System(
+        f"neutrophils under {drug}",
+        ("amount_mg", "proliferating", "first", "second", "third", "neutrophils"),
+        ("mg", *["1e9/L"] * 5),
+        (
+            "clearance_per_day",
+            "volume_l",
+            "neutrophils_before",
+            "transit_days",
+            "slope_l_per_mg",
+            "feedback",
+        ),
+        (drug,),
+        initial,
+        derivative,
+        given,
+    )
+
+
+def amount_after_boluses(
+    clearance_per_day: Float[Tensor, "*batch"],
+    volume_l: Float[Tensor, "*batch"],
+    dose_mg: float,
+    since_days: Float[Tensor, "*batch dose"],
+) -> Float[Tensor, "*batch"]:
+    """Return the amount left of equal boluses in one compartment, in closed form.
+
+    Parameters
+    ----------
+    since_days
+        Days since each bolus; one that is still to come has a negative number.
+
+    Examples
+    --------
+    >>> one = torch.tensor(1.0)
+    >>> float(amount_after_boluses(one, one, 10.0, torch.tensor([0.0])))
+    10.0
+    """
+    rate = (clearance_per_day / volume_l)[..., None]
+    left = torch.where(since_days >= 0, torch.exp(-rate * since_days.clamp(min=0.0)), 0.0)
+    return dose_mg * left.sum(dim=-1)

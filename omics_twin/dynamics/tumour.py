@@ -1,0 +1,265 @@
+"""Tumours under drugs as equations: growth inhibition that wears off, clones, combinations.
+
+Sizes are sums of longest diameters [mm], volumes in cm3, rates per day, exposures as the area under
+the concentration per day [mg h/L].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omics_twin.dynamics.functions import exp, log, power
+from omics_twin.dynamics.pharmacology import approached, eliminated, neutrophils
+from omics_twin.dynamics.system import Numbers, System
+
+_HOURS = 24.0
+
+
+def growth_inhibition(drug: str) -> System:
+    """Return Claret's model behind one compartment and an effect site; resistance from day 0.
+
+    References
+    ----------
+    Claret et al. 2009, doi:10.1200/JCO.2008.21.0807; Schindler et al. 2016,
+    doi:10.1002/psp4.12057.
+
+    Examples
+    --------
+    >>> growth_inhibition("sunitinib").states
+    ('amount_mg', 'exposure', 'sensitivity', 'size_mm')
+    """
+
+    def initial(p: Numbers) -> Numbers:
+        return (0.0 * p[0], 0.0 * p[0], 0.0 * p[0] + 1.0, p[0] + 0.0)
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        amount = rates[0] - eliminated(s[0], p[4], p[5])
+        exposure = approached(s[1], _HOURS * s[0] / p[5], p[6])
+        return (amount, exposure, -p[3] * s[2], (p[1] - p[2] * s[1] * s[2]) * s[3])
+
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        return (s[0] + amounts[0], s[1], s[2], s[3])
+
+    return System(
+        f"growth inhibition by {drug}",
+        ("amount_mg", "exposure", "sensitivity", "size_mm"),
+        ("mg", "mg h/L", "1", "mm"),
+        (
+            "size_mm",
+            "growth_per_day",
+            "kill_per_day",
+            "resistance_per_day",
+            "clearance_per_day",
+            "volume_l",
+            "effect_per_day",
+        ),
+        (drug,),
+        initial,
+        derivative,
+        given,
+    )
+
+
+def two_clones(drug: str) -> System:
+    """Return a sensitive and a resistant clone [cm3] under one drug; the size goes with the root.
+
+    ``size_mm = 10 (6 volume / pi)^(1/3)`` of both together is read by :func:`diameter_mm`.
+    """
+
+    def initial(p: Numbers) -> Numbers:
+        return (0.0 * p[0], p[0] * (1.0 - p[1]), p[0] * p[1])
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        kill = p[4] * _HOURS * s[0] / p[7]
+        mutated = p[5] * s[1]
+        return (
+            rates[0] - eliminated(s[0], p[6], p[7]),
+            (p[2] - kill) * s[1] - mutated,
+            p[3] * s[2] + mutated,
+        )
+
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        return (s[0] + amounts[0], s[1], s[2])
+
+    return System(
+        f"two clones under {drug}",
+        ("amount_mg", "sensitive_cm3", "resistant_cm3"),
+        ("mg", "cm3", "cm3"),
+        (
+            "volume_cm3",
+            "resistant_share",
+            "growth_per_day",
+            "resistant_growth_per_day",
+            "kill_per_day",
+            "mutation_per_day",
+            "clearance_per_day",
+            "volume_l",
+        ),
+        (drug,),
+        initial,
+        derivative,
+        given,
+    )
+
+
+def diameter_mm(volume_cm3: Any) -> Any:
+    """Return the diameter of a ball [mm].
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(float(diameter_mm(torch.tensor(0.5235988))), 3)
+    10.0
+    """
+    return 10.0 * power(volume_cm3 * 1.909859317, 1.0 / 3.0)
+
+
+def combination(first: str, second: str) -> System:
+    """Return growth inhibition by two drugs whose kill rates add, with an interaction.
+
+    Without interaction the surviving shares multiply, which is Bliss' independence; ``interaction``
+    times the product of both kill rates comes on top. Both drugs are in one compartment each and
+    resistance wears off either.
+
+    References
+    ----------
+    Bliss 1939, doi:10.1111/j.1744-7348.1939.tb06990.x.
+    """
+
+    def initial(p: Numbers) -> Numbers:
+        return (0.0 * p[0], 0.0 * p[0], 0.0 * p[0] + 1.0, p[0] + 0.0)
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        one = p[2] * _HOURS * s[0] / p[6]
+        two = p[3] * _HOURS * s[1] / p[8]
+        kill = (one + two + p[9] * one * two) * s[2]
+        return (
+            rates[0] - eliminated(s[0], p[5], p[6]),
+            rates[1] - eliminated(s[1], p[7], p[8]),
+            -p[4] * s[2],
+            (p[1] - kill) * s[3],
+        )
+
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        return (s[0] + amounts[0], s[1] + amounts[1], s[2], s[3])
+
+    return System(
+        f"growth inhibition by {first} and {second}",
+        ("first_mg", "second_mg", "sensitivity", "size_mm"),
+        ("mg", "mg", "1", "mm"),
+        (
+            "size_mm",
+            "growth_per_day",
+            "first_kill_per_day",
+            "second_kill_per_day",
+            "resistance_per_day",
+            "first_clearance_per_day",
+            "first_volume_l",
+            "second_clearance_per_day",
+            "second_volume_l",
+            "interaction",
+        ),
+        (first, second),
+        initial,
+        derivative,
+        given,
+    )
+
+
+def chemoradiotherapy(drug: str) -> System:
+    """Return a volume under chemotherapy and fractions of radiotherapy, growing as Gompertz says.
+
+    A dose of ``"radiotherapy"`` [Gy] leaves ``exp(-(alpha d + beta d^2))`` of the volume at once,
+    the linear-quadratic law.
+
+    References
+    ----------
+    Geng, Paganetti & Grassberger 2017, doi:10.1038/s41598-017-13646-z.
+    """
+
+    def initial(p: Numbers) -> Numbers:
+        return (0.0 * p[0], p[0] + 0.0)
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        growth = p[1] * log(p[2] / s[1])
+        return (rates[0] - p[6] * s[0], (growth - p[3] * s[0]) * s[1])
+
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        survived = exp(-(p[4] * amounts[1] + p[5] * amounts[1] * amounts[1]))
+        return (s[0] + amounts[0], s[1] * survived)
+
+    return System(
+        f"volume under {drug} and radiotherapy",
+        ("concentration", "volume_cm3"),
+        ("mg/m3", "cm3"),
+        (
+            "volume_cm3",
+            "growth_per_day",
+            "capacity_cm3",
+            "kill_per_day",
+            "alpha_per_gy",
+            "beta_per_gy2",
+            "elimination_per_day",
+        ),
+        (drug, "radiotherapy"),
+        initial,
+        derivative,
+        given,
+    )
+
+
+def growth_and_neutrophils(drug: str) -> System:
+    """Return growth inhibition and myelosuppression by the same drug: benefit and its price."""
+
+    def initial(p: Numbers) -> Numbers:
+        blood = p[6] + 0.0
+        return (0.0 * p[0], 0.0 * p[0] + 1.0, p[0] + 0.0, blood, blood, blood, blood, blood)
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        concentration = s[0] / p[5]
+        kill = p[2] * _HOURS * concentration * s[1]
+        blood = neutrophils(s[3], s[4], s[5], s[6], s[7], p[8] * concentration, p[6], p[7], p[9])
+        return (
+            rates[0] - eliminated(s[0], p[4], p[5]),
+            -p[3] * s[1],
+            (p[1] - kill) * s[2],
+            blood[0],
+            blood[1],
+            blood[2],
+            blood[3],
+            blood[4],
+        )
+
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        return (s[0] + amounts[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])
+
+    return System(
+        f"growth inhibition and neutrophils under {drug}",
+        (
+            "amount_mg",
+            "sensitivity",
+            "size_mm",
+            "proliferating",
+            "first",
+            "second",
+            "third",
+            "neutrophils",
+        ),
+        ("mg", "1", "mm", *["1e9/L"] * 5),
+        (
+            "size_mm",
+            "growth_per_day",
+            "kill_per_day",
+            "resistance_per_day",
+            "clearance_per_day",
+            "volume_l",
+            "neutrophils_before",
+            "transit_days",
+            "slope_l_per_mg",
+            "feedback",
+        ),
+        (drug,),
+        initial,
+        derivative,
+        given,
+    )
