@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, no_type_check
 
 import numba
 import numpy as np
@@ -68,9 +69,10 @@ def kernel(system: System, precision: str) -> Callable[..., None]:
     number = np.dtype(precision).type
     inline = numba.njit(inline="never", fastmath=True, error_model="numpy")
     scope: dict[str, Any] = {
-        "derivative": inline(system.derivative),
-        "given": inline(system.given),
-        "initial": inline(system.initial),
+        # The compiler takes functions as they are written, not what checks their arguments.
+        "derivative": inline(inspect.unwrap(system.derivative)),
+        "given": inline(inspect.unwrap(system.given)),
+        "initial": inline(inspect.unwrap(system.initial)),
         "half_": number(0.5),
         "sixth_": number(1.0 / 6.0),
         "two": number(2.0),
@@ -79,6 +81,7 @@ def kernel(system: System, precision: str) -> Callable[..., None]:
     step, give, begin, chosen = (inline(scope[n]) for n in ("step", "give", "begin", "chosen"))
 
     @numba.njit(parallel=True, fastmath=True, error_model="numpy")
+    @no_type_check
     def run(
         first: Array,
         counts: Array,

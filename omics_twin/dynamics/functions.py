@@ -29,21 +29,8 @@ def maximum(value: Any, least: float) -> Any:
     return torch.clamp(value, min=least)
 
 
-@overload(exp)
-def _exp(value: Any) -> Any:
-    return lambda value: math.exp(value)
-
-
-@overload(log)
-def _log(value: Any) -> Any:
-    return lambda value: math.log(value)
-
-
-@overload(power)
-def _power(base: Any, exponent: Any) -> Any:
-    return lambda base, exponent: math.exp(exponent * math.log(base))
-
-
-@overload(maximum)
-def _maximum(value: Any, least: Any) -> Any:
-    return lambda value, least: value if value > least else least
+# What the compiler takes instead: told the types of the arguments, each returns the function.
+overload(exp)(lambda value: lambda value: math.exp(value))
+overload(log)(lambda value: lambda value: math.log(value))
+overload(power)(lambda base, exponent: lambda base, exponent: math.exp(exponent * math.log(base)))
+overload(maximum)(lambda value, least: lambda value, least: value if value > least else least)

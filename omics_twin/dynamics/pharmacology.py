@@ -6,7 +6,7 @@ run on tensors and in compiled code alike; a system is put together from them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from jaxtyping import Float
@@ -18,30 +18,35 @@ from omics_twin.dynamics.system import Numbers, System
 
 
 @register_jitable
+@no_type_check
 def eliminated(amount: Any, clearance: Any, volume: Any) -> Any:
     """Return what is cleared from a compartment per day."""
     return clearance / volume * amount
 
 
 @register_jitable
+@no_type_check
 def exchanged(central: Any, peripheral: Any, flow: Any, volume: Any, other: Any) -> Any:
     """Return what goes from the central to the peripheral compartment per day."""
     return flow * (central / volume - peripheral / other)
 
 
 @register_jitable
+@no_type_check
 def approached(effect: Any, driver: Any, rate: Any) -> Any:
     """Return the change of an effect site that follows a driver (Sheiner et al. 1979)."""
     return rate * (driver - effect)
 
 
 @register_jitable
+@no_type_check
 def saturated(driver: Any, half: Any) -> Any:
     """Return the share of the greatest effect, E_max with a Hill coefficient of 1."""
     return driver / (half + driver)
 
 
 @register_jitable
+@no_type_check
 def sigmoid_saturated(driver: Any, half: Any, hill: Any) -> Any:
     """Return the share of the greatest effect, sigmoid E_max."""
     raised = power(maximum(driver, 1e-12) / half, hill)
@@ -49,6 +54,7 @@ def sigmoid_saturated(driver: Any, half: Any, hill: Any) -> Any:
 
 
 @register_jitable
+@no_type_check
 def neutrophils(
     proliferating: Any,
     first: Any,

