@@ -22,6 +22,14 @@ VERBS = {
         "one patient's page:                     "
         "omics-twin report model_uri=… cohort=… patient=… output=report.html"
     ),
+    "update": (
+        "show a patient's twin a visit:          "
+        "omics-twin update model_uri=… patient=… observation=visit.json"
+    ),
+    "simulate": (
+        "what would happen under each plan:      "
+        "omics-twin simulate model_uri=… patient=… output=plans.html"
+    ),
     "results": "docs/results.md from the tracked runs:  omics-twin results",
     "synthesise": (
         "a synthetic trial with known truth:     "
@@ -38,6 +46,8 @@ _NEEDS = {
     "predict": ("model_uri", "cohort", "output"),
     "rank": ("model_uri", "cohort", "output"),
     "report": ("model_uri", "cohort", "patient", "output"),
+    "update": ("model_uri", "patient"),
+    "simulate": ("model_uri", "patient", "output"),
     "check": ("intake",),
     "fetch": ("cohort",),
 }

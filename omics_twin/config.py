@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from omics_twin.dynamics.settings import DynamicsSettings
 from omics_twin.errors import ConfigError, nearest
 from omics_twin.intake.declaration import CohortDeclaration
 from omics_twin.intake.settings import IntakeSettings, KnowledgeSettings
@@ -60,7 +61,12 @@ class Config:
     output
         File (or, to synthesise, folder) the answer is written to.
     patient, intervention
-        One patient to rank or report; one intervention to predict under.
+        One patient to rank, report, update or simulate; one intervention to predict under, or to
+        simulate: an arm, or a JSON file with a list of plans.
+    observation
+        JSON file with a visit, or a list of visits, to show to a patient's twin.
+    beliefs
+        Folder in which beliefs about patients are kept; null: ``beliefs`` below the output root.
     excluded
         Whether a ranking also lists the therapies that are not open to a patient.
     as_of_days
@@ -78,6 +84,8 @@ class Config:
     output: str | None = None
     patient: str | None = None
     intervention: str | None = None
+    observation: str | None = None
+    beliefs: str | None = None
     excluded: bool = False
     as_of_days: float = 0.0
     accept_unverified: bool = False
@@ -89,6 +97,7 @@ class Config:
     model: NetworkSettings = field(default_factory=NetworkSettings)
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     twin: TwinSettings = field(default_factory=TwinSettings)
+    dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     search: SearchSettings = field(default_factory=SearchSettings)
@@ -110,6 +119,8 @@ class Config:
             "output",
             "patient",
             "intervention",
+            "observation",
+            "beliefs",
         ]:
             require_named(setting, getattr(self, setting))
         require("as_of_days", self.as_of_days, 0.0)
@@ -235,6 +246,8 @@ def digest(config: Config, fingerprint: str) -> str:
         "output",
         "patient",
         "intervention",
+        "observation",
+        "beliefs",
         "excluded",
         "as_of_days",
         "accept_unverified",

@@ -433,11 +433,7 @@ def record(
     console: Console,
 ) -> dict[str, str]:
     """Hand the finished run to the tracker and return where it is."""
-    numbers = {
-        f"model.{name}.{k}": v for name, each in found["model"].items() for k, v in each.items()
-    }
-    for baseline, each in found["baselines"].items():
-        numbers |= {f"{baseline}.{name}.{k}": v for name, s in each.items() for k, v in s.items()}
+    numbers = numbers_of(found)
     numbers |= comparing.numbers_of(found.get("paired") or {})
     numbers |= worth.numbers_of(found.get("policy") or {})
     numbers |= holding.numbers_of(found.get("calibration") or {})
@@ -463,6 +459,14 @@ def record(
         if "model_uri" in where:
             console.say(f"model: {where['model_uri']}")
     return where
+
+
+def numbers_of(found: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scores of a twin and its baselines flat, as a tracker takes them."""
+    numbers: dict[str, float] = {}
+    for name, scores in {"model": found["model"], **found["baselines"]}.items():
+        numbers |= {f"{name}.{key}.{k}": v for key, s in scores.items() for k, v in s.items()}
+    return numbers
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

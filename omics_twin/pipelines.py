@@ -9,17 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omics_twin import answers, judging, learning, tasks, tracking
+from omics_twin import answers, judging, learning, progression, tasks, tracking
+from omics_twin.belief import KeptBelief, place_of, read_belief, write_belief
 from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.config import Config, digest, plain
+from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
 from omics_twin.evaluate.sites import site_notes
 from omics_twin.files import write_json
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.synthetic import generate, read_truth
 from omics_twin.intake.tables import read_tables
+from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
+from omics_twin.tensors.history import histories_of
 from omics_twin.trust.consent import Purpose, permit
+from omics_twin.types import Visit
 
 
 def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
@@ -60,6 +65,8 @@ def _site_notes(task: tasks.Task) -> list[str]:
 def train(config: Config, console: Console) -> Trained:
     """Train a twin, compare it with its baselines on the same folds, and record the run."""
     cohort = read_cohort(config, console, Purpose.TRAINING)
+    if config.dynamics.kind is not DynamicsKind.NONE:
+        return _train_living(cohort, config, console)
     task = tasks.task_of(cohort, config, console)
     for note in _site_notes(task):
         console.note(note)
@@ -106,6 +113,96 @@ def train(config: Config, console: Console) -> Trained:
     return _told(Trained(run, metrics), console)
 
 
+def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
+    """Learn how a cohort's patients change from visit to visit, judged one visit ahead."""
+    told_apart = digest(config, f"{cohort.fingerprint} {tracking.commit()}")
+    run = Path(config.output_root) / config.name / told_apart
+    if _finished(run, config):
+        console.say(f"already done: {run}")
+        return _told(Trained(run, json.loads((run / "metrics.json").read_text())), console)
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(run / "config.json", plain(config))
+    histories = histories_of(cohort, config.dynamics.modality)
+    arms, held_out = answers.received_of(cohort), progression.folds_of(histories, config.split)
+    with console.stage("forecasts of the next visit, every patient held out once"):
+        forecasts = progression.cross_validated(
+            histories, arms, held_out, console, seed=config.twin.seed
+        )
+    metrics = progression.judged(forecasts, held_out)
+    with console.stage("the twin of all patients"):
+        model = progression.model_of(cohort, histories, arms, config, metrics)
+    model.save(run / tracking.MODEL_FOLDER)
+    progression.draw(forecasts, metrics, run)
+    write_json(run / "metrics.json", metrics)
+    _record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
+    return _told(Trained(run, metrics), console)
+
+
+def update(config: Config, console: Console) -> Path:
+    """Show a patient's twin a visit, keep the belief, and say what changed."""
+    from omics_twin import bedside
+
+    model = tracking.load_living(config.model_uri or "", config.tracking)
+    kept, place = _kept(config, model)
+    visits = (
+        bedside.visits_of_file(Path(config.observation), model, kept.patient_id)
+        if (config.observation)
+        else _visits_of_cohort(config, model, kept, console)
+    )
+    for visit in visits:
+        kept, change = bedside.shown(model, kept, visit, config.twin.interval)
+        for line in bedside.lines(model, change):
+            console.say(line)
+    write_belief(place, kept, model.twin.modalities)
+    console.say(f"belief after {len(kept.visits)} visits: {place}")
+    return place
+
+
+def simulate(config: Config, console: Console) -> Path:
+    """Write what would happen to a patient under each of some plans, best first."""
+    from omics_twin import bedside
+    from omics_twin.report.trajectory import write_plans
+
+    model = tracking.load_living(config.model_uri or "", config.tracking)
+    output = _output(config, ".html", ".json")
+    kept, _ = _kept(config, model)
+    if not kept.visits:
+        for visit in _visits_of_cohort(config, model, kept, console):
+            kept = kept.seen(visit)
+    plans = bedside.plans_asked(config.intervention, model, kept)
+    compared = bedside.compared(model, kept, plans, config.twin.interval)
+    for line in bedside.ranking_lines(compared):
+        console.say(line)
+    if output.suffix == ".json":
+        write_json(output, bedside.as_record(compared))
+    else:
+        write_plans(output, model, kept, compared)
+    console.say(f"plans compared: {output}")
+    return output
+
+
+def _kept(config: Config, model: LivingModel) -> tuple[KeptBelief, Path]:
+    """Return the belief that is kept of a patient, or the one before any visit, and its place."""
+    patient = config.patient or ""
+    folder = Path(config.beliefs or Path(config.output_root) / "beliefs")
+    place = place_of(folder, model.digest, patient)
+    if place.is_file():
+        return read_belief(place, model.twin.modalities), place
+    return KeptBelief(patient, model.digest, config.twin.draws, config.twin.seed), place
+
+
+def _visits_of_cohort(
+    config: Config, model: LivingModel, kept: KeptBelief, console: Console
+) -> list[Visit]:
+    """Return a patient's visits in the cohort, later than what the twin has seen."""
+    cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
+    last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
+    name = model.twin.modality.name
+    return progression.visits_of(
+        histories_of(cohort, name), answers.received_of(cohort)[0], last, config.as_of_days or None
+    )
+
+
 def ablate(config: Config, console: Console) -> Path:
     """Say what each modality adds, alone and left out, on the same folds."""
     from omics_twin import ablation
@@ -117,7 +214,15 @@ def ablate(config: Config, console: Console) -> Path:
         with console.stage("ablation"):
             table = ablation.ablate(task, config, run, console)
         ablation.write(task, table, run)
-        _record(task, config, run, "ablation", ablation.numbers(table), console)
+        _record(
+            task.cohort,
+            config,
+            run,
+            "ablation",
+            ablation.numbers(table),
+            console,
+            fingerprint=task.fingerprint,
+        )
     console.say((run / "ablation.md").read_text())
     console.say(f"run folder: {run}")
     return run
@@ -140,7 +245,7 @@ def search(config: Config, console: Console) -> Path:
             found = searching.search(task, config, run, console)
         searching.write(task, found, run)
         numbers, curves = searching.numbers(found), searching.curves(found)
-        _record(task, config, run, "search", numbers, console, curves)
+        _record(task.cohort, config, run, "search", numbers, console, curves, task.fingerprint)
     for line in searching.lines(found):
         console.say(line)
     console.say(f"settings for the next command: @{run / 'best.yaml'}")
@@ -158,27 +263,29 @@ def _folder(config: Config, kind: str, fingerprint: str, also: str = "") -> Path
 
 
 def _record(
-    task: tasks.Task,
+    cohort: Cohort,
     config: Config,
     run: Path,
     kind: str,
     metrics: dict[str, float],
     console: Console,
     curves: Sequence[Mapping[str, float]] = (),
+    fingerprint: str = "",
 ) -> None:
-    """Hand a finished run that leaves no model to the tracker."""
+    """Hand a finished run that leaves no model that ranks to the tracker."""
     record = tracking.RunRecord(
         name=f"{config.name} {kind}",
         parameters=judging.flattened(plain(config)),
         tags={
             "kind": kind,
             "commit": tracking.commit(),
-            "data_fingerprint": task.fingerprint,
-            "cohort": task.cohort.name,
+            "data_fingerprint": fingerprint or cohort.fingerprint,
+            "cohort": cohort.name,
         },
         metrics=metrics,
         curves=curves,
         folder=run,
+        served=False,
     )
     where = tracking.record_run(record, config.tracking)
     if where:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from omics_twin.errors import ModelError, TrackingError
+from omics_twin.living import LivingModel, is_living
 from omics_twin.logs import quiet
 from omics_twin.settings import Reading, TrackingSettings
 from omics_twin.therapy.catalogue import Catalogue
@@ -110,7 +111,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def load_model(uri: str, settings: TrackingSettings) -> TrainedModel:
-    """Return a model by its address.
+    """Return a model that ranks, by its address.
 
     Parameters
     ----------
@@ -122,7 +123,30 @@ def load_model(uri: str, settings: TrackingSettings) -> TrainedModel:
     ModelError
         If nothing is found there, or what is found was changed.
     """
-    return TrainedModel.load(_local(uri, settings))
+    folder = _local(uri, settings)
+    if is_living(folder):
+        raise ModelError(
+            f"'{uri}' is a twin that learns from visit to visit: use 'update' or 'simulate'"
+        )
+    return TrainedModel.load(folder)
+
+
+def load_living(uri: str, settings: TrackingSettings) -> LivingModel:
+    """Return a twin that learns from visit to visit, by its address.
+
+    Raises
+    ------
+    ModelError
+        If nothing is found there, it was changed, or it is a model that ranks.
+    """
+    folder = _local(uri, settings)
+    if not is_living(folder):
+        TrainedModel.load(folder)
+        raise ModelError(
+            f"'{uri}' is a neural twin, whose belief is kept by 'rank' and 'report' for now: use "
+            "them, or train one with experiment=tumour_size"
+        )
+    return LivingModel.load(folder)
 
 
 def _local(uri: str, settings: TrackingSettings) -> Path:
@@ -169,6 +193,8 @@ class RunRecord:
         One mapping per epoch; ``epoch`` is the step.
     folder
         Its files become artefacts.
+    served
+        Whether the model is logged as one that ranks patients' records; if not, as its files.
     """
 
     name: str
@@ -177,6 +203,7 @@ class RunRecord:
     metrics: Mapping[str, float]
     curves: Sequence[Mapping[str, float]]
     folder: Path
+    served: bool = True
 
 
 def record_run(run: RunRecord, settings: TrackingSettings) -> dict[str, str]:
@@ -236,6 +263,9 @@ def _recorded(mlflow: Any, run: RunRecord, settings: TrackingSettings, uri: str)
                 mlflow.log_artifact(str(path))
         found = {"run_id": active.info.run_id, "tracking_uri": uri}
         with_model = (run.folder / MODEL_FOLDER).is_dir()
+        if with_model and not run.served:
+            mlflow.log_artifacts(str(run.folder / MODEL_FOLDER), MODEL_FOLDER)
+            return found | {"model_uri": f"runs:/{active.info.run_id}/{MODEL_FOLDER}"}
         logged = _log_model(mlflow, run, settings) if with_model else {}
         return found | logged
 

@@ -1,0 +1,1 @@
+"""Is the patient still where the twin expects? Forecasts watched visit by visit."""

@@ -1,0 +1,334 @@
+"""One patient's twin between visits: shown a scan, watched for surprises, asked what if."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from omics_twin.alerts.watch import Alert, Scored, Watch, lack_of_benefit
+from omics_twin.belief import KeptBelief, intervention_of, replay, visit_of
+from omics_twin.errors import TherapyError, TwinError
+from omics_twin.evaluate.forecast import probability_integral, quantiles
+from omics_twin.living import LivingModel
+from omics_twin.therapy.rank import order, rank_therapies
+from omics_twin.twin.draws import weighted_mean, weighted_quantile
+from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
+
+_POINTS = 49
+
+
+@dataclass(frozen=True)
+class Told:
+    """A number with its interval."""
+
+    expected: float
+    lower: float
+    upper: float
+
+    @staticmethod
+    def of(values: Float[Tensor, "patient draw"], state: TwinState, interval: float) -> Told:
+        """Return what the belief about the only patient says of a quantity."""
+        tail = (1.0 - interval) / 2.0
+        ends = [weighted_quantile(values, state.log_weights, x) for x in (tail, 1.0 - tail)]
+        mean = weighted_mean(values, state.log_weights)
+        return Told(float(mean), float(ends[0]), float(ends[1]))
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a visit changed.
+
+    Attributes
+    ----------
+    measured
+        The size as measured, ``None`` where it was not [mm].
+    forecast
+        The size as it was forecast before the visit [mm].
+    share
+        Share of the forecast below what came.
+    before, after
+        The endpoint, from this visit on and under the present therapy, before the visit was shown
+        and after it.
+    rates
+        Rate -> before and after [% per 28 days].
+    evidence
+        Evidence against the twin's forecasts so far.
+    alerts
+        What is to be told.
+    """
+
+    day: float
+    measured: float | None
+    forecast: Told
+    share: float | None
+    before: Told
+    after: Told
+    rates: dict[str, tuple[Told, Told]]
+    evidence: float
+    alerts: tuple[Alert, ...]
+
+
+def visits_of_file(path: Path, model: LivingModel, patient_id: str) -> list[Visit]:
+    """Return the visits that a JSON file tells of, one or a list.
+
+    Raises
+    ------
+    TwinError
+        If the file is no JSON, or a visit is not what the twin can be shown.
+    """
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise TwinError(f"'{path}' is not JSON ({error}): write a visit as an object") from error
+    told = records if isinstance(records, list) else [records]
+    return [visit_of(each, patient_id, model.twin.modalities, model.arm) for each in told]
+
+
+def shown(
+    model: LivingModel, kept: KeptBelief, visit: Visit, interval: float
+) -> tuple[KeptBelief, Change]:
+    """Return the belief with a further visit, and what the visit changed."""
+    state = replay(model.twin, kept)
+    grown = kept.seen(visit)
+    after = model.twin.observe(state, visit.observation, under=visit.under)
+    watch, alerts = watched(model, grown)
+    day = float(visit.observation.days[0])
+    ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., 0]
+    measured = _measured(model, visit)
+    now = therapy_of(grown)
+    better = benefit(model, after, now)
+    if now != NO_INTERVENTION and (told := lack_of_benefit(day, better)) is not None:
+        alerts = (*alerts, told)
+    rates = {
+        name: (_rate(each, interval), _rate(model.twin.rates(after)[name], interval))
+        for name, each in model.twin.rates(state).items()
+    }
+    return grown, Change(
+        day=day,
+        measured=measured,
+        forecast=Told.of(ahead, state, interval),
+        share=_share(ahead, measured),
+        before=Told.of(_endpoint(model, state, now, day), state, interval),
+        after=Told.of(_endpoint(model, after, now, day), after, interval),
+        rates=rates,
+        evidence=watch.value,
+        alerts=alerts,
+    )
+
+
+def _rate(moments: tuple[Tensor, Tensor], interval: float) -> Told:
+    from scipy.stats import norm
+
+    mean, spread = (2800.0 * float(each) for each in moments)
+    width = float(norm.ppf((1.0 + interval) / 2.0)) * spread
+    return Told(mean, mean - width, mean + width)
+
+
+def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, ...]]:
+    """Return what watching all visits so far has come to, and the alerts of the last one.
+
+    It follows from the visits alone, as the belief does.
+    """
+    watch, alerts = Watch(model.false_alarms), tuple[Alert, ...]()
+    for place, visit in enumerate(kept.visits):
+        alerts = ()
+        if place == 0:
+            continue
+        state = replay(model.twin, replace(kept, visits=kept.visits[:place]))
+        ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., 0]
+        measured = _measured(model, visit)
+        share = _share(ahead, measured)
+        if share is None:
+            continue
+        interval = Told.of(ahead, state, 0.9)
+        before = kept.visits[place - 1].under
+        changed = visit.under != before and before != NO_INTERVENTION
+        scored = Scored(
+            day=float(visit.observation.days[0]),
+            shares={model.twin.modality.features[0]: share},
+            draws=ahead.shape[1],
+            relative_width=(interval.upper - interval.lower) / max(interval.expected, 1.0),
+            therapy_changed=changed,
+        )
+        watch, alerts = watch.after(scored)
+    return watch, alerts
+
+
+def _measured(model: LivingModel, visit: Visit) -> float | None:
+    values = visit.observation.values.get(model.twin.modality.name)
+    if values is None or bool(torch.isnan(values).all()):
+        return None
+    return float(model.twin.sizes(values)[0])
+
+
+def _share(ahead: Float[Tensor, "patient draw"], measured: float | None) -> float | None:
+    if measured is None:
+        return None
+    return float(probability_integral(ahead.numpy(), np.array([measured]))[0])
+
+
+def therapy_of(kept: KeptBelief) -> Intervention:
+    """Return the therapy that was given up to the last visit, which goes on."""
+    return kept.visits[-1].under if kept.visits else NO_INTERVENTION
+
+
+def benefit(model: LivingModel, state: TwinState, under: Intervention) -> float:
+    """Return the belief that the size will be smaller than without the therapy."""
+    day = state.days.max() + model.endpoint.horizon_days
+    sizes = [
+        model.twin.simulate(state, each, day[None]).values[..., 0, 0]
+        for each in (under, NO_INTERVENTION)
+    ]
+    better = (sizes[0] < sizes[1]).double() + 0.5 * (sizes[0] == sizes[1]).double()
+    return float(weighted_mean(better, state.log_weights))
+
+
+def _endpoint(
+    model: LivingModel, state: TwinState, under: Intervention, day: float
+) -> Float[Tensor, "patient draw"]:
+    asked = replace(model.endpoint, horizon_days=day + model.endpoint.horizon_days)
+    return asked.read(model.twin.simulate(state, under, asked.days()))
+
+
+def lines(model: LivingModel, change: Change) -> list[str]:
+    """Return what a person is told of a visit."""
+    forecast = change.forecast
+    expected = f"{forecast.expected:.0f} mm ({forecast.lower:.0f} to {forecast.upper:.0f})"
+    measured = "not measured" if change.measured is None else f"{change.measured:.0f} mm"
+    found = [f"day {change.day:g}: size {measured}, expected {expected}"]
+    if change.share is not None:
+        inside = 0.05 <= change.share <= 0.95
+        verdict = "as expected" if inside else "a surprise"
+        found.append(
+            f"  {verdict}: {100 * change.share:.0f} % of the forecast lay below; evidence against "
+            f"the twin {change.evidence:.1f}, alarm at {1 / model.false_alarms:.0f}"
+        )
+    for name, (before, after) in change.rates.items():
+        found.append(
+            f"  {name}: {before.expected:+.1f} % per 28 days ({before.lower:+.1f} to "
+            f"{before.upper:+.1f}) -> {after.expected:+.1f} ({after.lower:+.1f} to "
+            f"{after.upper:+.1f})"
+        )
+    found.append(
+        f"  {model.title.lower()} from here: {change.before.expected:.2f} -> "
+        f"{change.after.expected:.2f}"
+    )
+    return [*found, *(f"  ALERT, {alert.kind.value}: {alert.sentence}" for alert in change.alerts)]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Plans compared on the same draws of one patient.
+
+    Attributes
+    ----------
+    plans
+        In the order of the ranking's columns.
+    days
+        (time,) [day].
+    sizes
+        Lower, median and upper size under each plan, (plan, 3, time) [mm].
+    """
+
+    ranking: Ranking
+    plans: tuple[Intervention, ...]
+    days: np.ndarray
+    sizes: np.ndarray
+
+
+def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list[Intervention]:
+    """Return the plans to compare: an arm, those of a JSON file, or going on and stopping.
+
+    Raises
+    ------
+    TherapyError
+        If an arm or a drug is not known, or two plans have the same name.
+    TwinError
+        If a file holds no plans.
+    """
+    if asked is None:
+        now = therapy_of(kept)
+        going_on = [replace(now, name=f"go on with {now.name}")] if now != NO_INTERVENTION else []
+        return [*(going_on or [model.arm(each) for each in model.arms]), NO_INTERVENTION]
+    if not asked.endswith(".json"):
+        return [model.arm(asked), NO_INTERVENTION]
+    try:
+        records = json.loads(Path(asked).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TwinError(f"'{asked}' is not JSON ({error}): write a list of plans") from error
+    if not isinstance(records, list) or not records:
+        raise TwinError(f"'{asked}' holds no list of plans: write [{{'name': …, 'doses': …}}]")
+    plans = [intervention_of(each, model.arm) for each in records]
+    names = [plan.name for plan in plans]
+    if len(set(names)) < len(names):
+        raise TherapyError(f"'{asked}' names a plan twice, expected each name once: rename one")
+    for drug in {drug for plan in plans for drug in plan.drugs}:
+        model.arm(drug)
+    return plans
+
+
+def compared(
+    model: LivingModel, kept: KeptBelief, plans: Sequence[Intervention], interval: float
+) -> Compared:
+    """Return plans compared from the last visit on."""
+    state = replay(model.twin, kept)
+    now = float(state.days[0])
+    ahead = np.linspace(min(now, 0.0), now + model.endpoint.horizon_days, _POINTS)
+    tail = (1.0 - interval) / 2.0
+    weights = state.log_weights.exp().numpy()
+    sizes = []
+    for plan in plans:
+        path = model.twin.simulate(state, plan, torch.from_numpy(ahead)).values[0, :, :, 0]
+        share = np.repeat(weights, len(ahead), axis=0)
+        sizes.append(quantiles(path.T.numpy(), share, (tail, 0.5, 1.0 - tail)).T)
+    ones = torch.ones(1, len(plans))
+    ranking = rank_therapies(
+        model.twin,
+        state,
+        plans,
+        replace(model.endpoint, horizon_days=now + model.endpoint.horizon_days),
+        eligible=ones.bool(),
+        support=ones,
+        reasons=[[""] * len(plans)],
+        interval=interval,
+    )
+    return Compared(ranking, tuple(plans), ahead, np.stack(sizes))
+
+
+def ranking_lines(found: Compared) -> list[str]:
+    """Return the ranking as a person reads it at a terminal."""
+    ranking = found.ranking
+    return [
+        f"{place}. {ranking.interventions[option]}: {float(ranking.expected[0, option]):.2f}, best "
+        f"with probability {float(ranking.probability_best[0, option]):.2f}"
+        for place, option in enumerate(order(ranking, 0), start=1)
+    ]
+
+
+def as_record(found: Compared) -> dict[str, Any]:
+    """Return the comparison as plain values."""
+    ranking = found.ranking
+    return {
+        "endpoint": ranking.endpoint.name,
+        "days": found.days.tolist(),
+        "plans": [
+            {
+                "name": ranking.interventions[option],
+                "rank": place,
+                "expected": float(ranking.expected[0, option]),
+                "probability_best": float(ranking.probability_best[0, option]),
+                "size_mm": dict(
+                    zip(("lower", "median", "upper"), found.sizes[option].tolist(), strict=True)
+                ),
+            }
+            for place, option in enumerate(order(ranking, 0), start=1)
+        ],
+    }

@@ -1,0 +1,42 @@
+"""Settings of twins that learn from visit to visit; ``conf/dynamics``. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from omics_twin.settings import require
+
+
+class DynamicsKind(Enum):
+    """Which equations a twin is made of; ``NONE``: a neural twin, which learns them."""
+
+    NONE = "none"
+    TUMOUR_SIZE = "tumour_size"
+
+
+@dataclass
+class DynamicsSettings:
+    """What changes in a patient, and which repeated measurements tell of it.
+
+    Attributes
+    ----------
+    kind
+        ``TUMOUR_SIZE``: growth, inhibition that wears off and chance, in closed form.
+    modality
+        Repeated measurements of the cohort; their first column is the sum of diameters [mm].
+    horizon_days
+        Up to which progression is asked about [day].
+    false_alarms
+        Share of patients for whom a false alarm is ever raised, at most.
+    """
+
+    kind: DynamicsKind = DynamicsKind.NONE
+    modality: str = ""
+    horizon_days: float = 182.0
+    false_alarms: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse a horizon in the past and a share that is none."""
+        require("dynamics.horizon_days", self.horizon_days, 1.0)
+        require("dynamics.false_alarms", self.false_alarms, 1e-6, 0.5)

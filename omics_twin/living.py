@@ -1,0 +1,121 @@
+"""A twin that learns from visit to visit, with what it needs to answer, on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omics_twin.errors import ModelError, TherapyError, nearest
+from omics_twin.files import MANIFEST, read_checked, sha256, write_json, write_manifest
+from omics_twin.settings import Reading
+from omics_twin.twin.growth_process import GrowthProcessTwin
+from omics_twin.twin.storage import readable
+from omics_twin.types import Dose, Endpoint, Intervention
+
+FORMAT = 1
+_TWIN = "twin.json"
+_KINDS: Mapping[str, Callable[[Mapping[str, Any]], GrowthProcessTwin]] = {
+    "growth process": GrowthProcessTwin.from_json,
+}
+
+
+@dataclass(frozen=True)
+class LivingModel:
+    """A twin with the question it answers and the therapies it saw.
+
+    Attributes
+    ----------
+    arms
+        Therapies of the training patients.
+    false_alarms
+        Share of patients for whom a false alarm is ever raised, at most.
+    provenance
+        Cohort, fingerprint of its files, settings and performance.
+    """
+
+    twin: GrowthProcessTwin
+    endpoint: Endpoint
+    title: str
+    arms: tuple[str, ...]
+    false_alarms: float
+    provenance: Mapping[str, Any]
+    digest: str = ""
+
+    def arm(self, name: str) -> Intervention:
+        """Return an arm as a plan: its standard treatment, from day 0 on.
+
+        Raises
+        ------
+        TherapyError
+            If no training patient received it.
+        """
+        if name not in self.arms:
+            raise TherapyError(f"unknown therapy '{name}'{nearest(name, self.arms)}")
+        return Intervention(name, (Dose(name),))
+
+    def save(self, folder: Path) -> None:
+        """Write the model, whole or not at all."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        try:
+            stored = {
+                "format": FORMAT,
+                "kind": "growth process",
+                "twin": self.twin.to_json(),
+                "endpoint": asdict(self.endpoint) | {"reading": self.endpoint.reading.name},
+                "title": self.title,
+                "arms": list(self.arms),
+                "false_alarms": self.false_alarms,
+                "provenance": dict(self.provenance),
+            }
+            write_json(temporary / _TWIN, stored)
+            write_manifest(temporary)
+            temporary.chmod(0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.rename(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+    @staticmethod
+    def load(folder: Path) -> LivingModel:
+        """Return the model of a folder, checked against its manifest.
+
+        Raises
+        ------
+        ModelError
+            If the folder holds no such model, or a damaged one.
+        """
+        content = read_checked(folder)
+        with readable(folder):
+            stored = json.loads(content[_TWIN])
+            if stored["format"] > FORMAT or stored["kind"] not in _KINDS:
+                raise ModelError(
+                    f"model '{folder}' is of kind '{stored['kind']}', format {stored['format']}, "
+                    f"this version reads {', '.join(_KINDS)} up to format {FORMAT}: install a "
+                    "later omics_twin"
+                )
+            endpoint = stored["endpoint"]
+            return LivingModel(
+                twin=_KINDS[stored["kind"]](stored["twin"]),
+                endpoint=Endpoint(**{**endpoint, "reading": Reading[endpoint["reading"]]}),
+                title=stored["title"],
+                arms=tuple(stored["arms"]),
+                false_alarms=stored["false_alarms"],
+                provenance=stored["provenance"],
+                digest=sha256((folder / MANIFEST).read_bytes()),
+            )
+
+
+def is_living(folder: Path) -> bool:
+    """Return whether a folder's model learns from visit to visit."""
+    try:
+        return "kind" in json.loads((folder / _TWIN).read_bytes())
+    except (OSError, ValueError, TypeError):
+        return False

@@ -1,0 +1,295 @@
+"""A tumour's size from scan to scan: the twin learned, judged one scan ahead, beside baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.config import Config
+from omics_twin.dynamics.plan import Plan, plan_of
+from omics_twin.errors import CohortError
+from omics_twin.evaluate.forecast import coverage, crps, kolmogorov_smirnov, probability_integral
+from omics_twin.evaluate.forecast_baselines import BASELINES, Scans
+from omics_twin.evaluate.forecast_plots import by_visit_figure, shares_figure
+from omics_twin.living import LivingModel
+from omics_twin.report.console import Console
+from omics_twin.settings import SplitSettings
+from omics_twin.tensors.history import Histories
+from omics_twin.tracking import commit
+from omics_twin.twin.growth_process import (
+    GrowthPopulation,
+    GrowthProcessTwin,
+    fit_growth,
+    scaled_sizes,
+)
+from omics_twin.types import Dose, Endpoint, Intervention, Visit
+
+Array = np.ndarray
+MIXED = "log-linear mixed model"
+_DRAWS = 400
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Every next scan as it was forecast from those before it, and as it came.
+
+    Attributes
+    ----------
+    patient, before
+        Position of the patient, and how many scans were known, (forecast,).
+    found
+        What was measured [mm], (forecast,).
+    draws
+        (forecast, draw) [mm].
+    """
+
+    patient: Array
+    before: Array
+    found: Array
+    draws: Array
+
+
+def treatment(arm: str | None) -> Intervention:
+    """Return an arm whose doses are not known: its standard treatment, from day 0 on."""
+    name = arm or "treatment"
+    return Intervention(name, (Dose(name),))
+
+
+def learned(histories: Histories, arms: Sequence[str | None], name: str) -> GrowthProcessTwin:
+    """Return the twin of some training patients."""
+    population = fit_growth(histories.days, histories.values, _plans(histories, arms))
+    return GrowthProcessTwin(name, histories.modality, population)
+
+
+def _plans(histories: Histories, arms: Sequence[str | None]) -> list[Plan]:
+    return [plan_of([], [], treatment(arm)) for arm in arms]
+
+
+def folds_of(histories: Histories, asked: SplitSettings) -> Array:
+    """Return the fold in which each patient is held out, (patient,)."""
+    patients = len(histories.patient_ids)
+    if patients < asked.folds:
+        raise CohortError(
+            f"{patients} patients cannot be divided into {asked.folds} folds: set split.folds"
+        )
+    return np.random.default_rng(asked.seed).permutation(patients) % asked.folds
+
+
+def model_of(
+    cohort: Cohort,
+    histories: Histories,
+    arms: Sequence[str | None],
+    config: Config,
+    metrics: Mapping[str, Any],
+) -> LivingModel:
+    """Return the twin of all patients with the question it answers."""
+    asked = config.dynamics
+    endpoint = Endpoint("progression-free", "progression_free", asked.horizon_days)
+    return LivingModel(
+        twin=learned(histories, arms, config.name),
+        endpoint=endpoint,
+        title=f"Free of progression by size at {asked.horizon_days / 7:.0f} weeks",
+        arms=tuple(sorted({arm for arm in arms if arm is not None})),
+        false_alarms=asked.false_alarms,
+        provenance={
+            "cohort": cohort.name,
+            "fingerprint": cohort.fingerprint,
+            "patients": len(histories.patient_ids),
+            "commit": commit(),
+            "performance": dict(metrics),
+        },
+    )
+
+
+def visits_of(
+    histories: Histories, arm: str | None, after_days: float, as_of_days: float | None
+) -> list[Visit]:
+    """Return the visits of the only patient, each under the arm received.
+
+    Parameters
+    ----------
+    after_days, as_of_days
+        Only later visits, and none after the second day; ``None``: all [day].
+    """
+    found = []
+    for visit in range(int(histories.visits[0])):
+        observation = histories.observation(visit)
+        day = float(observation.days[0])
+        if day > after_days and (as_of_days is None or day <= as_of_days):
+            found.append(Visit(observation, treatment(arm)))
+    return found
+
+
+def draw(forecasts: Mapping[str, Forecasts], metrics: Mapping[str, Any], run: Path) -> None:
+    """Draw how forecasts fell, and how they get better with every visit."""
+    twin = forecasts["omics_twin"]
+    shares = probability_integral(twin.draws, twin.found)
+    shares_figure(shares, "next size").savefig(run / "forecast_calibration.png", dpi=110)
+    by_visit_figure(metrics["by_scans_known"]).savefig(run / "forecast_by_visit.png", dpi=110)
+
+
+def one_ahead(
+    twin: GrowthProcessTwin, histories: Histories, arms: Sequence[str | None], seed: int
+) -> Forecasts:
+    """Return each scan after the first as the twin forecast it, and show it the scan then."""
+    parts = []
+    for arm in dict.fromkeys(arms):
+        rows = torch.tensor([row for row, each in enumerate(arms) if each == arm])
+        parts.append(_of_arm(twin, histories.select(rows), rows, treatment(arm), seed))
+    return Forecasts(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def _of_arm(
+    twin: GrowthProcessTwin, histories: Histories, rows: Tensor, under: Intervention, seed: int
+) -> tuple[Array, ...]:
+    state = twin.start(histories.patient_ids, draws=_DRAWS, seed=seed)
+    sizes = _sizes(twin.population, histories)
+    known = torch.isfinite(sizes)
+    patient, before, found, draws = [], [], [], []
+    for visit in range(sizes.shape[1]):
+        observation = histories.observation(visit)
+        asked = torch.nonzero(known[:, visit] & known[:, :visit].any(dim=1))[:, 0]
+        if len(asked):
+            ahead = twin.forecast(state, observation.days, under)[asked, :, 0]
+            patient.append(rows[asked].numpy())
+            before.append(known[asked, :visit].sum(dim=1).numpy())
+            found.append(twin.population.size(sizes[asked, visit]).numpy())
+            draws.append(ahead.numpy())
+        state = twin.observe(state, observation, under=under)
+    if not found:
+        empty = np.zeros(0)
+        return empty, empty, empty, np.zeros((0, _DRAWS))
+    return tuple(np.concatenate(each) for each in (patient, before, found, draws))
+
+
+def _sizes(population: GrowthPopulation, histories: Histories) -> Float[Tensor, "patient visit"]:
+    return scaled_sizes(population, histories.values)
+
+
+def cross_validated(
+    histories: Histories,
+    arms: Sequence[str | None],
+    held_out: Array,
+    console: Console,
+    *,
+    seed: int = 0,
+) -> dict[str, Forecasts]:
+    """Return the forecasts of the twin and of every baseline, each patient held out once.
+
+    Parameters
+    ----------
+    held_out
+        Fold of each patient, (patient,).
+
+    Raises
+    ------
+    CohortError
+        If a patient's scans are too few to forecast any.
+    """
+    folds = np.unique(held_out)
+    step = console.progress("folds")
+    parts: dict[str, list[Forecasts]] = {}
+    for done, fold in enumerate(folds, start=1):
+        others = np.flatnonzero(held_out != fold)
+        rows = np.flatnonzero(held_out == fold)
+        some = histories.select(torch.from_numpy(rows))
+        of_some = [arms[int(row)] for row in rows]
+        of_training = [arms[int(row)] for row in others]
+        seen = histories.select(torch.from_numpy(others))
+        twin = learned(seen, of_training, "tumour size")
+        mixed = fit_growth(seen.days, seen.values, _plans(seen, of_training), mixed_model=True)
+        for name, each in (("omics_twin", twin), (MIXED, replace(twin, population=mixed))):
+            found = one_ahead(each, some, of_some, seed)
+            own = rows[found.patient.astype(int)]
+            parts.setdefault(name, []).append(replace(found, patient=own))
+        for name, found in _baselines(twin.population, seen, some).items():
+            own = rows[found.patient.astype(int)]
+            parts.setdefault(name, []).append(replace(found, patient=own))
+        step(done, len(folds))
+    joined = {name: _joined(each) for name, each in parts.items()}
+    if not len(joined["omics_twin"].found):
+        raise CohortError("nobody has two scans: there is no next one to forecast")
+    return joined
+
+
+def _baselines(
+    population: GrowthPopulation, training: Histories, held_out: Histories
+) -> dict[str, Forecasts]:
+    seen, some = (
+        Scans(each.days.numpy(), _sizes(population, each).numpy()) for each in (training, held_out)
+    )
+    asked = some.asked
+    patient, visit = np.nonzero(asked)
+    before = np.isfinite(some.sizes).cumsum(axis=1)[patient, visit] - 1
+    found = population.size(torch.from_numpy(some.sizes[asked])).numpy()
+    return {
+        name: Forecasts(
+            patient,
+            before,
+            found,
+            population.size(torch.from_numpy(baseline(seen, some)[asked])).numpy(),
+        )
+        for name, baseline in BASELINES.items()
+    }
+
+
+def _joined(parts: Sequence[Forecasts]) -> Forecasts:
+    draws = min(part.draws.shape[1] for part in parts)
+    fields = [(each.patient, each.before, each.found, each.draws[:, :draws]) for each in parts]
+    return Forecasts(*(np.concatenate(each) for each in zip(*fields, strict=True)))
+
+
+def judged(forecasts: Mapping[str, Forecasts], held_out: Array) -> dict[str, Any]:
+    """Return scores of the twin and the baselines, with their spread over the folds."""
+    scores = {name: _scores(each, held_out) for name, each in forecasts.items()}
+    twin = forecasts["omics_twin"]
+    uniform = probability_integral(twin.draws, twin.found)
+    distance, _ = kolmogorov_smirnov(uniform)
+    return {
+        "endpoint": "next size [mm]",
+        "n": len(np.unique(twin.patient)),
+        "forecasts": len(twin.found),
+        "model": scores.pop("omics_twin"),
+        "baselines": scores,
+        "calibration_of_forecasts": {"ks": distance},
+        "by_scans_known": {
+            str(number): {
+                name: float(crps(each.draws[rows], each.found[rows]).mean())
+                for name, each in forecasts.items()
+                if (rows := each.before == number).sum() >= 20
+            }
+            for number in range(1, 9)
+            if (twin.before == number).sum() >= 20
+        },
+    }
+
+
+def _scores(forecasts: Forecasts, held_out: Array) -> dict[str, dict[str, float]]:
+    score = crps(forecasts.draws, forecasts.found)
+    error = np.abs(np.median(forecasts.draws, axis=1) - forecasts.found)
+    fold = held_out[forecasts.patient.astype(int)]
+    inside = np.array(
+        [
+            coverage(forecasts.draws[fold == f], forecasts.found[fold == f], resolution=1.0).share
+            for f in np.unique(fold)
+        ]
+    )
+
+    def spread(values: Array) -> dict[str, float]:
+        means = np.array([values[fold == each].mean() for each in np.unique(fold)])
+        return {"mean": float(values.mean()), "sd": float(means.std(ddof=1))}
+
+    whole = coverage(forecasts.draws, forecasts.found, resolution=1.0).share
+    return {
+        "crps_mm": spread(score),
+        "median_error_mm": spread(error),
+        "interval_90_holds": {"mean": whole, "sd": float(inside.std(ddof=1))},
+    }
