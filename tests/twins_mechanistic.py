@@ -9,6 +9,7 @@ import torch
 from omics_twin.dynamics.growth import GrowthInhibition
 from omics_twin.dynamics.recist import progression_free
 from omics_twin.twin.gaussian_prior import GaussianPrior, Scale
+from omics_twin.twin.growth_process import GrowthPopulation, GrowthProcessTwin
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.parts import Readout
 from omics_twin.twin.size import MeasuredSize
@@ -40,6 +41,26 @@ def tumour_twin(between: float = 0.3) -> MechanisticTwin:
             Readout(
                 "progression_free", "1", lambda states, _, __: progression_free(states[..., 0]), 56
             ),
+        ),
+    )
+
+
+def growth_process_twin(freedom: float = 5.0) -> GrowthProcessTwin:
+    """Return the exact twin of tumour size."""
+    return GrowthProcessTwin(
+        "size",
+        TUMOUR,
+        GrowthPopulation(
+            level=4.1,
+            growth=0.001,
+            kill=0.004,
+            level_sd=0.5,
+            growth_sd=0.001,
+            kill_sd=0.003,
+            resistance=0.006,
+            walk=1e-4,
+            error=2e-3,
+            freedom=freedom,
         ),
     )
 

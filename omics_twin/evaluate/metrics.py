@@ -275,6 +275,8 @@ HIGHER_IS_BETTER: Mapping[str, bool] = {
     "c_index": True,
     "uno_c": True,
     "integrated_brier": False,
+    "crps_mm": False,
+    "median_error_mm": False,
 }
 
 

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from omics_twin.types import Modality
 
-_TAIL = 1e-300
-
 
 @dataclass(frozen=True)
 class MeasuredSize:
@@ -58,8 +56,8 @@ class MeasuredSize:
         if values.shape[2] < 2:
             return density
         small = (values[:, None, :, 1] == 1.0) & torch.isnan(found)
-        below = torch.special.ndtr((self.limit_mm - size) / spread).clamp(min=_TAIL)
-        return torch.where(small, torch.log(below), density)
+        below = torch.special.log_ndtr((self.limit_mm - size) / spread)
+        return torch.where(small, below, density)
 
     def sample(
         self,
