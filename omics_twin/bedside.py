@@ -15,11 +15,14 @@ from torch import Tensor
 
 from omics_twin.alerts.watch import Alert, Scored, Watch, lack_of_benefit
 from omics_twin.belief import KeptBelief, intervention_of, replay, visit_of
-from omics_twin.errors import TherapyError, TwinError
+from omics_twin.errors import TherapyError, TwinError, nearest, quoted
 from omics_twin.evaluate.forecast import probability_integral, quantiles
 from omics_twin.living import LivingModel
 from omics_twin.therapy.rank import order, rank_therapies
+from omics_twin.therapy.regimens import SCHEDULES, Limits, grid
 from omics_twin.twin.draws import weighted_mean, weighted_quantile
+from omics_twin.twin.mechanistic import MechanisticTwin
+from omics_twin.twin.published import AMOUNTS
 from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
 
 _POINTS = 49
@@ -57,8 +60,8 @@ class Change:
     before, after
         The endpoint, from this visit on and under the present therapy, before the visit was shown
         and after it.
-    rates
-        Rate -> before and after [% per 28 days].
+    own
+        The patient's own parameter -> before and after.
     evidence
         Evidence against the twin's forecasts so far.
     alerts
@@ -71,7 +74,7 @@ class Change:
     share: float | None
     before: Told
     after: Told
-    rates: dict[str, tuple[Told, Told]]
+    own: dict[str, tuple[Told, Told]]
     evidence: float
     alerts: tuple[Alert, ...]
 
@@ -107,10 +110,8 @@ def shown(
     better = benefit(model, after, now)
     if now != NO_INTERVENTION and (told := lack_of_benefit(day, better)) is not None:
         alerts = (*alerts, told)
-    rates = {
-        name: (_rate(each, interval), _rate(model.twin.rates(after)[name], interval))
-        for name, each in model.twin.rates(state).items()
-    }
+    first, last = (model.twin.summary(each, interval) for each in (state, after))
+    own = {name: (_of(first[name]), _of(last[name])) for name in first}
     return grown, Change(
         day=day,
         measured=measured,
@@ -118,18 +119,14 @@ def shown(
         share=_share(ahead, measured),
         before=Told.of(_endpoint(model, state, now, day), state, interval),
         after=Told.of(_endpoint(model, after, now, day), after, interval),
-        rates=rates,
+        own=own,
         evidence=watch.value,
         alerts=alerts,
     )
 
 
-def _rate(moments: tuple[Tensor, Tensor], interval: float) -> Told:
-    from scipy.stats import norm
-
-    mean, spread = (2800.0 * float(each) for each in moments)
-    width = float(norm.ppf((1.0 + interval) / 2.0)) * spread
-    return Told(mean, mean - width, mean + width)
+def _of(numbers: tuple[Tensor, Tensor, Tensor]) -> Told:
+    return Told(*(float(each) for each in numbers))
 
 
 def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, ...]]:
@@ -194,7 +191,7 @@ def benefit(model: LivingModel, state: TwinState, under: Intervention) -> float:
 def _endpoint(
     model: LivingModel, state: TwinState, under: Intervention, day: float
 ) -> Float[Tensor, "patient draw"]:
-    asked = replace(model.endpoint, horizon_days=day + model.endpoint.horizon_days)
+    asked = model.endpoint.later(day)
     return asked.read(model.twin.simulate(state, under, asked.days()))
 
 
@@ -211,11 +208,10 @@ def lines(model: LivingModel, change: Change) -> list[str]:
             f"  {verdict}: {100 * change.share:.0f} % of the forecast lay below; evidence against "
             f"the twin {change.evidence:.1f}, alarm at {1 / model.false_alarms:.0f}"
         )
-    for name, (before, after) in change.rates.items():
+    for name, (before, after) in change.own.items():
         found.append(
-            f"  {name}: {before.expected:+.1f} % per 28 days ({before.lower:+.1f} to "
-            f"{before.upper:+.1f}) -> {after.expected:+.1f} ({after.lower:+.1f} to "
-            f"{after.upper:+.1f})"
+            f"  {name}: {before.expected:.3g} ({before.lower:.3g} to {before.upper:.3g}) -> "
+            f"{after.expected:.3g} ({after.lower:.3g} to {after.upper:.3g})"
         )
     found.append(
         f"  {model.title.lower()} from here: {change.before.expected:.2f} -> "
@@ -254,6 +250,9 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
     TwinError
         If a file holds no plans.
     """
+    last = float(kept.visits[-1].observation.days[0]) if kept.visits else 0.0
+    if asked is None and isinstance(model.twin, MechanisticTwin):
+        return [*published_grid(model.arms, max(last, 0.0)), NO_INTERVENTION]
     if asked is None:
         now = therapy_of(kept)
         going_on = [replace(now, name=f"go on with {now.name}")] if now != NO_INTERVENTION else []
@@ -264,8 +263,13 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
         records = json.loads(Path(asked).read_text(encoding="utf-8"))
     except ValueError as error:
         raise TwinError(f"'{asked}' is not JSON ({error}): write a list of plans") from error
+    if isinstance(records, dict) and "amounts" in records:
+        return [*_grid(asked, records, max(last, 0.0)), NO_INTERVENTION]
     if not isinstance(records, list) or not records:
-        raise TwinError(f"'{asked}' holds no list of plans: write [{{'name': …, 'doses': …}}]")
+        raise TwinError(
+            f"'{asked}' holds no list of plans: write [{{'name': …, 'doses': …}}], or "
+            "a grid {'amounts': {drug: [mg, …]}, 'schedules': [name, …], 'days': …}"
+        )
     plans = [intervention_of(each, model.arm) for each in records]
     names = [plan.name for plan in plans]
     if len(set(names)) < len(names):
@@ -273,6 +277,37 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
     for drug in {drug for plan in plans for drug in plan.drugs}:
         model.arm(drug)
     return plans
+
+
+def _grid(path: str, record: dict[str, Any], start_days: float) -> list[Intervention]:
+    """Return the open plans of a grid; what is not open is told by name."""
+    unknown = set(record) - {"amounts", "schedules", "days", "limits", "together"}
+    if unknown:
+        raise TwinError(f"'{path}' has {quoted(sorted(unknown))}, which is no part of a grid")
+    named = record.get("schedules", list(SCHEDULES))
+    for each in named:
+        if each not in SCHEDULES:
+            raise TwinError(f"unknown schedule '{each}'{nearest(each, SCHEDULES)}")
+    found = grid(
+        record["amounts"],
+        [SCHEDULES[each] for each in named],
+        days=float(record.get("days", 182.0)),
+        start_days=start_days,
+        together=bool(record.get("together", False)),
+        limits={drug: Limits(**each) for drug, each in record.get("limits", {}).items()},
+    )
+    if not found.plans:
+        raise TherapyError(
+            f"no plan of '{path}' is open: " + "; ".join(map(": ".join, found.excluded.items()))
+        )
+    return list(found.plans)
+
+
+def published_grid(drugs: Sequence[str], start_days: float) -> tuple[Intervention, ...]:
+    """Return the doses and schedules that are compared where none are named."""
+    amounts = {drug: AMOUNTS[drug] for drug in drugs}
+    schedules = [SCHEDULES[name] for name in ("daily", "4 weeks on, 2 off", "2 weeks on, 1 off")]
+    return grid(amounts, schedules, days=182.0, start_days=start_days).plans
 
 
 def compared(
@@ -294,7 +329,7 @@ def compared(
         model.twin,
         state,
         plans,
-        replace(model.endpoint, horizon_days=now + model.endpoint.horizon_days),
+        model.endpoint.later(now),
         eligible=ones.bool(),
         support=ones,
         reasons=[[""] * len(plans)],

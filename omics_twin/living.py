@@ -13,7 +13,10 @@ from typing import Any
 from omics_twin.errors import ModelError, TherapyError, nearest
 from omics_twin.files import MANIFEST, read_checked, sha256, write_json, write_manifest
 from omics_twin.settings import Reading
+from omics_twin.therapy.utility import Utility
 from omics_twin.twin.growth_process import GrowthProcessTwin
+from omics_twin.twin.mechanistic import MechanisticTwin
+from omics_twin.twin.published import PUBLISHED
 from omics_twin.twin.storage import readable
 from omics_twin.types import Dose, Endpoint, Intervention
 
@@ -38,13 +41,37 @@ class LivingModel:
         Cohort, fingerprint of its files, settings and performance.
     """
 
-    twin: GrowthProcessTwin
+    twin: GrowthProcessTwin | MechanisticTwin
     endpoint: Endpoint
     title: str
     arms: tuple[str, ...]
     false_alarms: float
     provenance: Mapping[str, Any]
     digest: str = ""
+
+    @staticmethod
+    def published(name: str) -> LivingModel:
+        """Return a twin whose population is published, with the question of its utility.
+
+        Raises
+        ------
+        ModelError
+            If there is none of this name.
+        """
+        if name not in PUBLISHED:
+            raise ModelError(f"no published twin '{name}'{nearest(name, PUBLISHED)}")
+        free = Endpoint("progression-free", "progression_free", 182.0)
+        toxic = Endpoint("neutropenia of grade 4", "neutropenia_grade_4", 182.0)
+        twin = PUBLISHED[name]()
+        return LivingModel(
+            twin=twin,
+            endpoint=Utility.of("net benefit", (1.0, free), (-0.5, toxic)),
+            title="Free of progression at 26 weeks, less half of neutropenia of grade 4",
+            arms=tuple(twin.dynamics.drugs or ()),
+            false_alarms=0.05,
+            provenance={"cohort": "published constants", "patients": 0},
+            digest=sha256(f"published {name}".encode()),
+        )
 
     def arm(self, name: str) -> Intervention:
         """Return an arm as a plan: its standard treatment, from day 0 on.
@@ -63,6 +90,8 @@ class LivingModel:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
+            if not isinstance(self.twin, GrowthProcessTwin):
+                raise ModelError("a published twin is not stored: name it by its address")
             stored = {
                 "format": FORMAT,
                 "kind": "growth process",

@@ -24,6 +24,7 @@ from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
 from omics_twin.tensors.history import histories_of
 from omics_twin.trust.consent import Purpose, permit
+from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.types import Visit
 
 
@@ -166,7 +167,7 @@ def simulate(config: Config, console: Console) -> Path:
     model = tracking.load_living(config.model_uri or "", config.tracking)
     output = _output(config, ".html", ".json")
     kept, _ = _kept(config, model)
-    if not kept.visits:
+    if not kept.visits and isinstance(model.twin, GrowthProcessTwin):
         for visit in _visits_of_cohort(config, model, kept, console):
             kept = kept.seen(visit)
     plans = bedside.plans_asked(config.intervention, model, kept)

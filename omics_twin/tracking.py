@@ -25,6 +25,7 @@ from omics_twin.types import Endpoint
 
 MODEL_FOLDER = "model"
 _EXPERIMENT = "omics_twin"
+_PUBLISHED = "published:"
 
 
 @dataclass(frozen=True)
@@ -132,13 +133,15 @@ def load_model(uri: str, settings: TrackingSettings) -> TrainedModel:
 
 
 def load_living(uri: str, settings: TrackingSettings) -> LivingModel:
-    """Return a twin that learns from visit to visit, by its address.
+    """Return a twin that learns from visit to visit, by its address; also ``published:NAME``.
 
     Raises
     ------
     ModelError
         If nothing is found there, it was changed, or it is a model that ranks.
     """
+    if uri.startswith(_PUBLISHED):
+        return LivingModel.published(uri.removeprefix(_PUBLISHED))
     folder = _local(uri, settings)
     if not is_living(folder):
         TrainedModel.load(folder)

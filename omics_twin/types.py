@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -187,6 +187,10 @@ class Endpoint:
         if self.reading is Reading.VALUE_AT_HORIZON:
             return torch.tensor([self.horizon_days], dtype=torch.float64)
         return torch.linspace(0.0, self.horizon_days, points, dtype=torch.float64)
+
+    def later(self, days: float) -> Endpoint:
+        """Return the same question asked some days later."""
+        return replace(self, horizon_days=self.horizon_days + days)
 
     def read(self, trajectory: Trajectory) -> Float[Tensor, "patient draw"]:
         """Return the endpoint of every draw.

@@ -126,7 +126,9 @@ class Watch:
 
     def _odd(self, visit: Scored, scores: Mapping[str, float]) -> Alert | None:
         """Tell of one channel that jumps while all others are as expected."""
-        far = [name for name, each in scores.items() if abs(each) >= _STRIKING]
+        # Beyond every draw is striking, however few they are.
+        striking = min(_STRIKING, -normal_score(0.0, visit.draws))
+        far = [name for name, each in scores.items() if abs(each) >= striking]
         others = [each for name, each in scores.items() if name not in far]
         before = self.last.get(far[0], 0.0) if len(far) == 1 else 0.0
         calm = all(abs(each) < _BACK for each in others) and abs(before) < _BACK

@@ -74,8 +74,9 @@ def neutrophils(
     """
     rate = 4.0 / transit_days
     demand = power(base / maximum(circulating, 1e-6), feedback)
+    # No more than all of the production can be lost.
     return (
-        rate * proliferating * ((1.0 - effect) * demand - 1.0),
+        rate * proliferating * (maximum(1.0 - effect, 0.0) * demand - 1.0),
         rate * (proliferating - first),
         rate * (first - second),
         rate * (second - third),

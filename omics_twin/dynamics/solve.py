@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -40,6 +40,7 @@ def solve(
     start_days: float = 0.0,
     initial: Float[Tensor, "patient draw state"] | None = None,
     engine: Engine = Engine.AUTO,
+    finite: bool = True,
 ) -> Float[Tensor, "patient draw time state"]:
     """Return the states of every patient and draw on some days.
 
@@ -58,6 +59,8 @@ def solve(
         by step on tensors, with gradients. ``ADAPTIVE`` (Dormand and Prince's order 5) and
         ``STIFF`` (implicit Adams) choose their own steps to a relative error of 1e-6, for which
         float64 is needed in practice.
+    finite
+        Whether a solution that is not is refused; a sampler gives such parameters no weight.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def solve(
         states = torch.from_numpy(found).permute(2, 3, 0, 1)
     else:
         states = _Tensors(system, parameters, grid, engine).run(initial)
-    if not bool(torch.isfinite(states).all()):
+    if finite and not bool(torch.isfinite(states).all()):
         raise TwinError(
             f"the solution of '{system.name}' is not finite: take smaller steps than "
             f"{step_days:g} days, or a stiff solver"
@@ -99,6 +102,62 @@ def _chosen(system: System, parameters: Tensor, grid: Grid, initial: Tensor | No
         return Engine.EAGER
     work = parameters.shape[0] * parameters.shape[1] * grid.days.shape[1]
     return Engine.COMPILED if work * len(system.states) >= _WORTH_COMPILING else Engine.EAGER
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Equations as the dynamics of a twin: some parameters the patient's own, others shared.
+
+    Attributes
+    ----------
+    shared
+        Parameter -> value on its natural scale, the same for everybody.
+    step_days
+        Longest step [day].
+    """
+
+    system: System
+    shared: Mapping[str, float]
+    step_days: float = 0.5
+    engine: Engine = Engine.AUTO
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What differs between patients, on natural scales."""
+        return tuple(name for name in self.system.parameters if name not in self.shared)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """What changes."""
+        return self.system.states
+
+    @property
+    def drugs(self) -> tuple[str, ...]:
+        """What can be given."""
+        return self.system.drugs
+
+    def run(
+        self,
+        parameters: Float[Tensor, "patient draw parameter"],
+        plans: Sequence[Plan],
+        days: Float[Tensor, "patient time"],
+    ) -> Float[Tensor, "patient draw time state"]:
+        """Return the states on some days since the index date."""
+        own = dict(zip(self.parameters, parameters.unbind(-1), strict=True))
+        columns = [
+            own[name] if name in own else torch.full_like(parameters[..., 0], self.shared[name])
+            for name in self.system.parameters
+        ]
+        # Before the index date nothing was given: the state is as it begins.
+        return solve(
+            self.system,
+            torch.stack(columns, dim=-1),
+            plans,
+            days.clamp(min=0.0),
+            step_days=self.step_days,
+            engine=self.engine,
+            finite=False,
+        )
 
 
 @dataclass(frozen=True)

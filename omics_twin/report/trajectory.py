@@ -57,8 +57,10 @@ def plans_figure(model: LivingModel, kept: KeptBelief, found: Compared) -> Figur
         for size, what in ((worse, "progression"), (0.7 * sizes[0], "partial response")):
             axes.axhline(size, color=GREY, linewidth=1, linestyle=":")
             axes.annotate(what, (found.days[-1], size), ha="right", va="bottom", fontsize=8)
-        axes.set_ylim(0.0, 3.0 * max(sizes) + 10.0)
+        median = max(float(found.sizes[option][1].max()) for option in [*first, *rest])
+        axes.set_ylim(0.0, max(1.6 * max(sizes), 1.2 * median) + 5.0)
     axes.axvline(now, color=GREY, linewidth=1)
+    axes.xaxis.labelpad = 14.0 * (1 + len(rest))
     axes.legend(frameon=False, loc="upper left", fontsize=9)
     _schedules(axes, kept, found)
     return figure

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import chi2, t
+from scipy.stats import chi2, norm, t
 from torch import Tensor
 
 from omics_twin.dynamics.growth import GrowthInhibition
@@ -264,6 +264,17 @@ class GrowthProcessTwin:
             moved = mean + (gain @ left)[:, 0, 0] if seen.shape[1] else torch.full_like(scale, mean)
             rest = spread**2 - (gain @ across.transpose(1, 2))[:, 0, 0]
             found[name] = (moved, rest.clamp(min=0.0).sqrt() * scale)
+        return found
+
+    def summary(
+        self, state: TwinState, interval: float
+    ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+        """Return mean and interval of each of the patient's own rates, (patient,) [%/28 days]."""
+        width = float(norm.ppf((1.0 + interval) / 2.0))
+        found = {}
+        for name, (mean, spread) in self.rates(state).items():
+            ends = [2800.0 * (mean + side * width * spread) for side in (-1.0, 1.0)]
+            found[f"{name} [% in 28 days]"] = (2800.0 * mean, ends[0], ends[1])
         return found
 
     def _paths(

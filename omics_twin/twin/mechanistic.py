@@ -14,7 +14,14 @@ from torch import Tensor
 from omics_twin.dynamics.plan import Plan, plan_of
 from omics_twin.errors import TwinError, nearest
 from omics_twin.twin.checks import check_start, check_visit
-from omics_twin.twin.draws import normalised, patient_noise, select, some_of
+from omics_twin.twin.draws import (
+    normalised,
+    patient_noise,
+    select,
+    some_of,
+    weighted_mean,
+    weighted_quantile,
+)
 from omics_twin.twin.parts import Dynamics, ObservationModel, Prior, Readout
 from omics_twin.twin.smc import effective_draws, scatter_root, systematic, tempering_step
 from omics_twin.types import (
@@ -153,6 +160,29 @@ class MechanisticTwin:
         size = len(self.observation.modality.features)
         noise = patient_noise(state.patient_ids, draws, size, state.seed + 1).to(natural)
         return self.observation.sample(states, natural, noise.unsqueeze(2))[:, :, 0]
+
+    @property
+    def modality(self) -> Modality:
+        """What is measured again and again."""
+        return self.observation.modality
+
+    def sizes(self, values: Float[Tensor, "patient feature"]) -> Float[Tensor, " patient"]:
+        """Return what was measured, in the unit of the first feature."""
+        return values[..., 0]
+
+    def summary(
+        self, state: TwinState, interval: float
+    ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+        """Return mean and interval of each of the patient's own parameters, (patient,)."""
+        tail = (1.0 - interval) / 2.0
+        return {
+            name: (
+                weighted_mean(values, state.log_weights),
+                weighted_quantile(values, state.log_weights, tail),
+                weighted_quantile(values, state.log_weights, 1.0 - tail),
+            )
+            for name, values in self.parameters(state).items()
+        }
 
     def parameters(self, state: TwinState) -> dict[str, Float[Tensor, "patient draw"]]:
         """Return the patient's own parameters on their natural scales."""

@@ -1,0 +1,148 @@
+"""A twin of tumour size, from a table of scans to a watched, updated belief and plans compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omics_twin.cli import main
+
+FEATURE = "target_lesion_long_diameter_mm"
+
+
+def write_scans(folder: Path, patients: int = 60) -> None:
+    rng = np.random.default_rng(0)
+    lines = [f"patient_id,day,{FEATURE},arm,study"]
+    for patient in range(patients):
+        size, slope = rng.uniform(15, 80), rng.normal(-0.001, 0.002)
+        for visit in range(5):
+            day = 50 * visit - 3
+            read = size * np.exp(slope * day + rng.normal(0, 0.08))
+            cell = "TOO SMALL TO MEASURE" if read < 8 else f"{read:.0f}"
+            lines.append(f"p{patient},{day},{cell},arm_{patient % 2},one")
+    folder.mkdir(parents=True)
+    (folder / "measurements.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("living")
+    write_scans(folder / "tumour_size")
+    assert main(["train", "experiment=tumour_size", "split.folds=2", *asked(folder)]) == 0
+    return folder
+
+
+def asked(folder: Path) -> list[str]:
+    return [
+        f"data_root={folder}",
+        f"output_root={folder / 'out'}",
+        f"tracking.uri=sqlite:///{folder / 'mlflow.db'}",
+        "twin.draws=200",
+    ]
+
+
+def run_of(folder: Path) -> Path:
+    latest = json.loads((folder / "out" / "tumour_size" / "latest.json").read_text())
+    return Path(latest["run_folder"])
+
+
+def model(folder: Path) -> list[str]:
+    return [f"model_uri={run_of(folder)}", "cohort=tumour_size", *asked(folder)]
+
+
+def test_the_twin_stands_beside_its_baselines(folder: Path) -> None:
+    found = json.loads((run_of(folder) / "metrics.json").read_text())
+    assert found["n"] == 60
+    assert set(found["baselines"]) == {
+        "log-linear mixed model",
+        "persistence",
+        "population",
+        "exponential fit",
+    }
+    assert found["model"]["crps_mm"]["mean"] < found["baselines"]["population"]["crps_mm"]["mean"]
+    for name in ("forecast_calibration.png", "forecast_by_visit.png"):
+        assert (run_of(folder) / name).stat().st_size > 5000
+
+
+def test_a_finished_run_is_not_repeated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "experiment=tumour_size", "split.folds=2", *asked(folder)]) == 0
+    assert "already done" in capsys.readouterr().out
+
+
+def test_a_belief_learns_from_every_scan_and_is_kept(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = [f"beliefs={tmp_path}", "patient=one/arm_1/p1"]
+    assert main(["update", *model(folder), *kept, "as_of_days=60"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("day ") >= 2
+    assert "inhibition [% in 28 days]:" in told
+    visit = tmp_path / "visit.json"
+    values = {"tumour": {FEATURE: 300.0}}
+    visit.write_text(json.dumps({"day": 90, "values": values, "under": "arm_1"}))
+    assert main(["update", *model(folder), *kept, f"observation={visit}"]) == 0
+    told = capsys.readouterr().out
+    assert "a surprise: 100 % of the forecast lay below" in told
+    assert "ALERT" in told
+    (belief,) = tmp_path.glob("*.json") if not visit.unlink() else ()
+    assert len(json.loads(belief.read_text())["visits"]) == 3
+
+
+def test_plans_are_compared_on_a_page_and_as_numbers(folder: Path, tmp_path: Path) -> None:
+    plans = tmp_path / "plans.json"
+    plans.write_text(json.dumps(["arm_0", {"name": "stop"}]))
+    for name, more in (("a.html", []), ("b.json", [f"intervention={plans}"])):
+        output = tmp_path / name
+        given = [f"output={output}", "patient=one/arm_0/p0", "as_of_days=60", *more]
+        assert main(["simulate", *model(folder), *given]) == 0
+    page = (tmp_path / "a.html").read_text()
+    assert "go on with arm_0" in page
+    assert "not a medical device" in page
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert {plan["name"] for plan in found["plans"]} == {"arm_0", "stop"}
+    total = sum(plan["probability_best"] for plan in found["plans"])
+    assert total == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("verb", "more", "sentence"),
+    [
+        ("update", ["patient=nobody"], "patient 'nobody' is not in cohort 'tumour_size'"),
+        ("update", ["patient=one/arm_0/p0", "observation={bad}"], "is not JSON"),
+        ("simulate", ["patient=one/arm_0/p0", "output=a.txt"], "expected a name that ends in"),
+        (
+            "simulate",
+            ["patient=one/arm_0/p0", "output={out}/a.json", "intervention=arm_9"],
+            "unknown therapy 'arm_9': did you mean",
+        ),
+        ("rank", ["output={out}/r.csv"], "learns from visit to visit: use 'update' or 'simulate'"),
+    ],
+)
+def test_a_mistake_is_answered_by_one_sentence(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    verb: str,
+    more: list[str],
+    sentence: str,
+) -> None:
+    (tmp_path / "bad.json").write_text("{")
+    given = [each.format(bad=tmp_path / "bad.json", out=tmp_path) for each in more]
+    assert main([verb, *model(folder), f"beliefs={tmp_path}", *given]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_model_that_was_changed_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = run_of(folder) / "model" / "twin.json"
+    before = changed.read_bytes()
+    changed.write_bytes(before.replace(b'"arms"', b'"armz"'))
+    try:
+        assert main(["update", *model(folder), "patient=one/arm_0/p0"]) == 1
+    finally:
+        changed.write_bytes(before)
+    assert "was changed after it was saved" in capsys.readouterr().err
