@@ -17,6 +17,7 @@ from omics_twin.config import (
     options,
     plain,
 )
+from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import ConfigError
 from omics_twin.intake.declaration import CohortFormat
 from omics_twin.intake.declared import check_declaration
@@ -46,10 +47,14 @@ def test_every_experiment_is_whole(experiment: str) -> None:
     if config.cohort.format is CohortFormat.TABLES:
         # A study of the portal says itself what it holds.
         check_declaration(config.cohort)
-        assert config.endpoint.outcome in config.cohort.outcomes
+        if config.dynamics.kind is DynamicsKind.NONE:
+            assert config.endpoint.outcome in config.cohort.outcomes
+        else:
+            assert config.dynamics.modality in config.cohort.modalities
     catalogue = Catalogue.declared(config.therapy)
     assert catalogue.known_agents or len(catalogue.arms) == 1
-    assert (config.cohort.therapy is not None) == (len(catalogue.arms) > 1)
+    compared = len(catalogue.arms) > 1
+    assert (config.cohort.therapy is not None) == compared or config.dynamics.modality
 
 
 def test_every_key_of_a_choice_is_a_field_of_its_settings() -> None:
