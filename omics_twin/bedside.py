@@ -135,15 +135,14 @@ def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, .
     It follows from the visits alone, as the belief does.
     """
     watch, alerts = Watch(model.false_alarms), tuple[Alert, ...]()
+    after = replay(model.twin, replace(kept, visits=()))
     for place, visit in enumerate(kept.visits):
-        alerts = ()
-        if place == 0:
-            continue
-        state = replay(model.twin, replace(kept, visits=kept.visits[:place]))
+        state, alerts = after, ()
         ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., 0]
-        measured = _measured(model, visit)
-        share = _share(ahead, measured)
-        if share is None:
+        after = model.twin.observe(state, visit.observation, under=visit.under)
+        share = _share(ahead, _measured(model, visit))
+        # The first visit tells how large the tumour is, not whether the twin is right.
+        if share is None or place == 0:
             continue
         interval = Told.of(ahead, state, 0.9)
         before = kept.visits[place - 1].under

@@ -83,7 +83,9 @@ def adjusted_effect(
     error = np.sqrt(weight.sum(axis=-1))
     freedom = y.shape[-1] - design.shape[-1]
     effect = beta[..., 1]
-    return TrialEffect(effect, error, 2.0 * t.sf(np.abs(effect / error), freedom))
+    p_value = 2.0 * t.sf(np.abs(effect / error), freedom)
+    # One trial gives NumPy scalars, which are no arrays.
+    return TrialEffect(np.asarray(effect), np.asarray(error), np.asarray(p_value))
 
 
 def patients_needed(patients: float, correlation: float) -> int:
