@@ -79,7 +79,9 @@ def solve(
         raise TwinError(f"a parameter of '{system.name}' is not finite: check the belief")
     grid = grid_of(plans, days.double().cpu().numpy(), system.drugs, step_days, start_days)
     if engine is Engine.AUTO:
-        engine = _chosen(system, parameters, grid, initial)
+        work = parameters.shape[0] * parameters.shape[1] * grid.days.shape[1] * len(system.states)
+        pays = work >= _WORTH_COMPILING and _compilable(parameters, initial)
+        engine = Engine.COMPILED if pays else Engine.EAGER
     if engine is Engine.COMPILED:
         start = None if initial is None else initial.movedim(-1, 0).numpy()
         found = integrate(system, grid, parameters.movedim(-1, 0).numpy(), start)
@@ -94,14 +96,11 @@ def solve(
     return states
 
 
-def _chosen(system: System, parameters: Tensor, grid: Grid, initial: Tensor | None) -> Engine:
+def _compilable(parameters: Tensor, initial: Tensor | None = None) -> bool:
     gradient = torch.is_grad_enabled() and (
         parameters.requires_grad or (initial is not None and initial.requires_grad)
     )
-    if gradient or parameters.device.type != "cpu":
-        return Engine.EAGER
-    work = parameters.shape[0] * parameters.shape[1] * grid.days.shape[1]
-    return Engine.COMPILED if work * len(system.states) >= _WORTH_COMPILING else Engine.EAGER
+    return not gradient and parameters.device.type == "cpu"
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,9 @@ class Solved:
         Parameter -> value on its natural scale, the same for everybody.
     step_days
         Longest step [day].
+    engine
+        ``AUTO``: compiled wherever it can be, since a belief takes many solutions to update and
+        is replayed to the same digits.
     """
 
     system: System
@@ -148,6 +150,9 @@ class Solved:
             own[name] if name in own else torch.full_like(parameters[..., 0], self.shared[name])
             for name in self.system.parameters
         ]
+        engine = self.engine
+        if engine is Engine.AUTO and _compilable(parameters):
+            engine = Engine.COMPILED
         # Before the index date nothing was given: the state is as it begins.
         return solve(
             self.system,
@@ -155,7 +160,7 @@ class Solved:
             plans,
             days.clamp(min=0.0),
             step_days=self.step_days,
-            engine=self.engine,
+            engine=engine,
             finite=False,
         )
 

@@ -6,6 +6,7 @@ the concentration per day [mg h/L].
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from omics_twin.dynamics.functions import exp, log, power
@@ -15,6 +16,7 @@ from omics_twin.dynamics.system import Numbers, System
 _HOURS = 24.0
 
 
+@cache
 def growth_inhibition(drug: str) -> System:
     """Return Claret's model behind one compartment and an effect site; resistance from day 0.
 
@@ -60,6 +62,7 @@ def growth_inhibition(drug: str) -> System:
     )
 
 
+@cache
 def two_clones(drug: str) -> System:
     """Return a sensitive and a resistant clone [cm3] under one drug; the size goes with the root.
 
@@ -114,6 +117,7 @@ def diameter_mm(volume_cm3: Any) -> Any:
     return 10.0 * power(volume_cm3 * 1.909859317, 1.0 / 3.0)
 
 
+@cache
 def combination(first: str, second: str) -> System:
     """Return growth inhibition by two drugs whose kill rates add, with an interaction.
 
@@ -166,6 +170,7 @@ def combination(first: str, second: str) -> System:
     )
 
 
+@cache
 def chemoradiotherapy(drug: str) -> System:
     """Return a volume under chemotherapy and fractions of radiotherapy, growing as Gompertz says.
 
@@ -208,6 +213,7 @@ def chemoradiotherapy(drug: str) -> System:
     )
 
 
+@cache
 def growth_and_neutrophils(drug: str) -> System:
     """Return growth inhibition and myelosuppression by the same drug: benefit and its price."""
 
