@@ -25,7 +25,6 @@ from omics_twin.memory import batches
 from omics_twin.models.variants import Variant
 from omics_twin.report.console import Console
 from omics_twin.tasks import Task
-from omics_twin.tensors.design import Design
 from omics_twin.tensors.members import MemberPlan
 
 ALL = "all"
@@ -76,14 +75,14 @@ def questions(modalities: Sequence[str]) -> list[Question]:
 
 def before_treatment(task: Task) -> Task:
     """Return the task without follow-up visits: what each modality adds is asked on day 0."""
-    kept = tuple(channel for channel in task.design.channels if not channel.follow_up)
-    names = {channel.name for channel in kept}
+    design = task.design.before_treatment()
+    names = {channel.name for channel in design.channels}
     matrices = replace(
         task.matrices,
         values={name: each for name, each in task.matrices.values.items() if name in names},
         days={name: each for name, each in task.matrices.days.items() if name in names},
     )
-    return replace(task, design=Design(kept), matrices=matrices)
+    return replace(task, design=design, matrices=matrices)
 
 
 def ablate(task: Task, config: Config, run: Path, console: Console) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def _only(visit: Observation, rows: Tensor, state: TwinState) -> Observation:
 
 
 def _shown(model: TrainedModel, state: TwinState) -> tuple[tuple[str, ...], ...]:
-    flags = state.draws[:, 0, -len(model.twin.design.channels) :] > 0
+    flags = model.twin.shown(state)
     names = [channel.name for channel in model.twin.design.channels]
     return tuple(
         tuple(name for name, flag in zip(names, row, strict=True) if flag) for row in flags

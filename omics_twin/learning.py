@@ -13,21 +13,24 @@ from typing import Any
 import torch
 
 from omics_twin.config import Config, digest, plain
-from omics_twin.errors import TrainingError
+from omics_twin.errors import TrainingError, quoted
+from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.logs import quiet
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.models.layers import Copies
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.variants import MemberSettings, Variant, copied, set_out
 from omics_twin.report.console import Console
-from omics_twin.settings import Device, GeneEncoder, NetworkSettings
+from omics_twin.settings import Device, FollowUp, GeneEncoder, NetworkSettings
 from omics_twin.starting import check_unseen
 from omics_twin.tasks import ON_A_GRAPH, Task, support_of
 from omics_twin.tensors.batch import TrainingTensors
-from omics_twin.tensors.design import ChannelDesign
+from omics_twin.tensors.design import ChannelDesign, Design
 from omics_twin.tensors.graph import GeneGraph
 from omics_twin.tensors.members import MemberPlan, jackknife_spread, plan_members
 from omics_twin.tracking import TrainedModel, commit
+from omics_twin.twin.course import fit_course
+from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.neural import Membership, NeuralTwin
 
 # Losses are about 0.5 to 1 before training; a member whose best is this many times that is lost.
@@ -148,6 +151,10 @@ def untrained_network(task: Task, config: Config, plan: MemberPlan) -> Multimoda
     """
     if task.started is not None:
         check_unseen(task.started, task.cohort.patient_ids, plan)
+        if task.started.design != network_design(task, config):
+            raise TrainingError(
+                "trainer.start_from was trained with another model.follow_up: set it as there"
+            )
         network = copy.deepcopy(task.started.network)
         network.begin_again()
         return network
@@ -242,6 +249,7 @@ def _tensors(
     task: Task, plan: MemberPlan, config: Config
 ) -> tuple[dict[str, ChannelTensors], list[OutcomeTensors], TrainingTensors]:
     """Return the training patients as the network takes them."""
+    design = network_design(task, config)
     channels = {
         channel.name: ChannelTensors(
             values=task.matrices.values[channel.name],
@@ -250,7 +258,7 @@ def _tensors(
             follow_up=channel.follow_up,
             structure=_structure(task.graph, channel, config.model),
         )
-        for channel in task.design.channels
+        for channel in design.channels
     }
     value = torch.tensor(task.outcome.values, dtype=torch.float32)
     event = torch.zeros_like(value)
@@ -261,8 +269,8 @@ def _tensors(
     outcomes = [OutcomeTensors(task.outcome_name, task.outcome.kind.value, unit, fields)]
     agents = torch.tensor([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms])
     tensors = TrainingTensors(
-        channels=task.matrices.values,
-        visit_days={channel.name: channel.visit_day for channel in task.design.channels},
+        channels={name: task.matrices.values[name] for name in channels},
+        visit_days={channel.name: channel.visit_day for channel in design.channels},
         agents=agents[torch.tensor(task.arms)],
         targets=fields,
         training=plan.training,
@@ -296,7 +304,7 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
     twin = NeuralTwin(
         name=config.name,
         network=fitted.module.network,
-        design=task.design,
+        design=network_design(task, config),
         agents=task.catalogue.known_agents,
         membership=Membership.of(
             cohort.patient_ids,
@@ -307,7 +315,7 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
         ),
     )
     return TrainedModel(
-        twin=twin,
+        twin=twin if twin.design == task.design else _hybrid(task, twin),
         endpoint=task.endpoint,
         title=task.title,
         outcome=task.outcome_name,
@@ -326,6 +334,52 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
             "config": plain(config),
         },
     )
+
+
+def network_design(task: Task, config: Config) -> Design:
+    """Return what the network is shown: no visits under therapy where a course reads them.
+
+    Raises
+    ------
+    TrainingError
+        If a course is asked for, and the outcome or the visits do not allow one.
+    """
+    if config.model.follow_up is FollowUp.NETWORK or task.design.visit_days[-1] <= 0:
+        return task.design
+    if task.outcome.kind is not OutcomeKind.BINARY:
+        raise TrainingError(
+            f"outcome '{task.outcome_name}' is no yes or no, by which a course is told apart: "
+            "use model.follow_up=NETWORK"
+        )
+    names = sorted({channel.modality for channel in task.design.channels if channel.follow_up})
+    if len(names) != 1 or _visits_of(task, names[0])[0].follow_up:
+        raise TrainingError(
+            f"{quoted(names)} measured under therapy, expected one modality that is measured "
+            "before it too: use model.follow_up=NETWORK"
+        )
+    return task.design.before_treatment()
+
+
+def _visits_of(task: Task, modality: str) -> list[ChannelDesign]:
+    """Return the scheduled visits of a modality, in order."""
+    found = [channel for channel in task.design.channels if channel.modality == modality]
+    return sorted(found, key=lambda channel: channel.visit_day)
+
+
+def _hybrid(task: Task, twin: NeuralTwin) -> HybridTwin:
+    """Return the twin with the course that each member learns from its own patients."""
+    modality = next(c.modality for c in task.design.channels if c.follow_up)
+    visits = _visits_of(task, modality)
+    agents = torch.tensor([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms])
+    course = fit_course(
+        modality,
+        torch.tensor([channel.visit_day for channel in visits], dtype=torch.float64),
+        torch.stack([task.matrices.values[channel.name] for channel in visits], dim=1),
+        torch.tensor(task.outcome.values, dtype=torch.float32),
+        agents[torch.tensor(task.arms)],
+        twin.membership.seen,
+    )
+    return HybridTwin(twin, course, task.design)
 
 
 def _spread(plan: MemberPlan, config: Config, *, new: bool) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omics_twin import answers, judging, learning, progression, tasks, tracking
+from omics_twin import answers, courses, judging, learning, progression, tasks, tracking
 from omics_twin.belief import KeptBelief, place_of, read_belief, write_belief
 from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.config import Config, digest, plain
@@ -94,6 +94,7 @@ def train(config: Config, console: Console) -> Trained:
     with console.stage("differences from the baselines, patient by patient"):
         metrics["paired"] = judging.paired(task, predicted, baselines, console)
     metrics["by_visit"] = judging.by_visit(task, model, fitted.plan, config, console)
+    metrics["course"] = courses.foreseen(task, model, fitted.plan, config)
     metrics["calibration"] = judging.calibration(
         task, model, fitted.plan, predicted, config, copied
     )

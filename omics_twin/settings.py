@@ -33,6 +33,13 @@ class CalibrationBy(Enum):
     NONE = "none"
 
 
+class FollowUp(Enum):
+    """What reads the visits under therapy."""
+
+    NETWORK = "network"
+    COURSE = "course"
+
+
 class SurvivalHead(Enum):
     """How a time to event is learned."""
 
@@ -105,6 +112,9 @@ class NetworkSettings:
         found first, and the network learns what they leave.
     bent_effects
         Whether the effect of a number on prognosis may bend at the quartiles.
+    follow_up
+        ``NETWORK``: visits under therapy move the latent code; ``COURSE``: a course of what is
+        measured, told apart by response, which needs a yes-or-no outcome.
     survival_head
         ``HAZARD``: the risk in each interval, effects may fade with time; ``COX``: proportional
         hazards by the partial likelihood of each batch, for which batches should be large.
@@ -124,6 +134,7 @@ class NetworkSettings:
     neighbours: int = 10
     linear_effects: bool = True
     bent_effects: bool = True
+    follow_up: FollowUp = FollowUp.NETWORK
     survival_head: SurvivalHead = SurvivalHead.HAZARD
 
     def __post_init__(self) -> None:

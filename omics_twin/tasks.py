@@ -117,7 +117,7 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
         outcome=outcome_of(cohort, asked.outcome, endpoint),
         outcome_name=asked.outcome,
         graph=_graph_of(design, config, console),
-        started=None if started is None else started.twin,
+        started=None if started is None else started.twin.proposal,
     )
 
 

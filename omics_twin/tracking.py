@@ -19,6 +19,7 @@ from omics_twin.settings import Reading, TrackingSettings
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
 from omics_twin.twin.calibration import Calibration
+from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.neural import NeuralTwin
 from omics_twin.twin.storage import load_twin, readable, save_twin
 from omics_twin.types import Endpoint
@@ -44,7 +45,7 @@ class TrainedModel:
         What makes its intervals and its probabilities of being best hold.
     """
 
-    twin: NeuralTwin
+    twin: NeuralTwin | HybridTwin
     endpoint: Endpoint
     title: str
     outcome: str
@@ -82,7 +83,7 @@ class TrainedModel:
             return TrainedModel._restored(twin, record)
 
     @staticmethod
-    def _restored(twin: NeuralTwin, record: Mapping[str, Any]) -> TrainedModel:
+    def _restored(twin: NeuralTwin | HybridTwin, record: Mapping[str, Any]) -> TrainedModel:
         endpoint = record["endpoint"]
         return TrainedModel(
             twin=twin,

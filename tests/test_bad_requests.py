@@ -625,6 +625,17 @@ TRAININGS: dict[str, Case] = {
         lambda w: w.train("model.wide_features=100", "model.components=90"),
         "components",
     ),
+    "a course of times": (
+        lambda w: w.train("endpoint=progression_free_survival", "model.follow_up=COURSE"),
+        "outcome 'pfs' is no yes or no",
+    ),
+    "a course nobody has": (
+        lambda w: w.train(
+            w.trial("radiomics.parquet", lambda t: t[(t["day"] < 10) | (t.index < 80)]),
+            "model.follow_up=COURSE",
+        ),
+        "use model.follow_up=NETWORK",
+    ),
     "training diverges": (
         lambda w: w.train("trainer.learning_rate=10", "trainer.weight_decay=1e6"),
         "lower trainer.learning_rate",

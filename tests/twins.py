@@ -11,6 +11,8 @@ from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_networ
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.settings import GeneEncoder, NetworkSettings
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
+from omics_twin.twin.course import Course
+from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.neural import Membership, NeuralTwin
 from omics_twin.types import Observation, Twin
 
@@ -59,6 +61,7 @@ def neural_twin(
     kind: str = "binary",
     members: int = 6,
     gene_encoder: GeneEncoder | None = None,
+    design: Design = DESIGN,
 ) -> NeuralTwin:
     """Return an untrained ensemble; its heads are scaled up so that its answers differ.
 
@@ -77,7 +80,7 @@ def neural_twin(
             follow_up=each.follow_up,
             structure=_sets(each, gene_encoder),
         )
-        for each in DESIGN.channels
+        for each in design.channels
     }
     value = torch.rand(len(TRAINED), generator=generator)
     event = (torch.rand(len(TRAINED), generator=generator) > 0.3).float()
@@ -95,10 +98,30 @@ def neural_twin(
     return NeuralTwin(
         name="small",
         network=network.eval().requires_grad_(requires_grad=False),
-        design=DESIGN,
+        design=design,
         agents=AGENTS,
         membership=Membership.of(TRAINED, weights > 0, salt="test"),
     )
+
+
+def hybrid_twin(seed: int = 0, members: int = 6) -> HybridTwin:
+    """Return an untrained network that proposes, and a made-up course of two features."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    # Three visits of two features; nothing that was given moves what is measured before.
+    effects = 0.3 * torch.randn(members, len(AGENTS), 6, generator=generator)
+    effects[..., :2] = 0.0
+    root = 0.3 * torch.randn(members, 6, 6, generator=generator)
+    course = Course(
+        modality="mri",
+        days=torch.tensor([0.0, 21.0, 84.0], dtype=torch.float64),
+        level=0.2 * torch.randn(members, 6, generator=generator),
+        response=torch.tensor([0.0, 0.0, -0.6, 0.1, -1.0, 0.2]).expand(members, -1).contiguous(),
+        effects=effects,
+        covariance=root @ root.mT + 0.3 * torch.eye(6),
+        lowest=torch.full((2,), -torch.inf),
+    )
+    prior = neural_twin(seed, members=members, design=DESIGN.before_treatment())
+    return HybridTwin(prior, course, DESIGN)
 
 
 def _sets(of: ChannelDesign, gene_encoder: GeneEncoder | None) -> torch.Tensor | None:

@@ -270,14 +270,6 @@ CONTINUOUS_METRICS: Mapping[str, Metric] = {
     "spearman": Metric(spearman, True),
 }
 METRICS: Mapping[str, Metric] = {**BINARY_METRICS, **CONTINUOUS_METRICS}
-HIGHER_IS_BETTER: Mapping[str, bool] = {
-    **{name: metric.higher_is_better for name, metric in METRICS.items()},
-    "c_index": True,
-    "uno_c": True,
-    "integrated_brier": False,
-    "crps_mm": False,
-    "median_error_mm": False,
-}
 
 
 def summarise(per_repeat: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:

@@ -46,6 +46,10 @@ HIGHER_IS_BETTER: dict[str, bool | None] = {
     "rmse": False,
     "r2": True,
     "spearman": True,
+    "crps": False,
+    "crps_mm": False,
+    "median_error": False,
+    "median_error_mm": False,
 }
 
 

@@ -95,7 +95,8 @@ class Console:
             ``endpoint``, ``n``, ``model`` (metric -> mean and sd over repeats) and ``baselines``
             (name -> the same); optionally ``truth`` (the value of following each ranking, the
             truth being known), ``policy`` (the same, judged from what happened), ``by_visit``
-            (visit -> metrics) and ``by_part`` (the headline metric within parts of the cohort).
+            (visit -> metrics), ``course`` (measurement -> visit -> forecaster -> scores) and
+            ``by_part`` (the headline metric within parts of the cohort).
         """
         if not self.quiet:
             for line in metrics_lines(found):
@@ -158,6 +159,14 @@ def metrics_lines(found: Mapping[str, Any]) -> list[str]:
             f"{visit} (n {each['n']}) {name}": metrics
             for visit, each in visits.items()
             for name, metrics in visit_learners(each).items()
+        }
+        lines += _table(list(measured), metric_columns(measured))
+    for feature, visits in (found.get("course") or {}).items():
+        lines += ["", f"{feature} foreseen from the visits before"]
+        measured = {
+            f"{visit} {name}": scores
+            for visit, learners in visits.items()
+            for name, scores in learners.items()
         }
         lines += _table(list(measured), metric_columns(measured))
     return [*lines, ""]

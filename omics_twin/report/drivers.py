@@ -122,7 +122,8 @@ def shown_to(model: TrainedModel, cohort: Cohort, belief: Belief) -> Shown:
     matrices = transforms.apply(model.twin.design, cohort)
     rows = torch.as_tensor(belief.rows)
     values = {}
-    for channel in model.twin.design.channels:
+    # What comes under therapy may be read by a course, which has no values to divide.
+    for channel in model.twin.proposal.design.channels:
         seen = torch.tensor([channel.name in each for each in belief.shown])
         found = matrices.values[channel.name][rows]
         values[channel.name] = torch.where(seen[:, None], found, torch.nan)
@@ -159,7 +160,7 @@ def drivers_of(
     """
     arms = [first] if second is None else [first, second]
     found = attributed(
-        model.twin,
+        model.twin.proposal,
         belief.state,
         shown,
         [model.catalogue.intervention(arm) for arm in arms],
@@ -179,18 +180,55 @@ def drivers_of(
     start, end = contrast(found.start), contrast(found.end)
     columns, totals = _divided(model, found, shown, contrast, part)
     columns.sort(key=lambda each: -abs(float(each.said.mean())))
+    told = [_driver(each, part(each.said)) for each in columns[:most]]
+    later = [] if moved is not None else _read_by_a_course(model, belief, shown)
+    if later:
+        added = contrast(_answers(model, belief, arms)) - end
+        # Members that foresaw the visits are trusted more, which is part of what they added.
+        added = added + answer_of(model, belief, first, second) - (end + added).mean()
+        end = end + added
+        name = visible(name_in_words(later[0].modality))
+        visits = " and ".join(day_in_words(each.visit_day) for each in later)
+        measured = f"{len(later)} visit{'s' if len(later) > 1 else ''}"
+        told.append(Driver(f"course of {name}", name, visits, measured, "", part(added)))
+        told.sort(key=lambda each: -abs(each.part.mean))
+        totals.append(ModalityTotal(f"{name}, under therapy", len(later), part(added)))
     labels = dict(zip(model.catalogue.arms, model.catalogue.labels, strict=True))
     return Drivers(
         first=visible(labels[first]),
         second=visible(labels[second]) if second is not None else "",
         start=part(start),
         total=part(end - start),
-        drivers=tuple(_driver(each, part(each.said)) for each in columns[:most]),
+        drivers=tuple(told),
         others=len(columns[most:]),
         rest=float(sum(each.said.mean() for each in columns[most:])),
         modalities=tuple(sorted(totals, key=lambda each: -abs(each.part.mean))),
         members=len(start),
     )
+
+
+def _read_by_a_course(model: TrainedModel, belief: Belief, shown: Shown) -> list[ChannelDesign]:
+    """Return the visits the only patient was shown whose values are not divided."""
+    channels = [
+        channel
+        for channel in model.twin.design.channels
+        if channel.name in belief.shown[0] and channel.name not in shown.values
+    ]
+    return sorted(channels, key=lambda channel: channel.visit_day)
+
+
+def _answers(
+    model: TrainedModel, belief: Belief, arms: Sequence[str]
+) -> Float[Tensor, "arm member patient"]:
+    """Return what each answering member says of the only patient now, under each arm."""
+    state = belief.state
+    draws, weights = state.draws[0, :, 0].long(), state.log_weights[0]
+    values = [endpoint_values(model, state, model.catalogue.intervention(arm)) for arm in arms]
+    members = []
+    for member in answering(state, 0).tolist():
+        own = torch.where(draws == member, weights, -torch.inf).unsqueeze(0)
+        members.append(torch.stack([weighted_mean(each, own) for each in values]))
+    return torch.stack(members, dim=1)
 
 
 def answer_of(model: TrainedModel, belief: Belief, first: str, second: str | None = None) -> float:
@@ -248,7 +286,7 @@ def _divided(
     """Return every measured column and every channel with its part."""
     found_columns: list[_Column] = []
     totals: list[ModalityTotal] = []
-    for channel in model.twin.design.channels:
+    for channel in model.twin.proposal.design.channels:
         raw = shown.values[channel.name][0]
         if channel.name not in found.values or bool(torch.isnan(raw).all()):
             continue

@@ -132,7 +132,7 @@ def _add(
 ) -> None:
     values = {name: each[rows] for name, each in shown.values.items()}
     found = attributed(
-        model.twin,
+        model.twin.proposal,
         select(belief.state, rows),
         Shown({n: v for n, v in values.items() if bool((~torch.isnan(v)).any())},
               shown.agents[rows]),

@@ -150,7 +150,9 @@ def genes_of(
     first = comparison.opened[0]
     therapy = model.catalogue.intervention(first.arm)
     shown, members = shown_to(model, cohort, belief), answering(belief.state, 0)
-    found = attributed(model.twin, belief.state, shown, [therapy], model.endpoint, members=members)
+    found = attributed(
+        model.twin.proposal, belief.state, shown, [therapy], model.endpoint, members=members
+    )
     several = len(members) > 1
     told = _Told(scale, several, float(model.twin.spread_of(belief.state)[0]), settings.interval)
     sign = 1.0 if model.endpoint.higher_is_better else -1.0

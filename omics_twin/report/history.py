@@ -171,8 +171,11 @@ def _change(
     arms: tuple[str, ...],
 ) -> Change:
     second = arms[1] if len(arms) > 1 else None
-    found = drivers_of(model, now, shown_to(model, cohort, now), arms[0], second, moved=channels)
     total = answer_of(model, now, arms[0], second) - answer_of(model, before, arms[0], second)
+    shown = shown_to(model, cohort, now)
+    if not set(channels) <= set(shown.values):
+        return Change(total, total, 0.0, ())
+    found = drivers_of(model, now, shown, arms[0], second, moved=channels)
     by_values = found.total.mean
     return Change(total, by_values, total - by_values, found.drivers)
 

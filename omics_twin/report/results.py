@@ -198,6 +198,7 @@ def _part(run: StoredRun, found: Mapping[str, Any]) -> list[str]:
         sections.prediction,
         sections.paired,
         sections.visits,
+        sections.course,
         sections.calibration,
         sections.policy,
         sections.unknown,

@@ -37,6 +37,7 @@ _KNOWN = {
     "model",
     "baselines",
     "by_visit",
+    "course",
     "truth",
     "policy",
     "calibration",
@@ -104,23 +105,47 @@ def visits(found: Mapping[str, Any]) -> list[str]:
     measured = found.get("by_visit") or {}
     if not measured:
         return []
-    header: list[str] = []
-    rows: list[list[str]] = []
-    for visit, each in measured.items():
-        learners = visit_learners(each)
-        columns = metric_columns(learners)
-        header = ["shown", "", *_metric_names(columns)]
-        cells = [column.texts("**{}**", "{}") for column in columns]
-        shown_to = plain(f"to {visit}, n = {each['n']}")
-        rows += [[shown_to, plain(n), *cell] for n, *cell in zip(learners, *cells, strict=True)]
     return [
         "### As visits come in",
         "",
         "On the patients who have all visits. A baseline sees the same visits, and is trained on "
         "such patients of the training folds only. Bold is the best at that visit.",
         "",
-        *table(header, rows),
+        *_compared(
+            "shown",
+            {f"to {v}, n = {each['n']}": visit_learners(each) for v, each in measured.items()},
+        ),
     ]
+
+
+def course(found: Mapping[str, Any]) -> list[str]:
+    """Return how what is measured under therapy was foreseen, by the twin and by baselines."""
+    foreseen = found.get("course") or {}
+    if not foreseen:
+        return []
+    return [
+        "### Visits foreseen",
+        "",
+        "Each measurement, foreseen from all visits before it by members that never saw the "
+        "patient; errors in its own unit. Bold is the best at that visit.",
+        "",
+        *_compared(
+            "measurement",
+            {f"{n}, {v}": each for n, visits in foreseen.items() for v, each in visits.items()},
+        ),
+    ]
+
+
+def _compared(corner: str, measured: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return one table in which several learners are compared several times."""
+    header: list[str] = []
+    rows: list[list[str]] = []
+    for what, learners in measured.items():
+        columns = metric_columns(learners)
+        header = [corner, "", *_metric_names(columns)]
+        cells = [column.texts("**{}**", "{}") for column in columns]
+        rows += [[plain(what), plain(n), *cell] for n, *cell in zip(learners, *cells, strict=True)]
+    return table(header, rows)
 
 
 def paired(found: Mapping[str, Any]) -> list[str]:

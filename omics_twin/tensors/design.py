@@ -38,6 +38,11 @@ class Feature:
     log: bool
     may_be_absent: bool = False
 
+    @property
+    def quantity(self) -> str:
+        """What a forecast of the feature, in its unit, is called."""
+        return self.column if self.level is None else self.name
+
 
 @dataclass(frozen=True)
 class ChannelDesign:
@@ -98,6 +103,10 @@ class Design:
     def visit_days(self) -> tuple[float, ...]:
         """The scheduled days of all channels, sorted [day]."""
         return tuple(sorted({channel.visit_day for channel in self.channels}))
+
+    def before_treatment(self) -> Design:
+        """Return the design without what is measured under therapy."""
+        return Design(tuple(channel for channel in self.channels if not channel.follow_up))
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return plain lists and dictionaries."""

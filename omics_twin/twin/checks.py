@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from omics_twin.errors import TwinError, nearest, quoted
+from omics_twin.tensors.design import ChannelDesign
 from omics_twin.types import Modality, Observation, TwinState
 
 
@@ -58,3 +61,36 @@ def check_visit(state: TwinState, observation: Observation, modalities: Sequence
             )
         if bool(torch.isinf(values).any()):
             raise TwinError(f"modality '{name}' holds an infinite value, expected a number or NaN")
+
+
+def scheduled(
+    channels: Sequence[ChannelDesign],
+    days: Float[Tensor, " patient"],
+    values: Float[Tensor, "patient feature"],
+) -> dict[int, Bool[Tensor, " patient"]]:
+    """Return which patients' rows belong to which of a modality's channels: the nearest visit.
+
+    Raises
+    ------
+    TwinError
+        If something was measured too far from every scheduled visit.
+    """
+    schedule = torch.tensor([channel.visit_day for channel in channels], dtype=torch.float64)
+    # What is measured before treatment is a baseline value however long before.
+    asked = days.double().clamp(min=0.0) if bool((schedule <= 0).any()) else days.double()
+    distance = (asked[:, None] - schedule).abs()
+    nearest_visit = distance.argmin(dim=1)
+    measured = ~torch.isnan(values).all(dim=1)
+    found: dict[int, Tensor] = {}
+    for place, channel in enumerate(channels):
+        rows = measured & (nearest_visit == place)
+        far = distance[rows, place] > channel.window_days
+        if bool(far.any()):
+            raise TwinError(
+                f"'{channel.modality}' was measured on day {float(days[rows][far][0]):g}, expected "
+                f"within {channel.window_days:g} days of a scheduled visit, the nearest on day "
+                f"{channel.visit_day:g}"
+            )
+        if bool(rows.any()):
+            found[place] = rows
+    return found

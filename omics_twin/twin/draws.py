@@ -82,8 +82,10 @@ def weighted_mean(
     values: Float[Tensor, "patient draw *rest"], log_weights: Float[Tensor, "patient draw"]
 ) -> Float[Tensor, "patient *rest"]:
     """Return the mean of each patient's draws."""
-    weights = log_weights.exp().reshape(*log_weights.shape, *[1] * (values.ndim - 2))
-    return (values.double() * weights.double()).sum(dim=1).to(values)
+    # Summing to one in double precision, so that no mean of probabilities exceeds one.
+    weights = log_weights.double().softmax(dim=1)
+    weights = weights.reshape(*log_weights.shape, *[1] * (values.ndim - 2))
+    return (values.double() * weights).sum(dim=1).to(values)
 
 
 def weighted_quantile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from omics_twin.errors import TwinError, nearest
 from omics_twin.models.network import MultimodalNetwork
-from omics_twin.tensors.design import ChannelDesign, Design
-from omics_twin.twin.checks import check_start, check_visit
+from omics_twin.tensors.design import Design
+from omics_twin.twin.checks import check_start, check_visit, scheduled
 from omics_twin.twin.draws import normalised, patient_noise
 from omics_twin.types import (
     NO_INTERVENTION,
@@ -124,6 +124,16 @@ class NeuralTwin:
         """What the twin simulates."""
         return tuple(q for _, head in self.network.outcome.parts for q in head.quantities)
 
+    @property
+    def proposal(self) -> NeuralTwin:
+        """The neural twin that answers before treatment: this one."""
+        return self
+
+    def shown(self, state: TwinState) -> Bool[Tensor, "patient channel"]:
+        """Return which channels of the design each patient was shown."""
+        first = 1 + 3 * self.network.latent + 2 * self.network.terms
+        return state.draws[:, 0, first : first + len(self.design.channels)] > 0
+
     def start(self, patient_ids: Sequence[str], *, draws: int, seed: int) -> TwinState:
         """Return the belief about patients of whom nothing is known yet.
 
@@ -174,12 +184,13 @@ class NeuralTwin:
         """
         check_visit(state, observation, self.modalities)
         draws = state.draws.clone()
-        agents = self._agents(under).expand(len(state.patient_ids), -1)
+        agents = self.multi_hot(under).expand(len(state.patient_ids), -1)
         for modality, values in observation.values.items():
-            for index, rows in self._visits(modality, observation.days, values).items():
-                self._add(
-                    state, draws, index, torch.where(rows[:, None], values, torch.nan), agents
-                )
+            own = [k for k, c in enumerate(self.design.channels) if c.modality == modality]
+            channels = [self.design.channels[index] for index in own]
+            for place, rows in scheduled(channels, observation.days, values).items():
+                only = torch.where(rows[:, None], values, torch.nan)
+                self._add(state, draws, own[place], only, agents)
         days = torch.maximum(state.days, observation.days.to(state.days))
         return replace(state, draws=draws, days=days)
 
@@ -197,7 +208,7 @@ class NeuralTwin:
         TwinError
             If an agent of the intervention is not known to this twin.
         """
-        agents = self._agents(intervention)
+        agents = self.multi_hot(intervention)
         code = torch.cat([self._latent_code(state), self._added(state)], dim=-1)
         member = state.draws[0, :, 0].long()
         asked = torch.cat([days.double(), state.days.clamp(min=0.0).unique()]).float()
@@ -258,7 +269,7 @@ class NeuralTwin:
         total = torch.zeros_like(noise)
         if not terms:
             return total
-        seen = state.draws[:, 0, first + 2 * terms :] > 0
+        seen = self.shown(state)
         member = state.draws[0, :, 0].long()
         patterns, which = torch.unique(seen, dim=0, return_inverse=True)
         for index, pattern in enumerate(patterns.tolist()):
@@ -273,7 +284,14 @@ class NeuralTwin:
                 total[rows] = torch.einsum("dij,pdj->pdi", root, noise[rows])
         return total
 
-    def _agents(self, intervention: Intervention) -> Float[Tensor, " agent"]:
+    def multi_hot(self, intervention: Intervention) -> Float[Tensor, " agent"]:
+        """Return 1 for each agent of an intervention.
+
+        Raises
+        ------
+        TwinError
+            If one is not known to this twin.
+        """
         chosen = torch.zeros(len(self.agents))
         for drug in intervention.drugs:
             if drug not in self.agents:
@@ -283,39 +301,6 @@ class NeuralTwin:
                 )
             chosen[self.agents.index(drug)] = 1.0
         return chosen
-
-    def _visits(
-        self, modality: str, days: Tensor, values: Tensor
-    ) -> Mapping[int, Bool[Tensor, " patient"]]:
-        """Which patients' rows belong to which channel: the nearest scheduled visit."""
-        channels = [
-            (index, channel)
-            for index, channel in enumerate(self.design.channels)
-            if channel.modality == modality
-        ]
-        schedule = torch.tensor([c.visit_day for _, c in channels], dtype=torch.float64)
-        # What is measured before treatment is a baseline value however long before.
-        asked = days.double().clamp(min=0.0) if bool((schedule <= 0).any()) else days.double()
-        distance = (asked[:, None] - schedule).abs()
-        nearest_visit = distance.argmin(dim=1)
-        measured = ~torch.isnan(values).all(dim=1)
-        found: dict[int, Tensor] = {}
-        for position, (index, channel) in enumerate(channels):
-            rows = measured & (nearest_visit == position)
-            self._check_window(channel, distance[:, position][rows], days[rows])
-            if bool(rows.any()):
-                found[index] = rows
-        return found
-
-    @staticmethod
-    def _check_window(channel: ChannelDesign, distance: Tensor, days: Tensor) -> None:
-        far = distance > channel.window_days
-        if bool(far.any()):
-            raise TwinError(
-                f"'{channel.modality}' was measured on day {float(days[far][0]):g}, expected "
-                f"within {channel.window_days:g} days of a scheduled visit, the nearest on day "
-                f"{channel.visit_day:g}"
-            )
 
     @torch.no_grad()
     def _add(

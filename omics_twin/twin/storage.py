@@ -1,4 +1,4 @@
-"""A neural twin on disk: safetensors and JSON under a SHA-256 manifest; no pickle."""
+"""A neural or hybrid twin on disk: safetensors and JSON under a SHA-256 manifest; no pickle."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from omics_twin.errors import ModelError, OmicsTwinError
 from omics_twin.files import read_checked, write_json, write_manifest, write_whole
 from omics_twin.models.build import restored_network
 from omics_twin.tensors.design import Design
+from omics_twin.twin.course import Course
+from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.neural import Membership, NeuralTwin
 
 FORMAT = 1
 _WEIGHTS, _TWIN = "weights.safetensors", "twin.json"
+_COURSE = ("days", "level", "response", "effects", "covariance", "lowest")
 
 
-def save_twin(folder: Path, twin: NeuralTwin, record: Mapping[str, Any]) -> None:
+def save_twin(folder: Path, twin: NeuralTwin | HybridTwin, record: Mapping[str, Any]) -> None:
     """Write a twin and a JSON record of what else belongs to it; whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
@@ -32,6 +35,8 @@ def save_twin(folder: Path, twin: NeuralTwin, record: Mapping[str, Any]) -> None
         tensors = {f"network.{k}": v.contiguous() for k, v in twin.network.state_dict().items()}
         tensors["membership.digests"] = twin.membership.digests
         tensors["membership.seen"] = twin.membership.seen
+        if isinstance(twin, HybridTwin):
+            tensors |= {f"course.{k}": getattr(twin.course, k).contiguous() for k in _COURSE}
         write_whole(temporary / _WEIGHTS, save(tensors))
         stored = {
             "format": FORMAT,
@@ -41,6 +46,7 @@ def save_twin(folder: Path, twin: NeuralTwin, record: Mapping[str, Any]) -> None
             "spread": [twin.membership.spread, twin.membership.spread_new],
             "heads": [head.described() for _, head in twin.network.outcome.parts],
             "design": twin.design.to_json(),
+            "course": twin.course.modality if isinstance(twin, HybridTwin) else None,
             "record": record,
         }
         write_json(temporary / _TWIN, stored)
@@ -54,7 +60,7 @@ def save_twin(folder: Path, twin: NeuralTwin, record: Mapping[str, Any]) -> None
         raise
 
 
-def load_twin(folder: Path) -> tuple[NeuralTwin, dict[str, Any]]:
+def load_twin(folder: Path) -> tuple[NeuralTwin | HybridTwin, dict[str, Any]]:
     """Return a twin and its record, every file checked before anything is read.
 
     Raises
@@ -88,7 +94,9 @@ def readable(folder: Path) -> Iterator[None]:
         ) from e
 
 
-def _twin_of(folder: Path, content: Mapping[str, bytes]) -> tuple[NeuralTwin, dict[str, Any]]:
+def _twin_of(
+    folder: Path, content: Mapping[str, bytes]
+) -> tuple[NeuralTwin | HybridTwin, dict[str, Any]]:
     stored = json.loads(content[_TWIN])
     if stored["format"] > FORMAT:
         raise ModelError(
@@ -98,11 +106,13 @@ def _twin_of(folder: Path, content: Mapping[str, bytes]) -> tuple[NeuralTwin, di
     tensors = load(content[_WEIGHTS])
     weights = {k.removeprefix("network."): v for k, v in tensors.items() if k[:8] == "network."}
     design = Design.from_json(stored["design"])
-    network = restored_network([c.name for c in design.channels], stored["heads"], weights)
+    course = stored.get("course")
+    learned = design if course is None else design.before_treatment()
+    network = restored_network([c.name for c in learned.channels], stored["heads"], weights)
     twin = NeuralTwin(
         name=stored["name"],
         network=network.eval().requires_grad_(False),
-        design=design,
+        design=learned,
         agents=tuple(stored["agents"]),
         membership=Membership(
             stored["salt"],
@@ -111,4 +121,7 @@ def _twin_of(folder: Path, content: Mapping[str, bytes]) -> tuple[NeuralTwin, di
             *stored["spread"],
         ),
     )
-    return twin, stored["record"]
+    if course is None:
+        return twin, stored["record"]
+    parts = {name: tensors[f"course.{name}"] for name in _COURSE}
+    return HybridTwin(twin, Course(course, **parts), design), stored["record"]

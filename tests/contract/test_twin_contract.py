@@ -22,7 +22,7 @@ from omics_twin.types import (
     Twin,
     TwinState,
 )
-from tests.twins import neural_twin, visit_of
+from tests.twins import hybrid_twin, neural_twin, visit_of
 from tests.twins_mechanistic import growth_process_twin, size_visit, tumour_twin
 
 PATIENTS = ("ada", "ben", "cem", "dua", "eli")
@@ -55,6 +55,10 @@ def _neural(gene_encoder: GeneEncoder | None = None) -> Case:
     )
 
 
+def _hybrid() -> Case:
+    return replace(_neural(), twin=hybrid_twin(seed=3))
+
+
 def _mechanistic() -> Case:
     return Case(
         twin=tumour_twin(),
@@ -81,6 +85,7 @@ def _growth_process() -> Case:
 
 CASES = {
     "neural": _neural,
+    "hybrid": _hybrid,
     "mechanistic": _mechanistic,
     "growth process": _growth_process,
 } | {f"neural, {each.value}": partial(_neural, each) for each in GeneEncoder}

@@ -12,7 +12,6 @@ from omics_twin.errors import CohortError
 from omics_twin.evaluate.metrics import (
     BINARY_METRICS,
     CONTINUOUS_METRICS,
-    HIGHER_IS_BETTER,
     METRICS,
     brier,
     calibration_slope_intercept,
@@ -25,6 +24,7 @@ from omics_twin.evaluate.metrics import (
     spearman,
     summarise,
 )
+from omics_twin.evaluate.score import HIGHER_IS_BETTER
 
 
 @st.composite

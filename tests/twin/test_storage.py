@@ -10,10 +10,11 @@ import torch
 
 from omics_twin.errors import ModelError
 from omics_twin.files import write_manifest
+from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.neural import NeuralTwin
 from omics_twin.twin.storage import load_twin, save_twin
 from omics_twin.types import Dose, Intervention
-from tests.twins import neural_twin, visit_of
+from tests.twins import hybrid_twin, neural_twin, visit_of
 
 RECORD = {"cohort": "study", "patients": 40}
 PLAN = Intervention("combination", (Dose("paclitaxel"), Dose("carboplatin")))
@@ -25,10 +26,11 @@ def stored(folder: Path, kind: str = "binary") -> tuple[NeuralTwin, Path]:
     return twin, folder / "model"
 
 
-def answer(twin: NeuralTwin) -> torch.Tensor:
+def answer(twin: NeuralTwin | HybridTwin) -> torch.Tensor:
     patients = ("ada", "trained3")
     state = twin.start(patients, draws=30, seed=5)
-    state = twin.observe(state, visit_of(twin, patients, 0.0))
+    for day in (0.0, 21.0):
+        state = twin.observe(state, visit_of(twin, patients, day), under=PLAN)
     days = torch.tensor([90.0, 180.0], dtype=torch.float64)
     return torch.cat(
         [twin.simulate(state, PLAN, days).values.flatten(), state.log_weights.flatten()]
@@ -42,6 +44,14 @@ def test_a_loaded_twin_answers_with_the_same_bits(tmp_path: Path, kind: str) -> 
     assert torch.equal(answer(twin), answer(loaded))
     assert loaded.design == twin.design
     assert record == RECORD
+
+
+def test_a_course_is_stored_with_the_network(tmp_path: Path) -> None:
+    twin = hybrid_twin()
+    save_twin(tmp_path / "model", twin, RECORD)
+    loaded, _ = load_twin(tmp_path / "model")
+    assert torch.equal(answer(twin), answer(loaded))
+    assert loaded.design == twin.design
 
 
 def test_the_same_twin_is_stored_as_the_same_bytes(tmp_path: Path) -> None:
