@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,15 @@ from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.published import PUBLISHED
 from omics_twin.twin.storage import readable
+from omics_twin.twin.volume import volume_from_json, volume_to_json
 from omics_twin.types import Dose, Endpoint, Intervention
 
 FORMAT = 1
 _TWIN = "twin.json"
-_KINDS: Mapping[str, Callable[[Mapping[str, Any]], GrowthProcessTwin]] = {
-    "growth process": GrowthProcessTwin.from_json,
+_GROWTH, _VOLUME = "growth process", "tumour volume"
+_KINDS: Mapping[str, Callable[[Mapping[str, Any]], GrowthProcessTwin | MechanisticTwin]] = {
+    _GROWTH: GrowthProcessTwin.from_json,
+    _VOLUME: volume_from_json,
 }
 
 
@@ -39,6 +42,8 @@ class LivingModel:
         Share of patients for whom a false alarm is ever raised, at most.
     provenance
         Cohort, fingerprint of its files, settings and performance.
+    plans
+        What was given in an arm, dose by dose, where it is known.
     """
 
     twin: GrowthProcessTwin | MechanisticTwin
@@ -48,6 +53,7 @@ class LivingModel:
     false_alarms: float
     provenance: Mapping[str, Any]
     digest: str = ""
+    plans: Mapping[str, Intervention] = field(default_factory=dict)
 
     @staticmethod
     def published(name: str) -> LivingModel:
@@ -74,7 +80,7 @@ class LivingModel:
         )
 
     def arm(self, name: str) -> Intervention:
-        """Return an arm as a plan: its standard treatment, from day 0 on.
+        """Return an arm as a plan: its doses where they are known, else its standard treatment.
 
         Raises
         ------
@@ -83,24 +89,24 @@ class LivingModel:
         """
         if name not in self.arms:
             raise TherapyError(f"unknown therapy '{name}'{nearest(name, self.arms)}")
-        return Intervention(name, (Dose(name),))
+        return self.plans.get(name) or Intervention(name, (Dose(name),))
 
     def save(self, folder: Path) -> None:
         """Write the model, whole or not at all."""
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
-            if not isinstance(self.twin, GrowthProcessTwin):
-                raise ModelError("a published twin is not stored: name it by its address")
+            growth = isinstance(self.twin, GrowthProcessTwin)
             stored = {
                 "format": FORMAT,
-                "kind": "growth process",
-                "twin": self.twin.to_json(),
+                "kind": _GROWTH if growth else _VOLUME,
+                "twin": self.twin.to_json() if growth else volume_to_json(self.twin),
                 "endpoint": asdict(self.endpoint) | {"reading": self.endpoint.reading.name},
                 "title": self.title,
                 "arms": list(self.arms),
                 "false_alarms": self.false_alarms,
                 "provenance": dict(self.provenance),
+                "plans": {name: asdict(each) for name, each in self.plans.items()},
             }
             write_json(temporary / _TWIN, stored)
             write_manifest(temporary)
@@ -139,7 +145,13 @@ class LivingModel:
                 false_alarms=stored["false_alarms"],
                 provenance=stored["provenance"],
                 digest=sha256((folder / MANIFEST).read_bytes()),
+                plans={n: _plan(each) for n, each in stored.get("plans", {}).items()},
             )
+
+
+def _plan(stored: Mapping[str, Any]) -> Intervention:
+    doses = tuple(Dose(**each) for each in stored["doses"])
+    return Intervention(stored["name"], doses, stored["settings"])
 
 
 def is_living(folder: Path) -> bool:

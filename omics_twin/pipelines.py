@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omics_twin import answers, courses, judging, learning, progression, tasks, tracking
+from omics_twin import (
+    answers,
+    courses,
+    dose_groups,
+    judging,
+    learning,
+    progression,
+    tasks,
+    tracking,
+)
 from omics_twin.belief import KeptBelief, place_of, read_belief, write_belief
 from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.config import Config, digest, plain
@@ -22,9 +31,8 @@ from omics_twin.intake.synthetic import generate, read_truth
 from omics_twin.intake.tables import read_tables
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
-from omics_twin.tensors.history import histories_of
+from omics_twin.tensors.history import given_of, histories_of
 from omics_twin.trust.consent import Purpose, permit
-from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.types import Visit
 
 
@@ -124,6 +132,16 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
         return _told(Trained(run, json.loads((run / "metrics.json").read_text())), console)
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / "config.json", plain(config))
+    if config.dynamics.kind is DynamicsKind.TUMOUR_VOLUME:
+        metrics = _train_volume(cohort, config, run, console)
+    else:
+        metrics = _train_size(cohort, config, run, console)
+    write_json(run / "metrics.json", metrics)
+    _record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
+    return _told(Trained(run, metrics), console)
+
+
+def _train_size(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
     histories = histories_of(cohort, config.dynamics.modality)
     arms, held_out = answers.received_of(cohort), progression.folds_of(histories, config.split)
     with console.stage("forecasts of the next visit, every patient held out once"):
@@ -135,9 +153,28 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
         model = progression.model_of(cohort, histories, arms, config, metrics)
     model.save(run / tracking.MODEL_FOLDER)
     progression.draw(forecasts, metrics, run)
-    write_json(run / "metrics.json", metrics)
-    _record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
-    return _told(Trained(run, metrics), console)
+    return metrics
+
+
+def _train_volume(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
+    """Learn how volumes change under known doses, judged on dose groups held out in turn."""
+    asked = config.dynamics
+    dosed = dose_groups.dosed_of(cohort, asked.modality)
+    plasma = dose_groups.dosed_of(cohort, asked.concentration)
+    held_out = dose_groups.held_out_of(dosed, config)
+    with console.stage("forecasts of groups held out"):
+        forecasts = dose_groups.cross_validated(
+            dosed, plasma, held_out, console, seed=config.twin.seed
+        )
+    metrics = dose_groups.judged(forecasts, dosed, held_out)
+    with console.stage("the twin of everybody not put aside"):
+        model = dose_groups.model_of(cohort, dosed, plasma, held_out, config, metrics)
+    model.save(run / tracking.MODEL_FOLDER)
+    dose_groups.draw(forecasts, run)
+    console.metrics(metrics["one_ahead"])
+    for line in dose_groups.paired_lines(forecasts):
+        console.say(line)
+    return metrics
 
 
 def update(config: Config, console: Console) -> Path:
@@ -168,7 +205,7 @@ def simulate(config: Config, console: Console) -> Path:
     model = tracking.load_living(config.model_uri or "", config.tracking)
     output = _output(config, ".html", ".json")
     kept, _ = _kept(config, model)
-    if not kept.visits and isinstance(model.twin, GrowthProcessTwin):
+    if not kept.visits and model.provenance["patients"]:
         for visit in _visits_of_cohort(config, model, kept, console):
             kept = kept.seen(visit)
     plans = bedside.plans_asked(config.intervention, model, kept)
@@ -200,9 +237,9 @@ def _visits_of_cohort(
     cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
     name = model.twin.modality.name
-    return progression.visits_of(
-        histories_of(cohort, name), answers.received_of(cohort)[0], last, config.as_of_days or None
-    )
+    arm = answers.received_of(cohort)[0]
+    under = progression.treatment(arm) if cohort.doses is None else given_of(cohort)[0]
+    return progression.visits_of(histories_of(cohort, name), under, last, config.as_of_days or None)
 
 
 def ablate(config: Config, console: Console) -> Path:

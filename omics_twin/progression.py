@@ -110,9 +110,9 @@ def model_of(
 
 
 def visits_of(
-    histories: Histories, arm: str | None, after_days: float, as_of_days: float | None
+    histories: Histories, under: Intervention, after_days: float, as_of_days: float | None
 ) -> list[Visit]:
-    """Return the visits of the only patient, each under the arm received.
+    """Return the visits of the only patient, each under what was given.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def visits_of(
         observation = histories.observation(visit)
         day = float(observation.days[0])
         if day > after_days and (as_of_days is None or day <= as_of_days):
-            found.append(Visit(observation, treatment(arm)))
+            found.append(Visit(observation, under))
     return found
 
 
@@ -214,10 +214,10 @@ def cross_validated(
             own = rows[found.patient.astype(int)]
             parts.setdefault(name, []).append(replace(found, patient=own))
         step(done, len(folds))
-    joined = {name: _joined(each) for name, each in parts.items()}
-    if not len(joined["omics_twin"].found):
+    found_by = {name: joined(each) for name, each in parts.items()}
+    if not len(found_by["omics_twin"].found):
         raise CohortError("nobody has two scans: there is no next one to forecast")
-    return joined
+    return found_by
 
 
 def _baselines(
@@ -241,7 +241,8 @@ def _baselines(
     }
 
 
-def _joined(parts: Sequence[Forecasts]) -> Forecasts:
+def joined(parts: Sequence[Forecasts]) -> Forecasts:
+    """Return forecasts of several folds as one."""
     draws = min(part.draws.shape[1] for part in parts)
     fields = [(each.patient, each.before, each.found, each.draws[:, :draws]) for each in parts]
     return Forecasts(*(np.concatenate(each) for each in zip(*fields, strict=True)))
@@ -249,7 +250,7 @@ def _joined(parts: Sequence[Forecasts]) -> Forecasts:
 
 def judged(forecasts: Mapping[str, Forecasts], held_out: Array) -> dict[str, Any]:
     """Return scores of the twin and the baselines, with their spread over the folds."""
-    scores = {name: _scores(each, held_out) for name, each in forecasts.items()}
+    by_name = {name: scores(each, held_out, "mm", 1.0) for name, each in forecasts.items()}
     twin = forecasts["omics_twin"]
     uniform = probability_integral(twin.draws, twin.found)
     distance, _ = kolmogorov_smirnov(uniform)
@@ -257,8 +258,8 @@ def judged(forecasts: Mapping[str, Forecasts], held_out: Array) -> dict[str, Any
         "endpoint": "next size [mm]",
         "n": len(np.unique(twin.patient)),
         "forecasts": len(twin.found),
-        "model": scores.pop("omics_twin"),
-        "baselines": scores,
+        "model": by_name.pop("omics_twin"),
+        "baselines": by_name,
         "calibration_of_forecasts": {"ks": distance},
         "by_scans_known": {
             str(number): {
@@ -272,24 +273,37 @@ def judged(forecasts: Mapping[str, Forecasts], held_out: Array) -> dict[str, Any
     }
 
 
-def _scores(forecasts: Forecasts, held_out: Array) -> dict[str, dict[str, float]]:
+def scores(
+    forecasts: Forecasts, held_out: Array, unit: str, resolution: float
+) -> dict[str, dict[str, float]]:
+    """Return scores of forecasts with their spread over the folds.
+
+    Parameters
+    ----------
+    held_out
+        Fold of each patient, (patient,).
+    unit, resolution
+        Of what was measured, and one step of the scale it was read from.
+    """
     score = crps(forecasts.draws, forecasts.found)
     error = np.abs(np.median(forecasts.draws, axis=1) - forecasts.found)
     fold = held_out[forecasts.patient.astype(int)]
-    inside = np.array(
-        [
-            coverage(forecasts.draws[fold == f], forecasts.found[fold == f], resolution=1.0).share
-            for f in np.unique(fold)
-        ]
-    )
+    folds = np.unique(fold)
 
-    def spread(values: Array) -> dict[str, float]:
-        means = np.array([values[fold == each].mean() for each in np.unique(fold)])
-        return {"mean": float(values.mean()), "sd": float(means.std(ddof=1))}
+    def held(rows: Array) -> float:
+        draws, found = forecasts.draws[rows], forecasts.found[rows]
+        return coverage(draws, found, resolution=resolution).share
 
-    whole = coverage(forecasts.draws, forecasts.found, resolution=1.0).share
+    def spread(values: Sequence[float]) -> float:
+        return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+    def told(values: Array) -> dict[str, float]:
+        means = [float(values[fold == each].mean()) for each in folds]
+        return {"mean": float(values.mean()), "sd": spread(means)}
+
+    inside = [held(fold == each) for each in folds]
     return {
-        "crps_mm": spread(score),
-        "median_error_mm": spread(error),
-        "interval_90_holds": {"mean": whole, "sd": float(inside.std(ddof=1))},
+        f"crps_{unit}": told(score),
+        f"median_error_{unit}": told(error),
+        "interval_90_holds": {"mean": held(np.ones(len(fold), dtype=bool)), "sd": spread(inside)},
     }

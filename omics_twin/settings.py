@@ -24,6 +24,7 @@ class SplitBy(Enum):
     SITE = "site"
     TIME = "time"
     DECLARED = "declared"
+    THERAPY = "therapy"
 
 
 class CalibrationBy(Enum):
@@ -246,7 +247,10 @@ class SplitSettings:
         Every patient is held out once per repeat.
     by
         Whether patients, whole sites or later patients are held out, or the cohort's declared
-        folds, once.
+        folds, once; or whole arms in turn, for twins that know doses.
+    only
+        Of arms held out in turn, only these; the twin of everybody then learns from the others
+        alone. Empty: each.
     replicas
         Ensemble members per repeat and fold.
     stopping_share
@@ -260,6 +264,7 @@ class SplitSettings:
     folds: int = 5
     repeats: int = 5
     by: SplitBy = SplitBy.PATIENT
+    only: list[str] = field(default_factory=list)
     replicas: int = 4
     stopping_share: float = 0.15
     bayesian_bootstrap: bool = False

@@ -194,6 +194,11 @@ def folds_of(cohort: Cohort, config: Config, name: str) -> np.ndarray:
         If the cohort does not record what is to be held out together.
     """
     asked, outcome = config.split, cohort.outcomes[name]
+    if asked.by is SplitBy.THERAPY:
+        raise CohortError(
+            "split.by is THERAPY, but a therapy that no training patient received is unknown to a "
+            "neural twin: use split.by=PATIENT"
+        )
     roles = {SplitBy.SITE: "site", SplitBy.TIME: "enrolled", SplitBy.DECLARED: FOLD}
     role = roles.get(asked.by)
     if role is not None and role not in cohort.groups:

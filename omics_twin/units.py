@@ -18,6 +18,8 @@ _SCALE: dict[str, tuple[str, float]] = {
     "ug": ("mass", 1e-6),
     "mg": ("mass", 1e-3),
     "g": ("mass", 1.0),
+    "ng/mL": ("concentration", 1e-3),
+    "mg/L": ("concentration", 1.0),
     "fraction": ("share", 1.0),
     "percent": ("share", 0.01),
 }

@@ -52,6 +52,9 @@ class Cohort:
     repeated
         What was measured on any days, one AnnData per modality with a row per patient and visit:
         ``obs`` has ``patient_id`` and ``day`` [day], a patient's rows in order; ``var`` as above.
+    doses
+        What was given, a row per administration as in
+        :class:`~omics_twin.intake.tables.Tables`; ``None`` where it is not declared.
     permission, notes, fingerprint
         On what basis, what was told while reading, and which files.
     """
@@ -68,6 +71,7 @@ class Cohort:
     notes: tuple[str, ...]
     fingerprint: str
     repeated: Mapping[str, AnnData] = field(default_factory=dict)
+    doses: pd.DataFrame | None = None
 
     def select(self, patient_ids: Sequence[str]) -> Cohort:
         """Return the cohort of some of its patients, in the order given.
@@ -105,6 +109,9 @@ class Cohort:
                 name: part[part.obs["patient_id"].isin(chosen)].copy()
                 for name, part in self.repeated.items()
             },
+            doses=None
+            if self.doses is None
+            else self.doses[self.doses["patient_id"].isin(chosen)].reset_index(drop=True),
         )
 
     def all_received(self, arm: str) -> Cohort:
@@ -182,6 +189,9 @@ def build_cohort(tables: Tables, permission: Permission) -> Cohort:
         notes=(*tables.notes, *notes),
         fingerprint=tables.fingerprint,
         repeated={name: _visits(each, patients) for name, each in tables.repeated.items()},
+        doses=None
+        if tables.doses is None
+        else tables.doses[tables.doses["patient_id"].isin(order)].reset_index(drop=True),
     )
 
 

@@ -13,7 +13,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 
-from omics_twin.errors import CohortError, quoted
+from omics_twin.errors import CohortError, nearest, quoted
 
 NEVER_HELD_OUT = -1
 
@@ -123,6 +123,48 @@ def joint_labels(labels: Iterable[object], arms: Iterable[object], *, folds: int
         ],
         dtype=object,
     )
+
+
+def arms_held_out(
+    patient_ids: Sequence[str], arms: Sequence[str | None], only: Sequence[str] = ()
+) -> np.ndarray:
+    """Hold out whole arms in turn.
+
+    Parameters
+    ----------
+    arms
+        What each patient received; who has none is never held out.
+    only
+        The arms to hold out; empty: each of them.
+
+    Returns
+    -------
+    np.ndarray
+        Position of the arm among those held out in the order of their names, -1 for never held
+        out, shape (1, patient).
+
+    Raises
+    ------
+    CohortError
+        If nobody received an arm that is asked for, or nobody would be left to train.
+
+    Examples
+    --------
+    >>> arms_held_out(list("abc"), ["low", "high", None]).tolist()
+    [[1, 0, -1]]
+    """
+    known = {arm for arm in arms if arm is not None}
+    for arm in only:
+        if arm not in known:
+            raise CohortError(f"nobody to hold out received '{arm}'{nearest(arm, known)}")
+    chosen = sorted(only or known)
+    if len(known) < 2:
+        raise CohortError(
+            f"{len(patient_ids)} patients received {len(known)} arm, expected two or more to hold "
+            "one out: use split.by=PATIENT"
+        )
+    place = {arm: position for position, arm in enumerate(chosen)}
+    return np.array([[NEVER_HELD_OUT if a is None else place.get(a, NEVER_HELD_OUT) for a in arms]])
 
 
 def last_held_out(

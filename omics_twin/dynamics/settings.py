@@ -13,6 +13,7 @@ class DynamicsKind(Enum):
 
     NONE = "none"
     TUMOUR_SIZE = "tumour_size"
+    TUMOUR_VOLUME = "tumour_volume"
 
 
 @dataclass
@@ -23,16 +24,21 @@ class DynamicsSettings:
     ----------
     kind
         ``TUMOUR_SIZE``: growth, inhibition that wears off and chance, in closed form.
+        ``TUMOUR_VOLUME``: growth that becomes linear under doses that are known, as equations.
     modality
-        Repeated measurements of the cohort; their first column is the sum of diameters [mm].
+        Repeated measurements of the cohort; their first column is the sum of diameters [mm], or
+        the volume [cm3].
+    concentration
+        For volumes: repeated measurements of the drug's concentration [mg/L].
     horizon_days
-        Up to which progression is asked about [day].
+        Up to which progression, or at which the volume, is asked about [day].
     false_alarms
         Share of patients for whom a false alarm is ever raised, at most.
     """
 
     kind: DynamicsKind = DynamicsKind.NONE
     modality: str = ""
+    concentration: str = ""
     horizon_days: float = 182.0
     false_alarms: float = 0.05
 

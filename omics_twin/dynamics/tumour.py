@@ -63,6 +63,56 @@ def growth_inhibition(drug: str) -> System:
 
 
 @cache
+def volume_inhibition(drug: str) -> System:
+    """Return a volume that grows exponentially, then linearly, under a drug taken by mouth.
+
+    Koch's tumour growth inhibition behind one compartment. Absorption is over before the first
+    sample in mice, so a dose is in the compartment at once; of larger doses a smaller share gets
+    there, ``amount ** absorbed``. ``linear_cm3_per_day`` without bound is exponential growth.
+
+    References
+    ----------
+    Koch et al. 2009, doi:10.1007/s10928-009-9117-9, equations 1 and 5.
+
+    Examples
+    --------
+    >>> volume_inhibition("erlotinib").states
+    ('amount_mg', 'volume_cm3')
+    """
+
+    def initial(p: Numbers) -> Numbers:
+        return (0.0 * p[0], p[0] + 0.0)
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        exponential = 2.0 * p[1] * s[1]
+        growth = exponential * p[2] / (exponential + p[2])
+        kill = p[3] * s[0] / p[5] * s[1]
+        return (rates[0] - p[4] * s[0], growth - kill)
+
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        return (s[0] + power(amounts[0], p[6]), s[1])
+
+    return System(
+        f"volume under {drug}",
+        ("amount_mg", "volume_cm3"),
+        ("mg", "cm3"),
+        (
+            "volume_cm3",
+            "exponential_per_day",
+            "linear_cm3_per_day",
+            "kill_l_per_mg_day",
+            "elimination_per_day",
+            "distribution_l",
+            "absorbed",
+        ),
+        (drug,),
+        initial,
+        derivative,
+        given,
+    )
+
+
+@cache
 def two_clones(drug: str) -> System:
     """Return a sensitive and a resistant clone [cm3] under one drug; the size goes with the root.
 

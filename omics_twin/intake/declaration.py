@@ -104,6 +104,25 @@ class ColumnDeclaration:
 
 
 @dataclass
+class LongDeclaration:
+    """How a table with one quantity per row tells which it is.
+
+    Attributes
+    ----------
+    name_column, value_column
+        Columns of the quantity's name, which is a column of the modality, and of its value.
+    unit_column, units
+        Column of the unit, and unit as written -> as it is called here; a row of another unit than
+        declared for its quantity is refused.
+    """
+
+    name_column: str = ""
+    value_column: str = ""
+    unit_column: str | None = None
+    units: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class ModalityDeclaration:
     """One modality and the table it is read from.
 
@@ -129,6 +148,8 @@ class ModalityDeclaration:
     day_unit, incomplete
         For repeated measurements: the unit of ``day_column``; and whether a row without a day, or
         a second row for the same day, is refused, or left out and reported by name.
+    long
+        For repeated measurements: one quantity per row instead of one per column.
     gene_column, effect_column, counted_effects, fraction_column
         For variants: the gene symbol; which effects count; the allele fraction.
     measured_column, measured_value
@@ -173,6 +194,7 @@ class ModalityDeclaration:
     window_days: float = 14.0
     day_unit: str = "day"
     incomplete: UnknownLevel = UnknownLevel.REFUSE
+    long: LongDeclaration | None = None
     gene_column: str | None = None
     effect_column: str | None = None
     counted_effects: list[str] = field(default_factory=list)
@@ -210,6 +232,47 @@ class TherapyDeclaration:
     arm_column: str | None = None
     agent_columns: dict[str, str] = field(default_factory=dict)
     always: list[str] = field(default_factory=list)
+
+
+@dataclass
+class DosesDeclaration:
+    """Which doses each patient was given, and on which days; rows without an amount are none.
+
+    Attributes
+    ----------
+    drug, unit
+        What was given, by its international non-proprietary name, and the unit of the amount.
+    day_column, amount_column, duration_column
+        Day since the index date, amount, and length of an infusion [day]; an empty cell or no
+        column: a bolus.
+    unit_column
+        Column of the unit; a row of another one is refused.
+    """
+
+    table: str = ""
+    drug: str = ""
+    unit: str = "mg"
+    day_column: str = ""
+    amount_column: str = ""
+    unit_column: str | None = None
+    duration_column: str | None = None
+
+
+@dataclass
+class StackDeclaration:
+    """One table whose rows are in several files of the same form, one for each group of patients.
+
+    Attributes
+    ----------
+    files
+        Group -> file name below the cohort's root. A group whose file is not there has no
+        patients, which is noted; a column that some of the files lack is empty in them.
+    column
+        What the column that says the group is called.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    column: str = "group"
 
 
 @dataclass
@@ -356,6 +419,10 @@ class CohortDeclaration:
     roster
         The table that lists every patient once; or one of repeated measurements, whose columns
         read as the patient's own must then be the same in all rows of a patient.
+    stacks
+        Table -> the files it is made of, for tables that are in several files.
+    doses
+        Amounts and days of what each patient was given, where they are known.
     group_columns
         Role -> roster column for columns that split or describe but are not measured: ``site``,
         ``enrolled`` (a number that orders patients in time), and any for subgroups.
@@ -381,7 +448,9 @@ class CohortDeclaration:
     keys: dict[str, KeyDeclaration] = field(default_factory=dict)
     roster: str = ""
     modalities: dict[str, ModalityDeclaration] = field(default_factory=dict)
+    stacks: dict[str, StackDeclaration] = field(default_factory=dict)
     therapy: TherapyDeclaration | None = None
+    doses: DosesDeclaration | None = None
     outcomes: dict[str, OutcomeDeclaration] = field(default_factory=dict)
     group_columns: dict[str, str] = field(default_factory=dict)
     strata: list[str] = field(default_factory=list)

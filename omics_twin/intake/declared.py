@@ -11,6 +11,7 @@ from omics_twin.intake.declaration import (
     CohortDeclaration,
     CohortFormat,
     ColumnDeclaration,
+    DosesDeclaration,
     GeneNames,
     GroupDeclaration,
     Kind,
@@ -49,6 +50,14 @@ def check_declaration(declaration: CohortDeclaration) -> None:
             )
     if declaration.therapy is not None:
         _check_therapy(f"{cohort}, therapy", declaration.therapy)
+    if declaration.doses is not None:
+        _check_doses(f"{cohort}, doses", declaration.doses)
+    for name, stack in declaration.stacks.items():
+        if not stack.files or not stack.column:
+            raise ConfigError(
+                f"{cohort}, table '{name}' is made of no file, or its groups have no column: "
+                "declare 'files' and 'column'"
+            )
     for name, outcome in declaration.outcomes.items():
         _check_outcome(f"{cohort}, outcome '{name}'", outcome)
     if declaration.folds is not None and not declaration.folds.table:
@@ -140,6 +149,12 @@ def _check_repeated(where: str, modality: ModalityDeclaration) -> None:
     if modality.schedule:
         raise ConfigError(f"{where} has layout 'repeated' and a 'schedule': choose 'visits' for it")
     _check_unit(where, modality.day_unit, "day")
+    long = modality.long
+    if long is not None and not (long.name_column and long.value_column and modality.columns):
+        raise ConfigError(
+            f"{where} has one quantity per row but not 'name_column', 'value_column' and 'columns':"
+            " declare all three"
+        )
     declared = {**modality.columns, "other_columns": modality.other_columns}
     for name, column in declared.items():
         if column is not None and column.kind is Kind.CATEGORY:
@@ -235,6 +250,13 @@ def _check_therapy(where: str, therapy: TherapyDeclaration) -> None:
         raise ConfigError(
             f"{where} needs either 'arm_column' or 'agent_columns': declare exactly one"
         )
+
+
+def _check_doses(where: str, doses: DosesDeclaration) -> None:
+    for setting in ("table", "drug", "day_column", "amount_column"):
+        if not getattr(doses, setting):
+            raise ConfigError(f"{where} declare no '{setting}': set it in the cohort's file")
+    _check_unit(where, doses.unit, "mg")
 
 
 def _check_outcome(where: str, outcome: OutcomeDeclaration) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from omics_twin.errors import IntakeError, nearest, quoted
-from omics_twin.intake.declaration import KeyDeclaration, UnknownLevel
+from omics_twin.intake.declaration import KeyDeclaration, StackDeclaration, UnknownLevel
 
 if TYPE_CHECKING:
     import pyarrow
@@ -76,6 +76,8 @@ class Folder:
     ----------
     key, keys
         The patient's column, and the tables in which patients are named otherwise.
+    stacks
+        Tables that are in several files.
     notes
         Patients of whom not every row was read.
     """
@@ -84,12 +86,15 @@ class Folder:
     root: Path
     key: str
     keys: Mapping[str, KeyDeclaration] = field(default_factory=dict)
+    stacks: Mapping[str, StackDeclaration] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def holds(self, name: str) -> bool:
         """Return whether the table was read already, or its file is there."""
+        if name in self.stacks:
+            return any((self.root / each).is_file() for each in self.stacks[name].files.values())
         return name in self.tables or (self.root / name).is_file()
 
     def table(self, name: str) -> Table:
@@ -101,15 +106,43 @@ class Folder:
             If the file is missing, unreadable or has no patients.
         """
         if name not in self.tables:
-            content = _content(self, name)
-            self.checksums[name] = hashlib.sha256(content).hexdigest()
             own = self.keys.get(name, KeyDeclaration(self.key))
-            read = _parquet if name.endswith(".parquet") else _text
-            table = _keyed(read(content, name, own.column), name, own)
+            stack = self.stacks.get(name)
+            cells = self._cells(name, own) if stack is None else self._stacked(name, stack, own)
+            table = _keyed(cells, name, own)
             if own.repeated is UnknownLevel.REPORT:
                 table = self._first_rows(table)
             self.tables[name] = table
         return self.tables[name]
+
+    def _cells(self, name: str, own: KeyDeclaration) -> dict[str, np.ndarray]:
+        content = _content(self, name)
+        self.checksums[name] = hashlib.sha256(content).hexdigest()
+        read = _parquet if name.endswith(".parquet") else _text
+        return read(content, name, own.column)
+
+    def _stacked(
+        self, name: str, stack: StackDeclaration, own: KeyDeclaration
+    ) -> dict[str, np.ndarray]:
+        """Return the rows of all files that are there, each with its group."""
+        there = {g: file for g, file in stack.files.items() if (self.root / file).is_file()}
+        absent = {group: file for group, file in stack.files.items() if group not in there}
+        # If none is there, the first is asked for, so that the sentence says what is missing.
+        read = {g: self._cells(f, own) for g, f in (there or stack.files).items()}
+        self.notes.extend(
+            f"table '{name}': no file '{file}', group '{group}' has no patients"
+            for group, file in absent.items()
+        )
+        columns = dict.fromkeys(column for cells in read.values() for column in cells)
+        rows = {group: len(cells[own.column]) for group, cells in read.items()}
+        stacked = {
+            column: np.concatenate(
+                [cells.get(column, np.full(rows[g], "", object)) for g, cells in read.items()]
+            )
+            for column in columns
+        }
+        groups = np.repeat(np.array(list(rows), dtype=object), list(rows.values()))
+        return stacked | {stack.column: groups}
 
     def lists(self, name: str) -> list[list[str]]:
         """Return the rows below the header of a file that is not keyed by patient.

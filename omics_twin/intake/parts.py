@@ -105,6 +105,7 @@ def join_parts(declaration: CohortDeclaration, parts: Mapping[str, Tables]) -> T
         channels=channels,
         variants=variants,
         repeated=repeated,
+        doses=None if tables[0].doses is None else pd.concat([each.doses for each in tables]),
         received=_received(tables),
         outcomes=_outcomes(parts),
         groups=pd.concat([each.groups for each in tables]).assign(**{PART: part_of}),

@@ -36,6 +36,7 @@ from omics_twin.intake.declared import check_declaration, check_parts
 from omics_twin.intake.files import Folder, Table
 from omics_twin.intake.groups import read_groups
 from omics_twin.intake.knowledge import read_gene_sets
+from omics_twin.intake.long import dose_columns, long_columns, one_column_each, read_doses
 from omics_twin.intake.outcomes import Outcome, read_outcome, read_received
 from omics_twin.intake.parts import declared_parts, in_part, join_parts
 from omics_twin.intake.repeated import Repeated, one_row_each, read_repeated
@@ -64,6 +65,9 @@ class Tables:
     groups, strata
         (patient, role or policy group) and (patient, stratum column), text with NA. Where the
         cohort has parts, ``groups`` also has each patient's under ``part``.
+    doses
+        What was given, a row per administration with ``patient_id``, ``drug``, ``day`` [day],
+        ``amount``, ``unit`` and ``duration_days`` [day]; ``None`` where it is not declared.
     notes
         What was read as not measured, not counted or not read.
     fingerprint
@@ -82,6 +86,7 @@ class Tables:
     notes: tuple[str, ...]
     fingerprint: str
     repeated: Mapping[str, Repeated] = field(default_factory=dict)
+    doses: pd.DataFrame | None = None
 
 
 def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tables:
@@ -117,7 +122,11 @@ def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tab
 
 def _read_folder(declaration: CohortDeclaration, scoring: bool) -> Tables:
     folder = Folder(
-        declaration.name, Path(declaration.root), declaration.key, dict(declaration.keys)
+        declaration.name,
+        Path(declaration.root),
+        declaration.key,
+        dict(declaration.keys),
+        dict(declaration.stacks),
     )
     notes = Notes()
     if declaration.format is CohortFormat.CBIOPORTAL:
@@ -148,6 +157,7 @@ def _read_folder(declaration: CohortDeclaration, scoring: bool) -> Tables:
         notes=tuple(notes.lines),
         fingerprint=_fingerprint(declaration, folder),
         repeated=repeated,
+        doses=_read_doses(declaration, folder, patients, notes),
     )
 
 
@@ -164,8 +174,10 @@ def _own(declaration: CohortDeclaration, table: Table, columns: Sequence[str]) -
         name
         for modality in declaration.modalities.values()
         if modality.layout is Layout.REPEATED and modality.table == table.name
-        for name in (*modality.columns, modality.day_column)
+        for name in _own_columns(modality)
     }
+    if declaration.doses is not None and declaration.doses.table == table.name:
+        measured |= dose_columns(declaration.doses)
     return one_row_each(table, [name for name in columns if name not in measured])
 
 
@@ -188,6 +200,8 @@ def _read_modalities(
         if modality.layout is Layout.WIDE:
             table = _own(declaration, table, list(modality.columns))
             _check_unique(table, f"modality '{name}' has one row per patient")
+        if modality.long is not None:
+            table = one_column_each(modality, table)
         # A stratum is also measured; what only describes or belongs to another part is not.
         taken = _columns_by_table(declaration)[modality.table] - set(declaration.strata)
         columns = declared_columns(modality, table, taken)
@@ -333,13 +347,28 @@ def _strata(declaration: CohortDeclaration, roster: Table) -> pd.DataFrame:
     return strata
 
 
+def _own_columns(modality: ModalityDeclaration) -> set[str]:
+    """Return the columns of its table that a modality reads quantities and days from."""
+    measured = modality.columns if modality.long is None else long_columns(modality.long)
+    return {*measured, *filter(None, [modality.day_column])}
+
+
+def _read_doses(
+    declaration: CohortDeclaration, folder: Folder, patients: tuple[str, ...], notes: Notes
+) -> pd.DataFrame | None:
+    if declaration.doses is None:
+        return None
+    table = folder.table(declaration.doses.table)
+    return read_doses(declaration.doses, _members(table, set(patients), declaration, notes))
+
+
 def _columns_by_table(declaration: CohortDeclaration) -> dict[str, set[str]]:
     """Return, for each file, the columns that the declaration names."""
     named: dict[str, set[str]] = defaultdict(set)
     for modality in declaration.modalities.values():
         named[modality.table] |= {
-            *modality.columns,
-            *filter(None, [modality.day_column, modality.gene_column]),
+            *_own_columns(modality),
+            *filter(None, [modality.gene_column]),
             *filter(None, [modality.effect_column, modality.fraction_column]),
         }
         named[declaration.roster] |= set(
@@ -348,6 +377,8 @@ def _columns_by_table(declaration: CohortDeclaration) -> dict[str, set[str]]:
     if declaration.therapy is not None:
         therapy = declaration.therapy
         named[therapy.table] |= {*filter(None, [therapy.arm_column]), *therapy.agent_columns}
+    if declaration.doses is not None:
+        named[declaration.doses.table] |= dose_columns(declaration.doses)
     for outcome in declaration.outcomes.values():
         named[outcome.table] |= {outcome.value_column, *filter(None, [outcome.event_column])}
     for group in declaration.policy_groups.values():

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError, nearest
-from omics_twin.types import Modality, Observation
+from omics_twin.types import Dose, Intervention, Modality, Observation
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,33 @@ def histories_of(cohort: Cohort, modality: str) -> Histories:
     return Histories(
         cohort.patient_ids, _modality(modality, part), torch.tensor(days), torch.tensor(values)
     )
+
+
+def given_of(cohort: Cohort) -> list[Intervention]:
+    """Return what each patient was given, named by the arm, dose by dose.
+
+    Raises
+    ------
+    CohortError
+        If the cohort does not say which doses were given.
+    """
+    if cohort.doses is None:
+        raise CohortError(f"cohort '{cohort.name}' does not say which doses were given: declare it")
+    by_patient: dict[str, list[Dose]] = {patient: [] for patient in cohort.patient_ids}
+    for row in cohort.doses.itertuples():
+        given = Dose(
+            str(row.drug),
+            float(row.amount),
+            str(row.unit),
+            float(row.day),
+            float(row.duration_days),
+        )
+        by_patient[str(row.patient_id)].append(given)
+    arms = [None] * len(by_patient) if cohort.received is None else cohort.received.tolist()
+    return [
+        Intervention(arm if isinstance(arm, str) else "doses", tuple(doses))
+        for arm, doses in zip(arms, by_patient.values(), strict=True)
+    ]
 
 
 def _modality(name: str, part: AnnData) -> Modality:
