@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from omics_twin.twin.cohort_prior import Seen
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.smc import systematic
 from omics_twin.twin.volume import learn_volume
-from omics_twin.types import NO_INTERVENTION, Dose, Endpoint, Intervention, TwinState
+from omics_twin.types import Dose, Endpoint, Intervention, TwinState
 
 Array = np.ndarray
 EXPONENTIAL = "exponential growth"
@@ -172,7 +173,7 @@ def _models(training: Dosed, plasma: Dosed, some: Dosed, seed: int) -> Followed:
     ]
     for name in ("persistence", "exponential fit"):
         spread = np.exp(BASELINES[name](*scans))
-        ahead[name] = _forecasts(some.histories, lambda row, visit, at=spread: at[row, visit])
+        ahead[name] = _forecasts(some.histories, partial(_at, spread))
     return Followed(unseen, ahead)
 
 
@@ -188,6 +189,10 @@ def _forecasts(histories: Histories, draws: Callable[[int, int], Array]) -> Fore
         volumes[patient, visit],
         np.stack([draws(int(row), int(at)) for row, at in zip(patient, visit, strict=True)]),
     )
+
+
+def _at(draws: Array | Mapping[tuple[int, int], Array], row: int, visit: int) -> Array:
+    return np.asarray(draws[row, visit])
 
 
 def _as_others(training: Histories, some: Histories) -> Forecasts:
@@ -220,9 +225,7 @@ def followed(twin: MechanisticTwin, some: Dosed, seed: int) -> tuple[Forecasts, 
                     kept[row, visit] = _draws(twin, belief, observation.days, given)
             state = twin.observe(state, observation, under=given)
             first = first or state
-    baseline, ahead = (
-        _forecasts(some.histories, lambda row, visit, at=each: at[row, visit]) for each in found
-    )
+    baseline, ahead = (_forecasts(some.histories, partial(_at, each)) for each in found)
     return baseline, ahead
 
 
@@ -343,9 +346,7 @@ def _typical(dosed: Dosed) -> dict[str, Intervention]:
             for _, some in sorted(by_day.items())
             if 2 * len(some) >= len(own)
         ]
-        found[arm] = (
-            Intervention(arm, tuple(doses)) if doses else replace(NO_INTERVENTION, name=arm)
-        )
+        found[arm] = Intervention(arm, tuple(doses))
     return found
 
 

@@ -96,11 +96,11 @@ class LivingModel:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
-            growth = isinstance(self.twin, GrowthProcessTwin)
+            kind, twin = _kept(self.twin)
             stored = {
                 "format": FORMAT,
-                "kind": _GROWTH if growth else _VOLUME,
-                "twin": self.twin.to_json() if growth else volume_to_json(self.twin),
+                "kind": kind,
+                "twin": twin,
                 "endpoint": asdict(self.endpoint) | {"reading": self.endpoint.reading.name},
                 "title": self.title,
                 "arms": list(self.arms),
@@ -147,6 +147,12 @@ class LivingModel:
                 digest=sha256((folder / MANIFEST).read_bytes()),
                 plans={n: _plan(each) for n, each in stored.get("plans", {}).items()},
             )
+
+
+def _kept(twin: GrowthProcessTwin | MechanisticTwin) -> tuple[str, dict[str, Any]]:
+    if isinstance(twin, GrowthProcessTwin):
+        return _GROWTH, twin.to_json()
+    return _VOLUME, volume_to_json(twin)
 
 
 def _plan(stored: Mapping[str, Any]) -> Intervention:

@@ -24,8 +24,8 @@ Density = Callable[
 ]
 
 _BETWEEN = 0.2
-# Of a mean that no patient tells of, no more is claimed than that it is within a factor of e².
-_VAGUE = 4.0
+# A mean that no patient tells of is taken to be uncertain twice as much as patients differ.
+_VAGUE = 0.25
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Seen:
 class Learned:
     """A prior for a patient of a group never seen, and the parameters of the residual error.
 
-    The covariance of the prior is that between patients and, on top, that of the mean, which few
-    patients leave uncertain.
+    Few patients leave both mean and covariance uncertain: the covariance of the prior is the one
+    expected between patients, which is larger than the likeliest, and that of the mean on top.
     """
 
     prior: GaussianPrior
@@ -107,7 +107,7 @@ def learn(
         keep=keep,
     )
     draws = torch.stack(late, dim=1).flatten(1, 2)
-    covariance = fitted.covariance + _doubt(fitted.covariance, draws)
+    covariance = _expected(fitted.covariance, patients) + _doubt(fitted.covariance, draws)
     prior = GaussianPrior(fitted.names, fitted.scales, fitted.mean, covariance, source)
     return Learned(prior, fitted.residual)
 
@@ -125,6 +125,18 @@ def _likelihood(seen: Seen, dynamics: Dynamics, density: Density) -> Likelihood:
     return likelihood
 
 
+def _expected(
+    likeliest: Float[Tensor, "parameter parameter"], patients: int
+) -> Float[Tensor, "parameter parameter"]:
+    """Return the expected covariance between patients under Jeffreys' prior.
+
+    Given the patients' parameters it is inverse Wishart around ``patients`` times the likeliest
+    (Gelman et al. 2013, Bayesian Data Analysis, 3rd edition, section 3.6).
+    """
+    freedom = patients - len(likeliest) - 2
+    return likeliest * (patients / max(freedom, 1))
+
+
 def _doubt(
     between: Float[Tensor, "parameter parameter"], draws: Float[Tensor, "patient draw parameter"]
 ) -> Float[Tensor, "parameter parameter"]:
@@ -132,10 +144,12 @@ def _doubt(
 
     The information lost with each patient's parameters is what Louis' formula takes off.
     """
-    inverse = torch.linalg.inv(between)
+    root = torch.linalg.cholesky(between)
     centred = draws - draws.mean(dim=1, keepdim=True)
-    within = torch.einsum("pdi,pdj->pij", centred, centred) / draws.shape[1]
-    information = len(draws) * inverse - inverse @ within.sum(dim=0) @ inverse
-    values, vectors = torch.linalg.eigh((information + information.T) / 2)
-    known = values.clamp(min=0.0) + 1.0 / _VAGUE
-    return vectors @ torch.diag(1.0 / known) @ vectors.T
+    whitened = torch.linalg.solve_triangular(root, centred.transpose(1, 2), upper=False)
+    lost = whitened @ whitened.transpose(1, 2) / draws.shape[1]
+    # Chance in the chains must not make a patient tell less than nothing.
+    values, vectors = torch.linalg.eigh(torch.eye(len(between)).to(lost) - lost)
+    told = (vectors * values.clamp(min=0.0)[:, None]) @ vectors.transpose(1, 2)
+    known = told.sum(dim=0) + _VAGUE * torch.eye(len(between)).to(lost)
+    return root @ torch.linalg.inv(known) @ root.T
