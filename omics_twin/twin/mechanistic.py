@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,7 +22,14 @@ from omics_twin.twin.draws import (
     weighted_mean,
     weighted_quantile,
 )
-from omics_twin.twin.parts import Dynamics, ObservationModel, Prior, Readout
+from omics_twin.twin.parts import (
+    Assimilation,
+    Dynamics,
+    GaussianObservation,
+    ObservationModel,
+    Prior,
+    Readout,
+)
 from omics_twin.twin.smc import effective_draws, scatter_root, systematic, tempering_step
 from omics_twin.types import (
     NO_INTERVENTION,
@@ -52,6 +59,12 @@ class MechanisticTwin:
 
     What was given between two visits is the ``under`` of the second, see
     :func:`omics_twin.dynamics.plan.plan_of`.
+
+    Attributes
+    ----------
+    assimilation
+        Another way to take a visit in, such as
+        :class:`omics_twin.twin.ensemble_kalman.EnsembleKalman`.
     """
 
     name: str
@@ -59,6 +72,7 @@ class MechanisticTwin:
     prior: Prior
     observation: ObservationModel
     readouts: tuple[Readout, ...]
+    assimilation: Assimilation | None = None
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -229,7 +243,10 @@ class MechanisticTwin:
         if values is None or not bool(_measured(values).any()):
             return after
         active = _measured(values)
-        seen = _Seen.of(self, after, known)
+        seen = Shown.of(self, after, known)
+        if self.assimilation is not None:
+            moved = self.assimilation.taken_in(seen, after.draws)
+            return replace(after, draws=torch.where(active[:, None, None], moved, after.draws))
         latest = torch.where(active[:, None], seen.latest(after.draws), 0.0)
         draws, weights = after.draws, after.log_weights
         left = active.to(weights)
@@ -243,10 +260,10 @@ class MechanisticTwin:
             few &= (left > 0) | (effective_draws(weights) < _ENOUGH * draws.shape[1] * 1.01)
             rows = torch.nonzero(few)[:, 0]
             if len(rows):
-                part = _Seen.of(self, select(after, rows), [_some(each, rows) for each in known])
-                moved = part.refreshed(draws[rows], weights[rows], 1.0 - left[rows], stage)
-                draws, latest = draws.index_copy(0, rows, moved[0]), latest.clone()
-                latest[rows] = moved[1]
+                part = Shown.of(self, select(after, rows), [_some(each, rows) for each in known])
+                fresh = part.refreshed(draws[rows], weights[rows], 1.0 - left[rows], stage)
+                draws, latest = draws.index_copy(0, rows, fresh[0]), latest.clone()
+                latest[rows] = fresh[1]
                 weights = torch.where(few[:, None], -math.log(draws.shape[1]), weights)
             if not bool((left > 0).any()):
                 return replace(after, draws=draws, log_weights=weights)
@@ -266,8 +283,8 @@ def _measured(values: Float[Tensor, "patient feature"]) -> Bool[Tensor, " patien
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Everything shown of some patients so far, as the target of the moves."""
+class Shown:
+    """Everything shown of some patients so far; ``steps`` counts their visits."""
 
     twin: MechanisticTwin
     state: TwinState
@@ -278,12 +295,13 @@ class _Seen:
     steps: list[int]
 
     @staticmethod
-    def of(twin: MechanisticTwin, state: TwinState, known: Sequence[Visit]) -> _Seen:
+    def of(twin: MechanisticTwin, state: TwinState, known: Sequence[Visit]) -> Shown:
+        """Return what patients were shown; ``known`` are later visits that the prior has read."""
         name = twin.observation.modality.name
         visits = [v.observation for v in state.history if name in v.observation.values]
         values = torch.stack([each.values[name] for each in visits], dim=1).to(state.draws)
         counts = (~torch.isnan(values).all(dim=2)).sum(dim=1).tolist()
-        return _Seen(
+        return Shown(
             twin,
             state,
             twin._plans(state, NO_INTERVENTION),
@@ -309,6 +327,16 @@ class _Seen:
         states = self.twin.dynamics.run(natural, self.plans, self.days[:, -1:])
         found = self.twin.observation.log_likelihood(self.values[:, -1:], states, natural)
         return torch.nan_to_num(found[..., 0], nan=-torch.inf).clamp(min=-1e30)
+
+    def expected(
+        self, draws: Float[Tensor, "patient draw parameter"]
+    ) -> tuple[Float[Tensor, "patient draw feature"], Float[Tensor, "patient draw feature"]]:
+        """Return what each draw expects of the last visit, and the error's standard deviation."""
+        natural = self.twin.prior.natural(draws)
+        states = self.twin.dynamics.run(natural, self.plans, self.days[:, -1:])
+        observation = cast(GaussianObservation, self.twin.observation)
+        mean, spread = observation.moments(states, natural)
+        return mean[:, :, 0], spread[:, :, 0]
 
     def refreshed(
         self,

@@ -71,6 +71,32 @@ class ObservationModel(Protocol):
 
 
 @runtime_checkable
+class GaussianObservation(ObservationModel, Protocol):
+    """Measurements whose errors are Gaussian and independent."""
+
+    def moments(
+        self,
+        states: Float[Tensor, "patient draw visit state"],
+        parameters: Float[Tensor, "patient draw parameter"],
+    ) -> tuple[
+        Float[Tensor, "patient draw visit feature"], Float[Tensor, "patient draw visit feature"]
+    ]:
+        """Return mean and standard deviation of what would be measured."""
+        ...
+
+
+@runtime_checkable
+class Assimilation(Protocol):
+    """How a visit is taken in where draws are moved and not weighed."""
+
+    def taken_in(
+        self, shown: Any, draws: Float[Tensor, "patient draw parameter"]
+    ) -> Float[Tensor, "patient draw parameter"]:
+        """Return the draws after the last visit of :class:`.mechanistic.Shown`."""
+        ...
+
+
+@runtime_checkable
 class Prior(Protocol):
     """What is believed of a patient's parameters before any visit; columns are unbounded."""
 

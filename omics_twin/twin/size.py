@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from omics_twin.errors import TwinError
 from omics_twin.types import Modality
 
 
@@ -58,6 +59,28 @@ class MeasuredSize:
         small = (values[:, None, :, 1] == 1.0) & torch.isnan(found)
         below = torch.special.log_ndtr((self.limit_mm - size) / spread)
         return torch.where(small, below, density)
+
+    def moments(
+        self,
+        states: Float[Tensor, "patient draw visit state"],
+        parameters: Float[Tensor, "patient draw parameter"],
+    ) -> tuple[
+        Float[Tensor, "patient draw visit feature"], Float[Tensor, "patient draw visit feature"]
+    ]:
+        """Return mean and standard deviation of what would be measured.
+
+        Raises
+        ------
+        TwinError
+            If the error is not Gaussian: tumours can be too small, or it has heavy tails.
+        """
+        if len(self.modality.features) > 1 or math.isfinite(self.freedom):
+            raise TwinError(
+                "tumours too small to measure, or errors with heavy tails, are not Gaussian: take "
+                "visits in without an ensemble Kalman filter"
+            )
+        size = states[..., self.state : self.state + 1]
+        return size, self._spread(size)
 
     def sample(
         self,

@@ -13,6 +13,7 @@ from omics_twin.errors import TwinError
 from omics_twin.settings import GeneEncoder
 from omics_twin.therapy.rank import rank_therapies
 from omics_twin.twin.draws import weighted_mean
+from omics_twin.twin.ensemble_kalman import EnsembleKalman
 from omics_twin.types import (
     NO_INTERVENTION,
     Dose,
@@ -72,6 +73,11 @@ def _mechanistic() -> Case:
     )
 
 
+def _ensemble_kalman() -> Case:
+    case = _mechanistic()
+    return replace(case, twin=replace(tumour_twin(), assimilation=EnsembleKalman()))
+
+
 def _growth_process() -> Case:
     return Case(
         twin=growth_process_twin(),
@@ -87,6 +93,7 @@ CASES = {
     "neural": _neural,
     "hybrid": _hybrid,
     "mechanistic": _mechanistic,
+    "ensemble Kalman": _ensemble_kalman,
     "growth process": _growth_process,
 } | {f"neural, {each.value}": partial(_neural, each) for each in GeneEncoder}
 
