@@ -26,6 +26,9 @@ from omics_twin.twin.published import AMOUNTS
 from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
 
 _POINTS = 49
+_SIZE = "size_mm"
+# Below this a width is told as if of it: a few millimetres more or less are no surprise.
+_LEAST_MM = 1.0
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,9 @@ class Change:
     Attributes
     ----------
     measured
-        The size as measured, ``None`` where it was not [mm].
+        The size as measured, ``None`` where it was not [mm], or the volume [cm3].
     forecast
-        The size as it was forecast before the visit [mm].
+        The same as it was forecast before the visit.
     share
         Share of the forecast below what came.
     before, after
@@ -135,6 +138,7 @@ def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, .
     It follows from the visits alone, as the belief does.
     """
     watch, alerts = Watch(model.false_alarms), tuple[Alert, ...]()
+    least = _LEAST_MM if _SIZE in model.twin.quantities else 1e-6
     after = replay(model.twin, replace(kept, visits=()))
     for place, visit in enumerate(kept.visits):
         state, alerts = after, ()
@@ -151,7 +155,7 @@ def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, .
             day=float(visit.observation.days[0]),
             shares={model.twin.modality.features[0]: share},
             draws=ahead.shape[1],
-            relative_width=(interval.upper - interval.lower) / max(interval.expected, 1.0),
+            relative_width=(interval.upper - interval.lower) / max(interval.expected, least),
             therapy_changed=changed,
         )
         watch, alerts = watch.after(scored)
@@ -197,8 +201,12 @@ def _endpoint(
 def lines(model: LivingModel, change: Change) -> list[str]:
     """Return what a person is told of a visit."""
     forecast = change.forecast
-    expected = f"{forecast.expected:.0f} mm ({forecast.lower:.0f} to {forecast.upper:.0f})"
-    measured = "not measured" if change.measured is None else f"{change.measured:.0f} mm"
+    unit = model.twin.modality.unit if _SIZE not in model.twin.quantities else "mm"
+    number = ".0f" if unit == "mm" else ".3g"
+    ends = f"{forecast.lower:{number}} to {forecast.upper:{number}}"
+    expected = f"{forecast.expected:{number}} {unit} ({ends})"
+    measured = f"{change.measured or 0.0:{number}} {unit}"
+    measured = "not measured" if change.measured is None else measured
     found = [f"day {change.day:g}: size {measured}, expected {expected}"]
     if change.share is not None:
         inside = 0.05 <= change.share <= 0.95
@@ -230,13 +238,16 @@ class Compared:
     days
         (time,) [day].
     sizes
-        Lower, median and upper size under each plan, (plan, 3, time) [mm].
+        Lower, median and upper size under each plan, (plan, 3, time).
+    quantity
+        What the size is, with its unit.
     """
 
     ranking: Ranking
     plans: tuple[Intervention, ...]
     days: np.ndarray
     sizes: np.ndarray
+    quantity: str = _SIZE
 
 
 def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list[Intervention]:
@@ -250,7 +261,7 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
         If a file holds no plans.
     """
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else 0.0
-    if asked is None and isinstance(model.twin, MechanisticTwin):
+    if asked is None and isinstance(model.twin, MechanisticTwin) and not model.plans:
         return [*published_grid(model.arms, max(last, 0.0)), NO_INTERVENTION]
     if asked is None:
         now = therapy_of(kept)
@@ -274,7 +285,9 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
     if len(set(names)) < len(names):
         raise TherapyError(f"'{asked}' names a plan twice, expected each name once: rename one")
     for drug in {drug for plan in plans for drug in plan.drugs}:
-        model.arm(drug)
+        # Where an arm is a plan, its drugs are the twin's, which says what it knows.
+        if not model.plans:
+            model.arm(drug)
     return plans
 
 
@@ -334,7 +347,7 @@ def compared(
         reasons=[[""] * len(plans)],
         interval=interval,
     )
-    return Compared(ranking, tuple(plans), ahead, np.stack(sizes))
+    return Compared(ranking, tuple(plans), ahead, np.stack(sizes), model.twin.quantities[0])
 
 
 def ranking_lines(found: Compared) -> list[str]:
@@ -359,7 +372,7 @@ def as_record(found: Compared) -> dict[str, Any]:
                 "rank": place,
                 "expected": float(ranking.expected[0, option]),
                 "probability_best": float(ranking.probability_best[0, option]),
-                "size_mm": dict(
+                found.quantity: dict(
                     zip(("lower", "median", "upper"), found.sizes[option].tolist(), strict=True)
                 ),
             }

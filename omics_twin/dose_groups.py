@@ -101,7 +101,7 @@ def held_out_of(dosed: Dosed, config: Config) -> Array:
 
 
 def learned(
-    dosed: Dosed, plasma: Dosed, name: str, seed: int, *, exponential: bool = False
+    dosed: Dosed, plasma: Dosed, name: str, config: Config, *, exponential: bool = False
 ) -> MechanisticTwin:
     """Return the twin of some training patients and measured concentrations."""
     drug = _drug_of((*dosed.given, *plasma.given))
@@ -112,7 +112,8 @@ def learned(
         exposure_of(plasma).shared,
         name=name,
         exponential=exponential,
-        seed=seed,
+        iterations=config.dynamics.iterations,
+        seed=config.twin.seed,
     )
 
 
@@ -132,7 +133,7 @@ def _drug_of(given: Sequence[Intervention]) -> str:
 
 
 def cross_validated(
-    dosed: Dosed, plasma: Dosed, held_out: Array, console: Console, *, seed: int = 0
+    dosed: Dosed, plasma: Dosed, held_out: Array, config: Config, console: Console
 ) -> Followed:
     """Return the forecasts of the twin and of every baseline for whoever is held out.
 
@@ -148,7 +149,7 @@ def cross_validated(
         away = set(some.histories.patient_ids)
         known = [p not in away for p in plasma.histories.patient_ids]
         tested = plasma.at(np.flatnonzero(known))
-        found = _models(training, tested, some, seed)
+        found = _models(training, tested, some, config)
         for parts, each in ((unseen, found.unseen), (ahead, found.ahead)):
             for name, forecasts in each.items():
                 own = rows[forecasts.patient.astype(int)]
@@ -160,12 +161,12 @@ def cross_validated(
     )
 
 
-def _models(training: Dosed, plasma: Dosed, some: Dosed, seed: int) -> Followed:
+def _models(training: Dosed, plasma: Dosed, some: Dosed, config: Config) -> Followed:
     unseen: dict[str, Forecasts] = {}
     ahead: dict[str, Forecasts] = {}
     for name, exponential in (("omics_twin", False), (EXPONENTIAL, True)):
-        twin = learned(training, plasma, name, seed, exponential=exponential)
-        unseen[name], ahead[name] = followed(twin, some, seed)
+        twin = learned(training, plasma, name, config, exponential=exponential)
+        unseen[name], ahead[name] = followed(twin, some, config.twin.seed)
     unseen["growth of other groups"] = _as_others(training.histories, some.histories)
     scans = [
         Scans(each.days.numpy(), np.log(each.values[..., 0].numpy()))
@@ -317,7 +318,7 @@ def model_of(
     tested = [p not in away for p in plasma.histories.patient_ids]
     asked = config.dynamics
     return LivingModel(
-        twin=learned(some, plasma.at(np.flatnonzero(tested)), config.name, config.twin.seed),
+        twin=learned(some, plasma.at(np.flatnonzero(tested)), config.name, config),
         endpoint=Endpoint("volume", "volume_cm3", asked.horizon_days, higher_is_better=False),
         title=f"Volume [{_UNIT}] {asked.horizon_days:g} days later",
         arms=tuple(sorted({arm for arm in some.arms if arm is not None})),

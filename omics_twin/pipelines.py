@@ -163,9 +163,7 @@ def _train_volume(cohort: Cohort, config: Config, run: Path, console: Console) -
     plasma = dose_groups.dosed_of(cohort, asked.concentration)
     held_out = dose_groups.held_out_of(dosed, config)
     with console.stage("forecasts of groups held out"):
-        forecasts = dose_groups.cross_validated(
-            dosed, plasma, held_out, console, seed=config.twin.seed
-        )
+        forecasts = dose_groups.cross_validated(dosed, plasma, held_out, config, console)
     metrics = dose_groups.judged(forecasts, dosed, held_out)
     with console.stage("the twin of everybody not put aside"):
         model = dose_groups.model_of(cohort, dosed, plasma, held_out, config, metrics)

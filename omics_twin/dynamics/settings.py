@@ -32,6 +32,8 @@ class DynamicsSettings:
         For volumes: repeated measurements of the drug's concentration [mg/L].
     horizon_days
         Up to which progression, or at which the volume, is asked about [day].
+    iterations
+        For volumes: of the stochastic EM that learns how patients differ.
     false_alarms
         Share of patients for whom a false alarm is ever raised, at most.
     """
@@ -40,9 +42,11 @@ class DynamicsSettings:
     modality: str = ""
     concentration: str = ""
     horizon_days: float = 182.0
+    iterations: int = 200
     false_alarms: float = 0.05
 
     def __post_init__(self) -> None:
         """Refuse a horizon in the past and a share that is none."""
         require("dynamics.horizon_days", self.horizon_days, 1.0)
+        require("dynamics.iterations", self.iterations, 20, 100_000)
         require("dynamics.false_alarms", self.false_alarms, 1e-6, 0.5)

@@ -27,10 +27,11 @@ _MOST = 6
 
 def plans_figure(model: LivingModel, kept: KeptBelief, found: Compared) -> Figure:
     """Draw bands of the size under the first plans, what was measured, and RECIST's lines."""
+    diameters = found.quantity == "size_mm"
     figure, axes = blank(
         "Size of the tumour under each plan",
         "Days since the index date",
-        "Sum of longest diameters (mm)",
+        "Sum of longest diameters (mm)" if diameters else "Volume (cm³)",
         height=5.2,
         width=8.4,
     )
@@ -54,11 +55,12 @@ def plans_figure(model: LivingModel, kept: KeptBelief, found: Compared) -> Figur
     if len(sizes):
         lowest = min(sizes)
         worse = max(1.2 * lowest, lowest + 5.0)
-        for size, what in ((worse, "progression"), (0.7 * sizes[0], "partial response")):
+        lines = ((worse, "progression"), (0.7 * sizes[0], "partial response"))
+        for size, what in lines if diameters else ():
             axes.axhline(size, color=GREY, linewidth=1, linestyle=":")
             axes.annotate(what, (found.days[-1], size), ha="right", va="bottom", fontsize=8)
         median = max(float(found.sizes[option][1].max()) for option in [*first, *rest])
-        axes.set_ylim(0.0, max(1.6 * max(sizes), 1.2 * median) + 5.0)
+        axes.set_ylim(0.0, max(1.6 * max(sizes), 1.2 * median) + (5.0 if diameters else 0.0))
     axes.axvline(now, color=GREY, linewidth=1)
     axes.xaxis.labelpad = 14.0 * (1 + len(rest))
     axes.legend(frameon=False, loc="upper left", fontsize=9)
