@@ -12,10 +12,13 @@ from omics_twin.intake.files import Table
 from omics_twin.units import conversion
 
 
-def long_columns(declared: LongDeclaration) -> set[str]:
-    """Return the columns that say which quantity a row holds, its value and its unit."""
-    named = [declared.name_column, declared.value_column, declared.unit_column]
-    return {each for each in named if each}
+def own_columns(modality: ModalityDeclaration) -> set[str]:
+    """Return the columns of its table that a modality reads quantities and days from."""
+    long, day = modality.long, modality.day_column
+    named = list(modality.columns)
+    if long is not None:
+        named = [long.name_column, long.value_column, long.unit_column or ""]
+    return {each for each in (*named, day) if each}
 
 
 def dose_columns(declared: DosesDeclaration) -> set[str]:

@@ -36,7 +36,7 @@ from omics_twin.intake.declared import check_declaration, check_parts
 from omics_twin.intake.files import Folder, Table
 from omics_twin.intake.groups import read_groups
 from omics_twin.intake.knowledge import read_gene_sets
-from omics_twin.intake.long import dose_columns, long_columns, one_column_each, read_doses
+from omics_twin.intake.long import dose_columns, one_column_each, own_columns, read_doses
 from omics_twin.intake.outcomes import Outcome, read_outcome, read_received
 from omics_twin.intake.parts import declared_parts, in_part, join_parts
 from omics_twin.intake.repeated import Repeated, one_row_each, read_repeated
@@ -174,7 +174,7 @@ def _own(declaration: CohortDeclaration, table: Table, columns: Sequence[str]) -
         name
         for modality in declaration.modalities.values()
         if modality.layout is Layout.REPEATED and modality.table == table.name
-        for name in _own_columns(modality)
+        for name in own_columns(modality)
     }
     if declaration.doses is not None and declaration.doses.table == table.name:
         measured |= dose_columns(declaration.doses)
@@ -347,12 +347,6 @@ def _strata(declaration: CohortDeclaration, roster: Table) -> pd.DataFrame:
     return strata
 
 
-def _own_columns(modality: ModalityDeclaration) -> set[str]:
-    """Return the columns of its table that a modality reads quantities and days from."""
-    measured = modality.columns if modality.long is None else long_columns(modality.long)
-    return {*measured, *filter(None, [modality.day_column])}
-
-
 def _read_doses(
     declaration: CohortDeclaration, folder: Folder, patients: tuple[str, ...], notes: Notes
 ) -> pd.DataFrame | None:
@@ -367,7 +361,7 @@ def _columns_by_table(declaration: CohortDeclaration) -> dict[str, set[str]]:
     named: dict[str, set[str]] = defaultdict(set)
     for modality in declaration.modalities.values():
         named[modality.table] |= {
-            *_own_columns(modality),
+            *own_columns(modality),
             *filter(None, [modality.gene_column]),
             *filter(None, [modality.effect_column, modality.fraction_column]),
         }

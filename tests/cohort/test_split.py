@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from omics_twin.cohort.split import (
+    arms_held_out,
     declared_folds,
     joint_labels,
     last_held_out,
@@ -125,3 +126,14 @@ def test_an_impossible_division_in_time_is_refused() -> None:
 def test_declared_folds_that_cannot_be_are_refused(folds: list[str | None], told: str) -> None:
     with pytest.raises(CohortError, match=told):
         declared_folds(PATIENTS[:2], folds)
+
+
+def test_whole_arms_are_held_out_in_turn_or_only_those_asked_for() -> None:
+    arms = ["low", "high", None, "control", "low"]
+    patients = list("abcde")
+    assert arms_held_out(patients, arms).tolist() == [[2, 1, -1, 0, 2]]
+    assert arms_held_out(patients, arms, ["high"]).tolist() == [[-1, 0, -1, -1, -1]]
+    with pytest.raises(CohortError, match="nobody to hold out received 'hihg': did you mean"):
+        arms_held_out(patients, arms, ["hihg"])
+    with pytest.raises(CohortError, match="expected two or more"):
+        arms_held_out(["a"], ["low"])

@@ -47,7 +47,7 @@ def write_mice(folder: Path) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("volumes")
     write_mice(folder / "xenograft_lxf")
-    given = ["split.only=[high]", "dynamics.iterations=30", *asked(folder)]
+    given = ["split.only=[high]", "dynamics.iterations=20", *asked(folder)]
     assert main(["train", "experiment=xenograft", *given]) == 0
     return folder
 
