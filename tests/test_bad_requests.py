@@ -617,6 +617,10 @@ TRAININGS: dict[str, Case] = {
         lambda w: w.train("split.by=TIME", "~cohort.group_columns.enrolled"),
         "does not record 'enrolled'",
     ),
+    "an arm never seen": (
+        lambda w: w.train("split.by=THERAPY"),
+        "a therapy that no training patient received is unknown to a neural twin",
+    ),
     "more folds than sites": (
         lambda w: w.train("split.by=SITE", "split.folds=7"),
         "cannot fill 7 folds",

@@ -118,3 +118,10 @@ def test_a_group_that_is_not_there_is_not_held_out(
     given = ["split.only=[medium]", *asked(folder)]
     assert main(["train", "experiment=xenograft", *given]) == 1
     assert "nobody to hold out received 'medium'" in capsys.readouterr().err
+
+
+def test_volumes_are_held_out_by_arm_or_by_patient_only(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "experiment=xenograft", "split.by=SITE", *asked(folder)]) == 1
+    assert "split.by is SITE, expected THERAPY or PATIENT" in capsys.readouterr().err
