@@ -48,8 +48,10 @@ HIGHER_IS_BETTER: dict[str, bool | None] = {
     "spearman": True,
     "crps": False,
     "crps_mm": False,
+    "crps_cm3": False,
     "median_error": False,
     "median_error_mm": False,
+    "median_error_cm3": False,
 }
 
 
