@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from omics_twin.config import Config, digest, plain
@@ -33,6 +34,8 @@ from omics_twin.twin.course import fit_course
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.neural import Membership, NeuralTwin
 
+# Visits of fewer patients than this are left to the network: a course has a dozen columns.
+_ENOUGH_FOLLOWED = 100
 # Losses are about 0.5 to 1 before training; a member whose best is this many times that is lost.
 _DIVERGED = 10.0
 
@@ -344,20 +347,37 @@ def network_design(task: Task, config: Config) -> Design:
     TrainingError
         If a course is asked for, and the outcome or the visits do not allow one.
     """
-    if config.model.follow_up is FollowUp.NETWORK or task.design.visit_days[-1] <= 0:
+    asked = config.model.follow_up
+    if asked is FollowUp.NETWORK or task.design.visit_days[-1] <= 0:
         return task.design
+    reason = _no_course(task)
+    if reason and asked is FollowUp.COURSE:
+        raise TrainingError(f"{reason}: use model.follow_up=NETWORK")
+    if reason or (asked is FollowUp.AUTO and _followed(task) < _ENOUGH_FOLLOWED):
+        return task.design
+    return task.design.before_treatment()
+
+
+def _no_course(task: Task) -> str:
+    """Return why visits under therapy can be read by no course, empty where they can."""
     if task.outcome.kind is not OutcomeKind.BINARY:
-        raise TrainingError(
-            f"outcome '{task.outcome_name}' is no yes or no, by which a course is told apart: "
-            "use model.follow_up=NETWORK"
-        )
+        return f"outcome '{task.outcome_name}' is no yes or no, by which a course is told apart"
     names = sorted({channel.modality for channel in task.design.channels if channel.follow_up})
     if len(names) != 1 or _visits_of(task, names[0])[0].follow_up:
-        raise TrainingError(
+        return (
             f"{quoted(names)} measured under therapy, expected one modality that is measured "
-            "before it too: use model.follow_up=NETWORK"
+            "before it too"
         )
-    return task.design.before_treatment()
+    return ""
+
+
+def _followed(task: Task) -> int:
+    """Return from how many patients seen under therapy the members learn, at least."""
+    names = [channel.name for channel in task.design.channels if channel.follow_up]
+    seen = [torch.isfinite(task.matrices.values[name]).any(dim=1) for name in names]
+    known = torch.stack(seen).any(dim=0).numpy() & np.isfinite(task.outcome.values)
+    folds = [(each, fold) for each in task.held_out for fold in np.unique(each[each >= 0])]
+    return min(int((known & (each != fold)).sum()) for each, fold in folds)
 
 
 def _visits_of(task: Task, modality: str) -> list[ChannelDesign]:

@@ -37,6 +37,7 @@ class CalibrationBy(Enum):
 class FollowUp(Enum):
     """What reads the visits under therapy."""
 
+    AUTO = "auto"
     NETWORK = "network"
     COURSE = "course"
 
@@ -115,7 +116,8 @@ class NetworkSettings:
         Whether the effect of a number on prognosis may bend at the quartiles.
     follow_up
         ``NETWORK``: visits under therapy move the latent code; ``COURSE``: a course of what is
-        measured, told apart by response, which needs a yes-or-no outcome.
+        measured, told apart by response, which needs a yes-or-no outcome; ``AUTO``: a course
+        where there can be one and every member learns it from 100 patients.
     survival_head
         ``HAZARD``: the risk in each interval, effects may fade with time; ``COX``: proportional
         hazards by the partial likelihood of each batch, for which batches should be large.
@@ -135,7 +137,7 @@ class NetworkSettings:
     neighbours: int = 10
     linear_effects: bool = True
     bent_effects: bool = True
-    follow_up: FollowUp = FollowUp.NETWORK
+    follow_up: FollowUp = FollowUp.AUTO
     survival_head: SurvivalHead = SurvivalHead.HAZARD
 
     def __post_init__(self) -> None:
