@@ -23,10 +23,12 @@ from omics_twin.therapy.regimens import SCHEDULES, Limits, grid
 from omics_twin.twin.draws import weighted_mean, weighted_quantile
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.published import AMOUNTS
+from omics_twin.twin.visits import VisitTwin
 from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
 
 _POINTS = 49
 _SIZE = "size_mm"
+_SIZES = (_SIZE, "volume_cm3")
 # Below this a width is told as if of it: a few millimetres more or less are no surprise.
 _LEAST_MM = 1.0
 
@@ -107,12 +109,13 @@ def shown(
     after = model.twin.observe(state, visit.observation, under=visit.under)
     watch, alerts = watched(model, grown)
     day = float(visit.observation.days[0])
-    ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., 0]
+    ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., _place(model)]
     measured = _measured(model, visit)
     now = therapy_of(grown)
-    better = benefit(model, after, now)
-    if now != NO_INTERVENTION and (told := lack_of_benefit(day, better)) is not None:
-        alerts = (*alerts, told)
+    # What would be without therapy is known where growth is, not where an outcome was learned.
+    if now != NO_INTERVENTION and model.twin.quantities[0] in _SIZES:
+        told = lack_of_benefit(day, benefit(model, after, now))
+        alerts = alerts if told is None else (*alerts, told)
     first, last = (model.twin.summary(each, interval) for each in (state, after))
     own = {name: (_of(first[name]), _of(last[name])) for name in first}
     return grown, Change(
@@ -142,7 +145,7 @@ def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, .
     after = replay(model.twin, replace(kept, visits=()))
     for place, visit in enumerate(kept.visits):
         state, alerts = after, ()
-        ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., 0]
+        ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., _place(model)]
         after = model.twin.observe(state, visit.observation, under=visit.under)
         share = _share(ahead, _measured(model, visit))
         # The first visit tells how large the tumour is, not whether the twin is right.
@@ -153,7 +156,7 @@ def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, .
         changed = visit.under != before and before != NO_INTERVENTION
         scored = Scored(
             day=float(visit.observation.days[0]),
-            shares={model.twin.modality.features[0]: share},
+            shares={model.twin.modality.features[_place(model)]: share},
             draws=ahead.shape[1],
             relative_width=(interval.upper - interval.lower) / max(interval.expected, least),
             therapy_changed=changed,
@@ -173,6 +176,12 @@ def _share(ahead: Float[Tensor, "patient draw"], measured: float | None) -> floa
     if measured is None:
         return None
     return float(probability_integral(ahead.numpy(), np.array([measured]))[0])
+
+
+def _place(model: LivingModel) -> int:
+    """Return which feature is watched."""
+    twin = model.twin
+    return twin.modality.features.index(twin.watched) if isinstance(twin, VisitTwin) else 0
 
 
 def therapy_of(kept: KeptBelief) -> Intervention:
@@ -201,13 +210,15 @@ def _endpoint(
 def lines(model: LivingModel, change: Change) -> list[str]:
     """Return what a person is told of a visit."""
     forecast = change.forecast
-    unit = model.twin.modality.unit if _SIZE not in model.twin.quantities else "mm"
+    modality, sizes = model.twin.modality, model.twin.quantities[0] in _SIZES
+    unit = "mm" if _SIZE in model.twin.quantities else modality.unit if sizes else ""
+    what = "size" if sizes else modality.features[_place(model)]
     number = ".0f" if unit == "mm" else ".3g"
     ends = f"{forecast.lower:{number}} to {forecast.upper:{number}}"
-    expected = f"{forecast.expected:{number}} {unit} ({ends})"
-    measured = f"{change.measured or 0.0:{number}} {unit}"
+    expected = " ".join(filter(None, (f"{forecast.expected:{number}}", unit, f"({ends})")))
+    measured = f"{change.measured or 0.0:{number}} {unit}".rstrip()
     measured = "not measured" if change.measured is None else measured
-    found = [f"day {change.day:g}: size {measured}, expected {expected}"]
+    found = [f"day {change.day:g}: {what} {measured}, expected {expected}"]
     if change.share is not None:
         inside = 0.05 <= change.share <= 0.95
         verdict = "as expected" if inside else "a surprise"
@@ -263,6 +274,9 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else 0.0
     if asked is None and isinstance(model.twin, MechanisticTwin) and not model.plans:
         return [*published_grid(model.arms, max(last, 0.0)), NO_INTERVENTION]
+    # An outcome without any of the therapies was never seen by a twin that learned outcomes.
+    if isinstance(model.twin, VisitTwin) and (asked is None or not asked.endswith(".json")):
+        return [model.arm(each) for each in (model.arms if asked is None else [asked])]
     if asked is None:
         now = therapy_of(kept)
         going_on = [replace(now, name=f"go on with {now.name}")] if now != NO_INTERVENTION else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,13 +15,12 @@ import torch
 from omics_twin.config import Config, digest, plain
 from omics_twin.errors import TrainingError, quoted
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.logs import quiet
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.models.layers import Copies
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.variants import MemberSettings, Variant, copied, set_out
 from omics_twin.report.console import Console
-from omics_twin.settings import Device, FollowUp, GeneEncoder, NetworkSettings
+from omics_twin.settings import FollowUp, GeneEncoder, NetworkSettings
 from omics_twin.starting import check_unseen
 from omics_twin.tasks import ON_A_GRAPH, Task, support_of
 from omics_twin.tensors.batch import TrainingTensors
@@ -36,8 +34,6 @@ from omics_twin.twin.neural import Membership, NeuralTwin
 
 # Visits of fewer patients than this are left to the network: a course has a dozen columns.
 _ENOUGH_FOLLOWED = 100
-# Losses are about 0.5 to 1 before training; a member whose best is this many times that is lost.
-_DIVERGED = 10.0
 
 
 @dataclass(frozen=True)
@@ -181,11 +177,10 @@ def _trained(
     folder: Path,
     console: Console,
 ) -> Fitted:
-    import lightning
-
-    from omics_twin.models.checkpoint import EveryFewEpochs, SafeCheckpoints, last_checkpoint
+    from omics_twin.models.checkpoint import last_checkpoint
     from omics_twin.models.effects import learn_effects
-    from omics_twin.models.module import EnsembleModule, EpochLines
+    from omics_twin.models.module import EnsembleModule
+    from omics_twin.models.training import trained
 
     tensors = _tensors(task, plan, config)[2]
     if config.model.linear_effects and last_checkpoint(folder) is None:
@@ -198,37 +193,7 @@ def _trained(
             shown=None if own is None else own.shown,
         )
     module = EnsembleModule(network, tensors, config.trainer, own)
-    with torch.no_grad():
-        untrained = module.stopping_loss()
-    resume = last_checkpoint(folder)
-    resumed_at = 0
-    if resume is not None:
-        resumed_at = int(resume.stem.removeprefix("epoch-"))
-        console.say(f"resuming after epoch {resumed_at}")
-    every = config.trainer.checkpoint_every_epochs
-    with quiet("lightning.pytorch"), warnings.catch_warnings():
-        # The loader hands out step numbers; more workers would only be in the way.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists.*")
-        # Lightning's own use of PyTorch, not this project's.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-        trainer = lightning.Trainer(
-            max_epochs=config.trainer.max_epochs,
-            accelerator=_accelerator(config.trainer.device),
-            devices=1,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=True,
-            callbacks=[EveryFewEpochs(folder, every), EpochLines(console.say)],
-            plugins=[SafeCheckpoints()],
-            default_root_dir=folder,
-        )
-        trainer.fit(module, ckpt_path=None if resume is None else str(resume))
-    # A comparison with NaN is false, so a member that never had a loss has diverged too.
-    diverged = ~(module.best_loss.cpu() <= _DIVERGED * untrained)
-    module.restore_best()
+    resumed_at, diverged = trained(module, config.trainer, folder, console.say)
     module.settle_baselines()
     network.cpu().eval().requires_grad_(requires_grad=False)
     return Fitted(module, plan, resumed_at, diverged)
@@ -240,12 +205,6 @@ def _alike(plan: MemberPlan, own: MemberSettings | None) -> torch.Tensor:
     if own is not None:
         columns += [each.long() for each in own.shown.values()]
     return torch.unique(torch.stack(columns, dim=1), dim=0, return_inverse=True)[1]
-
-
-def _accelerator(device: Device) -> str:
-    if device is Device.GPU and not torch.cuda.is_available():
-        raise TrainingError("trainer.device is GPU, but no GPU was found: use trainer.device=AUTO")
-    return {Device.AUTO: "auto", Device.CPU: "cpu", Device.GPU: "gpu"}[device]
 
 
 def _tensors(

@@ -10,23 +10,36 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load, save
+from torch import Tensor
+
 from omics_twin.errors import ModelError, TherapyError, nearest
-from omics_twin.files import MANIFEST, read_checked, sha256, write_json, write_manifest
+from omics_twin.files import (
+    MANIFEST,
+    read_checked,
+    sha256,
+    write_json,
+    write_manifest,
+    write_whole,
+)
 from omics_twin.settings import Reading
 from omics_twin.therapy.utility import Utility
 from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.published import PUBLISHED
 from omics_twin.twin.storage import readable
+from omics_twin.twin.visits import VisitTwin
 from omics_twin.twin.volume import volume_from_json, volume_to_json
 from omics_twin.types import Dose, Endpoint, Intervention
 
 FORMAT = 1
-_TWIN = "twin.json"
-_GROWTH, _VOLUME = "growth process", "tumour volume"
-_KINDS: Mapping[str, Callable[[Mapping[str, Any]], GrowthProcessTwin | MechanisticTwin]] = {
-    _GROWTH: GrowthProcessTwin.from_json,
-    _VOLUME: volume_from_json,
+_TWIN, _WEIGHTS = "twin.json", "weights.safetensors"
+_GROWTH, _VOLUME, _VISITS = "growth process", "tumour volume", "visits"
+LivingTwin = GrowthProcessTwin | MechanisticTwin | VisitTwin
+_KINDS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Tensor]], LivingTwin]] = {
+    _GROWTH: lambda stored, _: GrowthProcessTwin.from_json(stored),
+    _VOLUME: lambda stored, _: volume_from_json(stored),
+    _VISITS: VisitTwin.restored,
 }
 
 
@@ -46,7 +59,7 @@ class LivingModel:
         What was given in an arm, dose by dose, where it is known.
     """
 
-    twin: GrowthProcessTwin | MechanisticTwin
+    twin: LivingTwin
     endpoint: Endpoint
     title: str
     arms: tuple[str, ...]
@@ -96,7 +109,7 @@ class LivingModel:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
-            kind, twin = _kept(self.twin)
+            kind, twin, tensors = _kept(self.twin)
             stored = {
                 "format": FORMAT,
                 "kind": kind,
@@ -109,6 +122,8 @@ class LivingModel:
                 "plans": {name: asdict(each) for name, each in self.plans.items()},
             }
             write_json(temporary / _TWIN, stored)
+            if tensors:
+                write_whole(temporary / _WEIGHTS, save(tensors))
             write_manifest(temporary)
             temporary.chmod(0o755)
             if folder.exists():
@@ -137,8 +152,9 @@ class LivingModel:
                     "later omics_twin"
                 )
             endpoint = stored["endpoint"]
+            tensors = load(content[_WEIGHTS]) if _WEIGHTS in content else {}
             return LivingModel(
-                twin=_KINDS[stored["kind"]](stored["twin"]),
+                twin=_KINDS[stored["kind"]](stored["twin"], tensors),
                 endpoint=Endpoint(**{**endpoint, "reading": Reading[endpoint["reading"]]}),
                 title=stored["title"],
                 arms=tuple(stored["arms"]),
@@ -149,10 +165,12 @@ class LivingModel:
             )
 
 
-def _kept(twin: GrowthProcessTwin | MechanisticTwin) -> tuple[str, dict[str, Any]]:
+def _kept(twin: LivingTwin) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     if isinstance(twin, GrowthProcessTwin):
-        return _GROWTH, twin.to_json()
-    return _VOLUME, volume_to_json(twin)
+        return _GROWTH, twin.to_json(), {}
+    if isinstance(twin, VisitTwin):
+        return _VISITS, twin.to_json(), twin.tensors()
+    return _VOLUME, volume_to_json(twin), {}
 
 
 def _plan(stored: Mapping[str, Any]) -> Intervention:

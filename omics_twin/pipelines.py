@@ -14,6 +14,7 @@ from omics_twin import (
     courses,
     dose_groups,
     judging,
+    landmarks,
     learning,
     progression,
     tasks,
@@ -132,10 +133,12 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
         return _told(Trained(run, json.loads((run / "metrics.json").read_text())), console)
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / "config.json", plain(config))
-    if config.dynamics.kind is DynamicsKind.TUMOUR_VOLUME:
-        metrics = _train_volume(cohort, config, run, console)
-    else:
-        metrics = _train_size(cohort, config, run, console)
+    steps = {
+        DynamicsKind.TUMOUR_SIZE: _train_size,
+        DynamicsKind.TUMOUR_VOLUME: _train_volume,
+        DynamicsKind.VISITS: _train_visits,
+    }
+    metrics = steps[config.dynamics.kind](cohort, config, run, console)
     write_json(run / "metrics.json", metrics)
     _record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
     return _told(Trained(run, metrics), console)
@@ -172,6 +175,19 @@ def _train_volume(cohort: Cohort, config: Config, run: Path, console: Console) -
     console.metrics(metrics["one_ahead"])
     for line in dose_groups.paired_lines(forecasts):
         console.say(line)
+    return metrics
+
+
+def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
+    """Learn from every visit what is measured next and when an event comes."""
+    followed = landmarks.followed_of(cohort, config, console)
+    held_out = landmarks.held_out_of(cohort, followed, config)
+    with console.stage("training"):
+        twin, plan = landmarks.fit(followed, held_out, config, run / "checkpoints", console)
+    with console.stage("events foreseen from each landmark on, beside Cox models"):
+        metrics = landmarks.judged(twin, plan, followed, held_out, config, console)
+    landmarks.model_of(cohort, followed, twin, config, metrics).save(run / tracking.MODEL_FOLDER)
+    landmarks.draw(metrics, run)
     return metrics
 
 

@@ -6,6 +6,7 @@ from omics_twin.errors import IntakeError, nearest
 
 # A month is a twelfth of a Julian year, as clinical-trial tables use it (365.25 / 12 days).
 _SCALE: dict[str, tuple[str, float]] = {
+    "second": ("time", 1.0 / 86400.0),
     "day": ("time", 1.0),
     "week": ("time", 7.0),
     "month": ("time", 365.25 / 12.0),
@@ -20,6 +21,8 @@ _SCALE: dict[str, tuple[str, float]] = {
     "g": ("mass", 1.0),
     "ng/mL": ("concentration", 1e-3),
     "mg/L": ("concentration", 1.0),
+    "mg/dL": ("concentration", 10.0),
+    "g/dL": ("concentration", 1e4),
     "fraction": ("share", 1.0),
     "percent": ("share", 0.01),
 }
@@ -36,6 +39,8 @@ _PLAIN = frozenset(
         "counts",
         "copies",
         "mixed",
+        "U/L",
+        "10^9/L",
         "mutations_per_mb",
         "coverage",
     }

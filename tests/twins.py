@@ -8,13 +8,16 @@ from dataclasses import replace
 import torch
 
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
+from omics_twin.models.heads import HazardHead
 from omics_twin.models.network import MultimodalNetwork
+from omics_twin.models.visits import VisitNetwork
 from omics_twin.settings import GeneEncoder, NetworkSettings
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
 from omics_twin.twin.course import Course
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.neural import Membership, NeuralTwin
-from omics_twin.types import Observation, Twin
+from omics_twin.twin.visits import VisitTwin
+from omics_twin.types import Modality, Observation, Twin
 
 AGENTS = ("paclitaxel", "pembrolizumab", "carboplatin")
 TRAINED = tuple(f"trained{i}" for i in range(40))
@@ -122,6 +125,57 @@ def hybrid_twin(seed: int = 0, members: int = 6) -> HybridTwin:
     )
     prior = neural_twin(seed, members=members, design=DESIGN.before_treatment())
     return HybridTwin(prior, course, DESIGN)
+
+
+LABORATORY = Modality("laboratory", "mixed", ("bilirubin", "albumin", "age"))
+
+
+def visit_twin(seed: int = 0, members: int = 6) -> VisitTwin:
+    """Return an untrained recurrent ensemble whose members differ."""
+    generator = torch.Generator().manual_seed(seed)
+    root = 0.4 * torch.randn(members, 3, 3, generator=generator)
+    network = VisitNetwork(
+        torch.tensor([True, False, False]),
+        torch.tensor([False, False, True]),
+        torch.tensor([1.0, 3.5, 50.0]) + 0.1 * torch.randn(members, 3, generator=generator),
+        torch.tensor([0.8, 0.5, 10.0]).expand(members, -1).contiguous(),
+        root @ root.mT + 0.5 * torch.eye(3),
+        torch.tensor([[0.0, 1.0, 20.0], [4.0, 6.0, 90.0]]),
+        HazardHead(
+            "event_free",
+            torch.tensor([0.0, 200.0, 700.0, 2000.0]),
+            torch.full((members, 3), 0.2),
+        ),
+        agents=2,
+        hidden=4,
+        generator=generator,
+    )
+    with torch.no_grad():
+        for part in (network.direct, network.drift):
+            part.weight.copy_(0.3 * torch.randn(part.weight.shape, generator=generator))
+    seen = torch.arange(members)[:, None] % 3 != torch.arange(len(TRAINED)) % 3
+    return VisitTwin(
+        name="visits",
+        network=network.eval().requires_grad_(requires_grad=False),
+        modality=LABORATORY,
+        watched="bilirubin",
+        outcome="event_free",
+        agents=("paclitaxel", "placebo"),
+        membership=Membership.of(TRAINED, seen, salt="test"),
+    )
+
+
+def laboratory_visit(
+    twin: Twin, patient_ids: Sequence[str], day: float, seed: int = 0
+) -> Observation:
+    """Return a visit at which everything is measured."""
+    generator = torch.Generator().manual_seed(seed + int(day))
+    spread = torch.tensor([2.0, 0.4, 0.0])
+    values = torch.tensor([3.0, 3.5, 50.0]) + spread * torch.rand(
+        len(patient_ids), 3, generator=generator
+    )
+    days = torch.full((len(patient_ids),), day, dtype=torch.float64)
+    return Observation(tuple(patient_ids), days, {"laboratory": values})
 
 
 def _sets(of: ChannelDesign, gene_encoder: GeneEncoder | None) -> torch.Tensor | None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from omics_twin.settings import require
 
 
 class DynamicsKind(Enum):
-    """Which equations a twin is made of; ``NONE``: a neural twin, which learns them."""
+    """What a twin that learns from visit to visit is made of; ``NONE``: it does not."""
 
     NONE = "none"
     TUMOUR_SIZE = "tumour_size"
     TUMOUR_VOLUME = "tumour_volume"
+    VISITS = "visits"
 
 
 @dataclass
@@ -25,13 +26,20 @@ class DynamicsSettings:
     kind
         ``TUMOUR_SIZE``: growth, inhibition that wears off and chance, in closed form.
         ``TUMOUR_VOLUME``: growth that becomes linear under doses that are known, as equations.
+        ``VISITS``: a recurrent network of whatever is measured, and the risk of an event.
     modality
         Repeated measurements of the cohort; their first column is the sum of diameters [mm], or
         the volume [cm3].
     concentration
         For volumes: repeated measurements of the drug's concentration [mg/L].
+    outcome
+        For visits: the event that is foreseen, a time to event of the cohort.
+    watched
+        For visits: the feature whose forecasts are held against what came.
+    landmarks_days
+        For visits: days from which on forecasts are judged, in those who are event-free [day].
     horizon_days
-        Up to which progression, or at which the volume, is asked about [day].
+        Up to which progression or an event, or at which the volume, is asked about [day].
     iterations
         For volumes: of the stochastic EM that learns how patients differ.
     false_alarms
@@ -41,6 +49,9 @@ class DynamicsSettings:
     kind: DynamicsKind = DynamicsKind.NONE
     modality: str = ""
     concentration: str = ""
+    outcome: str = ""
+    watched: str = ""
+    landmarks_days: list[float] = field(default_factory=list)
     horizon_days: float = 182.0
     iterations: int = 200
     false_alarms: float = 0.05
@@ -48,5 +59,7 @@ class DynamicsSettings:
     def __post_init__(self) -> None:
         """Refuse a horizon in the past and a share that is none."""
         require("dynamics.horizon_days", self.horizon_days, 1.0)
+        for landmark in self.landmarks_days:
+            require("dynamics.landmarks_days", landmark, 0.0)
         require("dynamics.iterations", self.iterations, 20, 100_000)
         require("dynamics.false_alarms", self.false_alarms, 1e-6, 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -64,5 +65,36 @@ def by_visit_figure(scores: Mapping[str, Mapping[str, float]]) -> Figure:
             label=name,
         )
     axes.set_ylim(bottom=0.0)
+    axes.legend(frameon=False)
+    return figure
+
+
+def landmark_figure(scores: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Draw how well patients are ordered from each landmark on, by the twin and by baselines.
+
+    Parameters
+    ----------
+    scores
+        Landmark -> ``model`` and ``baselines``, each with ``c_index``: mean and sd.
+    """
+    figure, axes = blank(
+        "Events foreseen from each landmark on", "Landmark", "Concordance up to the horizon"
+    )
+    names = ["omics_twin", *next(iter(scores.values()))["baselines"]]
+    for place, name in enumerate(names):
+        told = [
+            each["model"] if name == "omics_twin" else each["baselines"][name]
+            for each in scores.values()
+        ]
+        axes.errorbar(
+            np.arange(len(told)) + 0.06 * (place - (len(names) - 1) / 2),
+            [each["c_index"]["mean"] for each in told],
+            yerr=[each["c_index"]["sd"] or 0.0 for each in told],
+            color=_COLOURS[place % len(_COLOURS)],
+            marker="o",
+            linewidth=2 if place == 0 else 1,
+            label=name,
+        )
+    axes.set_xticks(range(len(scores)), list(scores))
     axes.legend(frameon=False)
     return figure

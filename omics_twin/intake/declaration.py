@@ -285,6 +285,8 @@ class OutcomeDeclaration:
         The value (binary, continuous) or the time (time to event) in ``unit``.
     event_column, event_value, censored_value
         Time to event: the column that tells events from censored times and its two values.
+    also_events
+        Further values that count as the event, of an endpoint made of several.
     incomplete
         Time to event: refuse a time without its event, or an event without its time, or read it
         as not known and report it by name.
@@ -303,6 +305,7 @@ class OutcomeDeclaration:
     event_column: str | None = None
     event_value: str | None = None
     censored_value: str | None = None
+    also_events: list[str] = field(default_factory=list)
     incomplete: UnknownLevel = UnknownLevel.REFUSE
     positive: list[str] = field(default_factory=lambda: ["1"])
     negative: list[str] = field(default_factory=lambda: ["0"])

@@ -286,9 +286,11 @@ def _check_event(where: str, outcome: OutcomeDeclaration) -> None:
     for setting in ("event_column", "event_value", "censored_value"):
         if getattr(outcome, setting) is None:
             raise ConfigError(f"{where} is a time to event but declares no '{setting}': set it")
-    if canonical(outcome.event_value or "") == canonical(outcome.censored_value or ""):
-        raise ConfigError(
-            f"{where} declares '{outcome.event_value}' as both event and censored: "
-            f"name two different values{nearest(outcome.event_value or '', ['0', '1'])}"
-        )
+    censored = canonical(outcome.censored_value or "")
+    for event in (outcome.event_value or "", *outcome.also_events):
+        if canonical(event) == censored:
+            raise ConfigError(
+                f"{where} declares '{event}' as both event and censored: "
+                f"name two different values{nearest(event, ['0', '1'])}"
+            )
     _check_unit(where, outcome.unit, "day")

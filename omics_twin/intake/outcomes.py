@@ -114,7 +114,8 @@ def _time_to_event(
     event = column_of(table, declared.event_column or "", declared.missing)
     days = numbers(time).astype(np.float64) * conversion(declared.unit, "day")
     first_below(time, days, 0.0, "a time that is not negative")
-    codes = binary(event, [declared.event_value or ""], [declared.censored_value or ""])
+    happened = [declared.event_value or "", *declared.also_events]
+    codes = binary(event, happened, [declared.censored_value or ""])
     alone = np.flatnonzero(np.isnan(days) != np.isnan(codes))
     if len(alone) and declared.incomplete is UnknownLevel.REPORT:
         days[alone] = np.nan

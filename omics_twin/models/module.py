@@ -8,7 +8,7 @@ from typing import cast
 
 import lightning
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from omics_twin.models.encoders import WideInput
@@ -22,8 +22,8 @@ from omics_twin.tensors.batch import TrainingTensors
 _BASELINE_DRAWS = 16
 
 
-class EnsembleModule(lightning.LightningModule):
-    """One optimiser step moves every member; each keeps the weights of its own best epoch.
+class MembersModule(lightning.LightningModule):
+    """Networks trained as one: a step moves every member, each keeps its own best epoch.
 
     Randomness is a function of (seed, step): batches, dropout and latent noise need no stored
     generator state, so a resumed run continues bit for bit.
@@ -41,22 +41,19 @@ class EnsembleModule(lightning.LightningModule):
 
     def __init__(
         self,
-        network: MultimodalNetwork,
-        tensors: TrainingTensors,
+        network: nn.Module,
+        members: int,
         settings: TrainerSettings,
         own: MemberSettings | None = None,
     ) -> None:
         super().__init__()
         self.network = network
-        self.tensors = tensors
+        self.members = members
         self.settings = settings
         self.own = own
-        self._reduced: dict[str, WideInput | None] = {}
-        self._additions: dict[str, Tensor] = {}
-        self._there: dict[str, Tensor] = {}
         self.curves: list[dict[str, float]] = []
-        self.register_buffer("best_loss", torch.full((network.members,), float("inf")))
-        self.register_buffer("waited", torch.zeros(network.members))
+        self.register_buffer("best_loss", torch.full((members,), float("inf")))
+        self.register_buffer("waited", torch.zeros(members))
         for name, value in self._learned():
             self.register_buffer(_best(name), value.detach().clone())
         self._epoch_loss: list[Tensor] = []
@@ -66,8 +63,12 @@ class EnsembleModule(lightning.LightningModule):
 
     @property
     def patients(self) -> int:
-        """Number of patients in the training tensors."""
-        return self.tensors.agents.shape[0]
+        """Number of training patients."""
+        raise NotImplementedError
+
+    def stopping_loss(self) -> Tensor:
+        """Return each member's loss on its stopping patients, (member,)."""
+        raise NotImplementedError
 
     @property
     def steps_per_epoch(self) -> int:
@@ -94,6 +95,76 @@ class EnsembleModule(lightning.LightningModule):
         ]
         return torch.optim.AdamW(groups, lr=self.settings.learning_rate, foreach=True)
 
+    def _rows(self) -> Tensor:
+        """Return the patients of this step."""
+        epoch, position = divmod(self.global_step, self.steps_per_epoch)
+        order = torch.randperm(self.patients, generator=_generator(self.settings.seed, epoch, 1))
+        size = self.settings.batch_size
+        return order[position * size : (position + 1) * size].to(self.device)
+
+    @torch.no_grad()
+    def on_train_epoch_end(self) -> None:
+        """Keep each member's best weights; stop when every member has waited long enough."""
+        loss = self.stopping_loss()
+        active = self.waited < self.settings.patience
+        better = active & (loss < self.best_loss - 1e-5)
+        self.best_loss = torch.where(better, loss, self.best_loss)
+        self.waited = torch.where(better, torch.zeros_like(self.waited), self.waited + 1)
+        for name, value in self._learned():
+            best = getattr(self, _best(name))
+            mask = better.view(-1, *[1] * (value.ndim - 1))
+            best.copy_(torch.where(mask, value, best))
+        trained = torch.stack(self._epoch_loss).mean(dim=0)
+        self._epoch_loss = []
+        self.curves.append(
+            {
+                "epoch": float(self.current_epoch),
+                "training_loss": float(trained.mean()),
+                "stopping_loss": float(loss.mean()),
+                "members_running": float((self.waited < self.settings.patience).sum()),
+            }
+        )
+        if bool((self.waited >= self.settings.patience).all()):
+            self.trainer.should_stop = True
+
+    @torch.no_grad()
+    def restore_best(self) -> None:
+        """Give every member the weights of its own best epoch."""
+        for name, value in self._learned():
+            value.copy_(getattr(self, _best(name)))
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Store the learning curves, which are part of the run's record."""
+        checkpoint["curves"] = self.curves
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Continue the learning curves."""
+        self.curves = list(checkpoint["curves"])
+
+
+class EnsembleModule(MembersModule):
+    """The training of multimodal networks."""
+
+    network: MultimodalNetwork
+
+    def __init__(
+        self,
+        network: MultimodalNetwork,
+        tensors: TrainingTensors,
+        settings: TrainerSettings,
+        own: MemberSettings | None = None,
+    ) -> None:
+        super().__init__(network, network.members, settings, own)
+        self.tensors = tensors
+        self._reduced: dict[str, WideInput | None] = {}
+        self._additions: dict[str, Tensor] = {}
+        self._there: dict[str, Tensor] = {}
+
+    @property
+    def patients(self) -> int:
+        """Number of patients in the training tensors."""
+        return self.tensors.agents.shape[0]
+
     def on_fit_start(self) -> None:
         """Move the patients to the device once."""
         self.tensors = self.tensors.to(self.device)
@@ -110,12 +181,8 @@ class EnsembleModule(lightning.LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """Return the loss of one step, summed over members."""
-        step = self.global_step
-        epoch, position = divmod(step, self.steps_per_epoch)
-        order = torch.randperm(self.patients, generator=_generator(self.settings.seed, epoch, 1))
-        size = self.settings.batch_size
-        rows = order[position * size : (position + 1) * size].to(self.device)
-        generator = _generator(self.settings.seed, step, 2)
+        rows = self._rows()
+        generator = _generator(self.settings.seed, self.global_step, 2)
         weights = self.tensors.training
         share = weights[:, rows] / (weights.mean(dim=1, keepdim=True) * len(rows))
         shown = self._shown(len(rows), generator)
@@ -246,31 +313,6 @@ class EnsembleModule(lightning.LightningModule):
                 shown[name] = kept.to(self.device)
         return shown
 
-    @torch.no_grad()
-    def on_train_epoch_end(self) -> None:
-        """Keep each member's best weights; stop when every member has waited long enough."""
-        loss = self.stopping_loss()
-        active = self.waited < self.settings.patience
-        better = active & (loss < self.best_loss - 1e-5)
-        self.best_loss = torch.where(better, loss, self.best_loss)
-        self.waited = torch.where(better, torch.zeros_like(self.waited), self.waited + 1)
-        for name, value in self._learned():
-            best = getattr(self, _best(name))
-            mask = better.view(-1, *[1] * (value.ndim - 1))
-            best.copy_(torch.where(mask, value, best))
-        trained = torch.stack(self._epoch_loss).mean(dim=0)
-        self._epoch_loss = []
-        self.curves.append(
-            {
-                "epoch": float(self.current_epoch),
-                "training_loss": float(trained.mean()),
-                "stopping_loss": float(loss.mean()),
-                "members_running": float((self.waited < self.settings.patience).sum()),
-            }
-        )
-        if bool((self.waited >= self.settings.patience).all()):
-            self.trainer.should_stop = True
-
     def stopping_loss(self) -> Tensor:
         """Return each member's loss before treatment on its stopping patients, (member,)."""
         self.network.eval()
@@ -297,12 +339,6 @@ class EnsembleModule(lightning.LightningModule):
         if self.own is None:
             return torch.ones(patients, device=self.device)
         return self.own.shown[channel].to(self.device).unsqueeze(-1).expand(-1, patients)
-
-    @torch.no_grad()
-    def restore_best(self) -> None:
-        """Give every member the weights of its own best epoch."""
-        for name, value in self._learned():
-            value.copy_(getattr(self, _best(name)))
 
     @torch.no_grad()
     def settle_baselines(self) -> None:
@@ -345,14 +381,6 @@ class EnsembleModule(lightning.LightningModule):
             for index in drawn[0]
         }
 
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Store the learning curves, which are part of the run's record."""
-        checkpoint["curves"] = self.curves
-
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Continue the learning curves."""
-        self.curves = list(checkpoint["curves"])
-
 
 class EpochLines(lightning.Callback):
     """Tell a person, now and then, how training goes."""
@@ -365,14 +393,14 @@ class EpochLines(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Report the epoch before this one."""
-        if trainer.current_epoch % self.every or not isinstance(pl_module, EnsembleModule):
+        if trainer.current_epoch % self.every or not isinstance(pl_module, MembersModule):
             return
         if pl_module.curves:
             last = pl_module.curves[-1]
             self.say(
                 f"epoch {trainer.current_epoch} of at most {trainer.max_epochs}: loss on inner "
                 f"validation {last['stopping_loss']:.4f}, members still learning "
-                f"{last['members_running']:.0f} of {pl_module.network.members}"
+                f"{last['members_running']:.0f} of {pl_module.members}"
             )
 
 

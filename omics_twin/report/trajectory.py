@@ -23,15 +23,16 @@ from omics_twin.therapy.rank import order
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
 _STYLES = ("-", "--", ":", "-.", "-", "--")
 _MOST = 6
+_SIZES = {"size_mm": "Sum of longest diameters (mm)", "volume_cm3": "Volume (cm³)"}
 
 
 def plans_figure(model: LivingModel, kept: KeptBelief, found: Compared) -> Figure:
     """Draw bands of the size under the first plans, what was measured, and RECIST's lines."""
-    diameters = found.quantity == "size_mm"
+    diameters, is_size = found.quantity == "size_mm", found.quantity in _SIZES
     figure, axes = blank(
-        "Size of the tumour under each plan",
+        "Size of the tumour under each plan" if is_size else "What would happen under each plan",
         "Days since the index date",
-        "Sum of longest diameters (mm)" if diameters else "Volume (cm³)",
+        _SIZES.get(found.quantity, f"Probability of '{found.quantity}'"),
         height=5.2,
         width=8.4,
     )
@@ -50,9 +51,11 @@ def plans_figure(model: LivingModel, kept: KeptBelief, found: Compared) -> Figur
             label=found.plans[option].name,
         )
         axes.fill_between(found.days[shown], lower[shown], upper[shown], color=colour, alpha=0.15)
-    days, sizes = _measured(model, kept)
-    axes.plot(days, sizes, "o", color="black", label="measured", zorder=5)
+    days, sizes = _measured(model, kept) if is_size else ([], [])
+    if not is_size:
+        axes.set_ylim(0.0, 1.02)
     if len(sizes):
+        axes.plot(days, sizes, "o", color="black", label="measured", zorder=5)
         lowest = min(sizes)
         worse = max(1.2 * lowest, lowest + 5.0)
         lines = ((worse, "progression"), (0.7 * sizes[0], "partial response"))
@@ -118,7 +121,7 @@ def write_plans(output: Path, model: LivingModel, kept: KeptBelief, found: Compa
         style=Markup(style),
         title=model.title,
         horizon=f"{model.endpoint.horizon_days:g}",
-        described="Curves of the tumour's size with bands under each plan, and what was measured",
+        described="Curves with bands under each plan, and what was measured",
         picture=base64.b64encode(picture.getvalue()).decode(),
         interval=f"{100 * ranking.interval:.0f} %",
         lines=lines,

@@ -23,7 +23,7 @@ from omics_twin.types import (
     Twin,
     TwinState,
 )
-from tests.twins import hybrid_twin, neural_twin, visit_of
+from tests.twins import hybrid_twin, laboratory_visit, neural_twin, visit_of, visit_twin
 from tests.twins_mechanistic import growth_process_twin, size_visit, tumour_twin
 
 PATIENTS = ("ada", "ben", "cem", "dua", "eli")
@@ -60,6 +60,26 @@ def _hybrid() -> Case:
     return replace(_neural(), twin=hybrid_twin(seed=3))
 
 
+def _partly_measured(twin: Twin, patients: Sequence[str], day: float, seed: int) -> Observation:
+    """Return a visit that leaves something to be drawn."""
+    visit = laboratory_visit(twin, patients, day, seed)
+    visit.values["laboratory"][:, 1] = torch.nan
+    return visit
+
+
+def _visits() -> Case:
+    return Case(
+        twin=visit_twin(seed=3),
+        endpoint=Endpoint("event-free", "event_free", 700.0),
+        therapies=(
+            Intervention("placebo", (Dose("placebo"),)),
+            Intervention("treated", (Dose("paclitaxel"),)),
+        ),
+        misspelt=("labratory", "laboratory"),
+        measured=_partly_measured,
+    )
+
+
 def _mechanistic() -> Case:
     return Case(
         twin=tumour_twin(),
@@ -92,6 +112,7 @@ def _growth_process() -> Case:
 CASES = {
     "neural": _neural,
     "hybrid": _hybrid,
+    "visits": _visits,
     "mechanistic": _mechanistic,
     "ensemble Kalman": _ensemble_kalman,
     "growth process": _growth_process,

@@ -1,0 +1,520 @@
+"""Patients with many visits: a recurrent twin, judged from landmarks on, beside Cox models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from omics_twin.answers import received_of
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.config import Config, digest
+from omics_twin.errors import CohortError, TrainingError, nearest
+from omics_twin.evaluate.baselines import fit_baseline
+from omics_twin.evaluate.concordance import concordance
+from omics_twin.evaluate.design import Design, Outcome
+from omics_twin.evaluate.forecast import coverage, crps
+from omics_twin.evaluate.forecast_plots import landmark_figure
+from omics_twin.evaluate.survival import brier_at, censoring_survival
+from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.living import LivingModel
+from omics_twin.models.build import OutcomeTensors, build_head
+from omics_twin.models.heads import HazardHead
+from omics_twin.models.visits import VisitNetwork
+from omics_twin.progression import treatment
+from omics_twin.report.console import Console
+from omics_twin.report.words import name_in_words
+from omics_twin.tasks import folds_of
+from omics_twin.tensors.history import Histories, histories_of
+from omics_twin.tensors.members import MemberPlan, jackknife_spread, plan_members
+from omics_twin.tracking import commit
+from omics_twin.twin.draws import select, weighted_mean, with_draws
+from omics_twin.twin.neural import Membership
+from omics_twin.twin.visits import VisitTwin
+from omics_twin.types import Endpoint, Observation, TwinState
+
+Array = np.ndarray
+# Beside the event, what is measured next is learned with this weight.
+_SHARE = 0.3
+_LANDMARK, _FIRST = ("elastic_net_cox", "ridge_cox"), "ridge_cox"
+_GRID = 9
+_FEWEST = 20
+_TOWARDS_DIAGONAL = 0.1
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Patients with visits and a known end of follow-up.
+
+    Attributes
+    ----------
+    rows
+        Positions in the cohort, (patient,).
+    log
+        Which features are taken as logarithms, (feature,).
+    arms
+        What each received, in the order of the histories' patients.
+    target
+        Day of the event or of the end of follow-up, and 1 for an event, (patient, 2).
+    """
+
+    histories: Histories
+    rows: Array
+    log: Bool[Tensor, " feature"]
+    arms: tuple[str | None, ...]
+    outcome: str
+    target: Float[Tensor, "patient 2"]
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The therapies that were received."""
+        return tuple(sorted({arm for arm in self.arms if arm is not None}))
+
+    @property
+    def multi_hot(self) -> Float[Tensor, "patient agent"]:
+        """1 for what each received."""
+        return torch.tensor([[float(a == arm) for a in self.agents] for arm in self.arms])
+
+
+def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
+    """Return who has visits and is known to have been followed beyond the first.
+
+    Raises
+    ------
+    CohortError
+        If the cohort has no such outcome or too few such patients.
+    """
+    name, asked = config.dynamics.outcome, config.dynamics.modality
+    if name not in cohort.outcomes:
+        raise CohortError(
+            f"cohort '{cohort.name}' has no outcome '{name}'{nearest(name, cohort.outcomes)}"
+        )
+    outcome = cohort.outcomes[name]
+    if outcome.kind is not OutcomeKind.TIME_TO_EVENT or outcome.events is None:
+        raise CohortError(f"outcome '{name}' is no time to an event: set dynamics.outcome")
+    histories = histories_of(cohort, asked)
+    days, values = histories.days, histories.values
+    later = days > torch.from_numpy(outcome.values)[:, None]
+    if bool(later.any()):
+        patient = histories.patient_ids[int(torch.nonzero(later)[0, 0])]
+        console.warn(
+            f"visits after the end of follow-up are not used, such as of patient '{patient}'"
+        )
+        histories = Histories(
+            histories.patient_ids,
+            histories.modality,
+            torch.where(later, torch.nan, days),
+            torch.where(later.unsqueeze(-1), torch.nan, values),
+        )
+    known = np.isfinite(outcome.values) & (histories.visits.numpy() > 0)
+    rows = np.flatnonzero(known)
+    if len(rows) < _FEWEST:
+        raise CohortError(
+            f"{len(rows)} patients have visits '{asked}' and a known '{name}', expected {_FEWEST}"
+        )
+    features = histories.modality.features
+    if config.dynamics.watched not in features:
+        watched = config.dynamics.watched
+        raise CohortError(f"'{asked}' has no feature '{watched}'{nearest(watched, features)}")
+    received = received_of(cohort)
+    return Followed(
+        histories=histories.select(torch.from_numpy(rows)),
+        rows=rows,
+        log=torch.tensor(cohort.repeated[asked].var["log"].to_numpy(dtype=bool)),
+        arms=tuple(received[row] for row in rows),
+        outcome=name,
+        target=torch.tensor(
+            np.column_stack([outcome.values[rows], outcome.events[rows]]), dtype=torch.float32
+        ),
+    )
+
+
+def held_out_of(cohort: Cohort, followed: Followed, config: Config) -> Array:
+    """Return the fold in which each patient is held out, (repeat, patient)."""
+    return folds_of(cohort, config, followed.outcome)[:, followed.rows]
+
+
+def fit(
+    followed: Followed, held_out: Array, config: Config, folder: Path, console: Console
+) -> tuple[VisitTwin, MemberPlan]:
+    """Train all members in one pass, from the last checkpoint if there is one.
+
+    Raises
+    ------
+    TrainingError
+        If training diverges.
+    """
+    from omics_twin.models.training import trained
+    from omics_twin.models.visit_module import VisitModule, VisitTensors
+
+    plan = plan_members(
+        held_out,
+        replicas=config.split.replicas,
+        stopping_share=config.split.stopping_share,
+        bayesian_bootstrap=config.split.bayesian_bootstrap,
+        seed=config.split.seed,
+    )
+    network = untrained(followed, plan, config)
+    histories = followed.histories
+    tensors = VisitTensors(
+        days=histories.days,
+        values=histories.values.float(),
+        agents=followed.multi_hot,
+        target=followed.target,
+        training=plan.training,
+        stopping=plan.stopping,
+    )
+    module = VisitModule(network, tensors, config.trainer, _SHARE)
+    _, diverged = trained(module, config.trainer, folder, console.say)
+    if bool(diverged.any()):
+        raise TrainingError(
+            f"training diverged in {int(diverged.sum())} of {len(diverged)} members: "
+            "lower trainer.learning_rate"
+        )
+    everyone = torch.ones(len(plan.fold), dtype=torch.bool)
+    one_fold = (plan.repeat == plan.repeat[0]) & (plan.fold == plan.fold[0])
+    twin = VisitTwin(
+        name=config.name,
+        network=network.cpu().eval().requires_grad_(requires_grad=False),
+        modality=histories.modality,
+        watched=config.dynamics.watched,
+        outcome=followed.outcome,
+        agents=followed.agents,
+        membership=Membership.of(
+            histories.patient_ids,
+            plan.seen,
+            digest(config, commit()),
+            spread=jackknife_spread(plan, one_fold),
+            spread_new=jackknife_spread(plan, everyone),
+        ),
+    )
+    return twin, plan
+
+
+def untrained(followed: Followed, plan: MemberPlan, config: Config) -> VisitNetwork:
+    """Return the network of planned members, its statistics from each one's own patients."""
+    days, values = followed.histories.days, followed.histories.values
+    logged = torch.where(followed.log, torch.log1p(values.clamp(min=0.0)), values)
+    location, scale, spread = (
+        torch.stack(each).float()
+        for each in zip(*(_statistics(logged[own > 0]) for own in plan.training), strict=True)
+    )
+    patient, visit = torch.nonzero(torch.isfinite(days), as_tuple=True)
+    ahead = followed.target[patient, 0] - days[patient, visit].float()
+    fields = torch.stack([ahead, followed.target[patient, 1]], dim=1)
+    head = build_head(
+        OutcomeTensors(followed.outcome, OutcomeKind.TIME_TO_EVENT.value, "1", fields),
+        plan.training[:, patient],
+        config.model,
+    )
+    if not isinstance(head, HazardHead):
+        raise TrainingError("visits are learned with hazards: use model.survival_head=HAZARD")
+    flat = torch.where(torch.isnan(logged), logged.new_tensor(torch.nan), logged).flatten(0, 1)
+    ends = [torch.nan_to_num(flat, nan=n).aminmax(dim=0) for n in (torch.inf, -torch.inf)]
+    moved = (values.isnan() | (values == values[:, :1])).flatten(0, 1)
+    return VisitNetwork(
+        followed.log,
+        moved.all(dim=0),
+        location,
+        scale,
+        spread,
+        torch.stack([ends[0].min, ends[1].max]).float(),
+        head,
+        len(followed.agents),
+        config.model.latent,
+        torch.Generator().manual_seed(config.trainer.seed),
+    )
+
+
+def _statistics(logged: Float[Tensor, "patient visit feature"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and deviation of all visits, and the covariance of standardised first ones."""
+    flat = logged.flatten(0, 1)
+    location = torch.nan_to_num(flat.nanmean(dim=0))
+    off = torch.nan_to_num(flat - location)
+    seen = (~torch.isnan(flat)).double()
+    scale = (off.square().sum(dim=0) / seen.sum(dim=0).clamp(min=1.0)).sqrt()
+    scale = torch.where(scale > 1e-6, scale, 1.0)
+    first = (logged[:, 0] - location) / scale
+    there = (~torch.isnan(first)).double()
+    first = torch.nan_to_num(first)
+    both = (there.T @ there).clamp(min=1.0)
+    covariance = first.T @ first / both
+    diagonal = torch.diag(covariance.diagonal())
+    covariance = (1 - _TOWARDS_DIAGONAL) * covariance + _TOWARDS_DIAGONAL * diagonal
+    # Covariances of pairs measured in different patients may not fit together.
+    values, vectors = torch.linalg.eigh(covariance)
+    return location, scale, vectors @ torch.diag(values.clamp(min=1e-3)) @ vectors.T
+
+
+def beliefs_at(
+    twin: VisitTwin, followed: Followed, rows: Array, landmark_days: float, config: Config
+) -> TwinState:
+    """Return the beliefs about some patients who are event-free on a day, all visits until then."""
+    some = followed.histories.select(torch.from_numpy(rows)).up_to(landmark_days)
+    state = twin.start(some.patient_ids, draws=_draws(twin, config), seed=config.twin.seed)
+    for visit in range(int(some.visits.max())):
+        state = twin.observe(state, some.observation(visit))
+    day = torch.full((len(rows),), landmark_days, dtype=torch.float64)
+    blank = torch.full_like(some.values[:, 0], torch.nan)
+    return twin.observe(state, Observation(some.patient_ids, day, {some.modality.name: blank}))
+
+
+def _draws(twin: VisitTwin, config: Config) -> int:
+    return max(config.twin.draws, twin.network.members)
+
+
+def _by_repeat(state: TwinState, plan: MemberPlan, repeats: int) -> Iterator[TwinState]:
+    """Yield the belief as the members of each repeat hold it."""
+    member = state.draws[0, :, 0].long()
+    for repeat in range(repeats):
+        yield with_draws(state, torch.nonzero(plan.repeat[member] == repeat)[:, 0])
+
+
+def judged(
+    twin: VisitTwin,
+    plan: MemberPlan,
+    followed: Followed,
+    held_out: Array,
+    config: Config,
+    console: Console,
+) -> dict[str, Any]:
+    """Return how well the twin and Cox models foresee events from each landmark on."""
+    asked = config.dynamics
+    by_landmark: dict[str, dict[str, Any]] = {}
+    step = console.progress("landmarks")
+    for done, landmark in enumerate(asked.landmarks_days, start=1):
+        rows = np.flatnonzero(followed.target[:, 0].numpy() > landmark)
+        ahead = followed.target[rows].numpy().astype(np.float64) - [landmark, 0.0]
+        if ahead[ahead[:, 0] <= asked.horizon_days, 1].sum() < _FEWEST:
+            console.warn(f"fewer than {_FEWEST} events after day {landmark:g}: not judged there")
+            continue
+        predicted = {
+            "omics_twin": _twin_curves(twin, plan, followed, rows, landmark, config),
+            **_cox_curves(followed, rows, held_out[:, rows], landmark, config),
+        }
+        scored = {
+            name: _scored(each, ahead, asked.horizon_days) for name, each in predicted.items()
+        }
+        by_landmark[f"day {landmark:g}"] = {
+            "n": len(rows),
+            "events": int(ahead[ahead[:, 0] <= asked.horizon_days, 1].sum()),
+            "model": scored.pop("omics_twin"),
+            "baselines": scored,
+        }
+        step(done, len(asked.landmarks_days))
+    if not by_landmark:
+        raise CohortError("no landmark has enough events after it: set dynamics.landmarks_days")
+    return {
+        "endpoint": (
+            f"'{followed.outcome}' {asked.horizon_days:g} days after a landmark, mean of landmarks"
+        ),
+        "n": len(followed.rows),
+        "model": _mean([each["model"] for each in by_landmark.values()]),
+        "baselines": {
+            name: _mean([each["baselines"][name] for each in by_landmark.values()])
+            for name in next(iter(by_landmark.values()))["baselines"]
+        },
+        "by_landmark": by_landmark,
+        "next_visit": _next_visit(twin, plan, followed, held_out, config),
+    }
+
+
+def _twin_curves(
+    twin: VisitTwin,
+    plan: MemberPlan,
+    followed: Followed,
+    rows: Array,
+    landmark_days: float,
+    config: Config,
+) -> Float[Array, "repeat patient"]:
+    """Return the probability of no event by the horizon, by members that never saw the patient."""
+    state = beliefs_at(twin, followed, rows, landmark_days, config)
+    found = np.empty((int(plan.repeat.max()) + 1, len(rows)))
+    day = torch.tensor([landmark_days + config.dynamics.horizon_days], dtype=torch.float64)
+    arms = np.array([str(followed.arms[row]) for row in rows])
+    for repeat, belief in enumerate(_by_repeat(state, plan, len(found))):
+        for arm in np.unique(arms):
+            own = np.flatnonzero(arms == arm)
+            part = select(belief, torch.from_numpy(own))
+            under = treatment(arm if arm in twin.agents else None)
+            if arm not in twin.agents:
+                under = part.history[-1].under
+            free = twin.simulate(part, under, day).values[:, :, 0, 0]
+            found[repeat, own] = weighted_mean(free, part.log_weights).numpy()
+    return found
+
+
+def _cox_curves(
+    followed: Followed, rows: Array, held_out: Array, landmark_days: float, config: Config
+) -> dict[str, Float[Array, "repeat patient"]]:
+    """Return the same by Cox models of those at risk, on their last and on their first values."""
+    target = followed.target[rows].numpy().astype(np.float64)
+    outcome = Outcome(
+        OutcomeKind.TIME_TO_EVENT,
+        target[:, 0] - landmark_days,
+        target[:, 1] > 0,
+        np.linspace(0.0, config.dynamics.horizon_days, _GRID)[1:],
+    )
+    last, first = (_carried(followed, rows, day) for day in (landmark_days, -np.inf))
+    asked = {f"landmark {name}": (name, last) for name in _LANDMARK}
+    asked["first visit alone, " + _FIRST] = (_FIRST, first)
+    return {
+        label: np.stack([_cox(name, values, followed, rows, outcome, folds) for folds in held_out])
+        for label, (name, values) in asked.items()
+    }
+
+
+def _cox(
+    name: str, values: Array, followed: Followed, rows: Array, outcome: Outcome, folds: Array
+) -> Float[Array, " patient"]:
+    names, agents = followed.histories.modality.features, followed.agents
+    arms = np.array(
+        [agents.index(a) if (a := followed.arms[row]) in agents else -1 for row in rows]
+    )
+    binary = np.array([set(np.unique(c[np.isfinite(c)])) <= {0.0, 1.0} for c in values.T])
+    design = Design(
+        values,
+        tuple(names),
+        (followed.histories.modality.name,) * len(names),
+        binary,
+        arms,
+        agents,
+        np.eye(len(agents)),
+        agents,
+    )
+    found = np.empty(len(rows))
+    for fold in np.unique(folds):
+        model = fit_baseline(name, design, outcome, np.flatnonzero(folds != fold), seed=0)
+        own = np.flatnonzero(folds == fold)
+        found[own] = model.predict(values[own], arms[own])[:, -1]
+    return found
+
+
+def _carried(followed: Followed, rows: Array, until_days: float) -> Float[Array, "patient feature"]:
+    """Return each patient's last values by a day, or of the first visit before any day."""
+    days = followed.histories.days.numpy()[rows]
+    values = followed.histories.values.numpy()[rows]
+    values = np.where(followed.log.numpy(), np.log1p(np.maximum(values, 0.0)), values)
+    found = values[:, 0]
+    for visit in range(1, values.shape[1]):
+        known = (days[:, visit] <= until_days)[:, None] & np.isfinite(values[:, visit])
+        found = np.where(known, values[:, visit], found)
+    return found
+
+
+def _scored(
+    free: Float[Array, "repeat patient"], ahead: Float[Array, "patient 2"], horizon_days: float
+) -> dict[str, dict[str, float | None]]:
+    time, event = ahead[:, 0], ahead[:, 1]
+    # What happens beyond the horizon tells nothing of who was right within it.
+    within, until = (
+        event * (time <= horizon_days),
+        np.minimum(time, np.nextafter(horizon_days, np.inf)),
+    )
+    censoring = censoring_survival(time, event)
+    scores = [
+        {
+            "c_index": concordance(-each, until, within),
+            "brier": brier_at(each, time, event, horizon_days, censoring),
+        }
+        for each in free
+    ]
+    return {name: _told([each[name] for each in scores]) for name in scores[0]}
+
+
+def _told(values: list[float]) -> dict[str, float | None]:
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "sd": spread}
+
+
+def _mean(scores: list[dict[str, dict[str, float | None]]]) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {"mean": float(np.mean([each[name]["mean"] for each in scores])), "sd": None}
+        for name in scores[0]
+    }
+
+
+def _next_visit(
+    twin: VisitTwin, plan: MemberPlan, followed: Followed, held_out: Array, config: Config
+) -> dict[str, Any]:
+    """Return how each measurement was foreseen one visit ahead, beside its last value."""
+    histories = followed.histories
+    values = histories.values.numpy()
+    state = twin.start(histories.patient_ids, draws=_draws(twin, config), seed=config.twin.seed)
+    generator = np.random.default_rng(config.twin.seed)
+    parts: dict[str, list[tuple[Array, Array, Array]]] = {}
+    for visit in range(values.shape[1]):
+        observation = histories.observation(visit)
+        rows = np.flatnonzero(np.isfinite(values[:, visit]).any(axis=1))
+        if visit and len(rows):
+            part = select(state, torch.from_numpy(rows))
+            ahead = twin.forecast(part, observation.days[rows]).numpy()
+            weights = part.log_weights.exp().numpy()
+            kept = np.stack([generator.choice(len(w), 200, p=w / w.sum()) for w in weights])
+            draws = np.take_along_axis(ahead, kept[:, :, None], axis=1)
+            for k in np.flatnonzero(~twin.network.fixed.numpy()):
+                name = histories.modality.features[k]
+                there = np.isfinite(values[rows, visit, k])
+                before = _carried_raw(values[rows, :visit, k])
+                there &= np.isfinite(before)
+                parts.setdefault(name, []).append(
+                    (draws[there, :, k], values[rows[there], visit, k], before[there])
+                )
+        state = twin.observe(state, observation)
+    found = {}
+    for name, each in parts.items():
+        draws, truth, before = (np.concatenate([p[i] for p in each]) for i in range(3))
+        if len(truth):
+            found[name] = {
+                "n": len(truth),
+                "crps": float(crps(draws, truth).mean()),
+                "median_error": float(np.abs(np.median(draws, axis=1) - truth).mean()),
+                "last_value_error": float(np.abs(before - truth).mean()),
+                "interval_90_holds": coverage(draws, truth).share,
+            }
+    return found
+
+
+def _carried_raw(values: Float[Array, "patient visit"]) -> Float[Array, " patient"]:
+    found = values[:, 0]
+    for visit in range(1, values.shape[1]):
+        found = np.where(np.isfinite(values[:, visit]), values[:, visit], found)
+    return found
+
+
+def model_of(
+    cohort: Cohort,
+    followed: Followed,
+    twin: VisitTwin,
+    config: Config,
+    metrics: Mapping[str, Any],
+) -> LivingModel:
+    """Return the twin with the question it answers."""
+    asked = config.dynamics
+    return LivingModel(
+        twin=twin,
+        endpoint=Endpoint(followed.outcome, followed.outcome, asked.horizon_days),
+        title=f"{name_in_words(followed.outcome)} {asked.horizon_days:g} days later",
+        arms=followed.agents,
+        false_alarms=asked.false_alarms,
+        provenance={
+            "cohort": cohort.name,
+            "fingerprint": cohort.fingerprint,
+            "patients": len(followed.rows),
+            "date": date.today().isoformat(),
+            "commit": commit(),
+            "performance": dict(metrics),
+        },
+    )
+
+
+def draw(metrics: Mapping[str, Any], run: Path) -> None:
+    """Draw how well events are foreseen from each landmark on, beside Cox models."""
+    landmark_figure(metrics["by_landmark"]).savefig(run / "landmarks.png", dpi=110)

@@ -1,0 +1,33 @@
+"""Every visit of real patients with liver disease, when OMICS_TWIN_DATA says where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from omics_twin import landmarks
+from omics_twin.cohort.cohort import build_cohort
+from omics_twin.config import load
+from omics_twin.intake.tables import read_tables
+from omics_twin.report.console import Console
+from omics_twin.trust.consent import permit
+
+
+def test_later_visits_foresee_events_better_than_the_first(tmp_path: Path) -> None:
+    if not os.environ.get("OMICS_TWIN_DATA"):
+        pytest.skip("OMICS_TWIN_DATA is not set: real cohorts not read")
+    asked = ["split.repeats=1", "split.folds=3", "trainer.max_epochs=30", "twin.draws=40"]
+    config = load("train", ["experiment=pbc2", *asked])
+    tables = read_tables(config.cohort)
+    cohort = build_cohort(tables, permit(tables.patient_ids, ledger=None, purpose="research"))
+    console = Console(quiet=True)
+    followed = landmarks.followed_of(cohort, config, console)
+    assert int(followed.target[:, 1].sum()) == 169
+    held_out = landmarks.held_out_of(cohort, followed, config)
+    twin, plan = landmarks.fit(followed, held_out, config, tmp_path, console)
+    found = landmarks.judged(twin, plan, followed, held_out, config, console)
+    first = found["baselines"]["first visit alone, ridge_cox"]
+    assert found["model"]["c_index"]["mean"] > first["c_index"]["mean"] + 0.03
+    assert found["model"]["brier"]["mean"] < first["brier"]["mean"]
