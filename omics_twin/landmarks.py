@@ -38,7 +38,7 @@ from omics_twin.tracking import commit
 from omics_twin.twin.draws import select, weighted_mean, with_draws
 from omics_twin.twin.neural import Membership
 from omics_twin.twin.visits import VisitTwin
-from omics_twin.types import Endpoint, Observation, TwinState
+from omics_twin.types import NO_INTERVENTION, Endpoint, Observation, TwinState
 
 Array = np.ndarray
 # Beside the event, what is measured next is learned with this weight.
@@ -202,7 +202,7 @@ def untrained(followed: Followed, plan: MemberPlan, config: Config) -> VisitNetw
     """Return the network of planned members, its statistics from each one's own patients."""
     days, values = followed.histories.days, followed.histories.values
     logged = torch.where(followed.log, torch.log1p(values.clamp(min=0.0)), values)
-    location, scale, spread = (
+    location, scale, spread, range_ = (
         torch.stack(each).float()
         for each in zip(*(_statistics(logged[own > 0]) for own in plan.training), strict=True)
     )
@@ -216,16 +216,14 @@ def untrained(followed: Followed, plan: MemberPlan, config: Config) -> VisitNetw
     )
     if not isinstance(head, HazardHead):
         raise TrainingError("visits are learned with hazards: use model.survival_head=HAZARD")
-    flat = torch.where(torch.isnan(logged), logged.new_tensor(torch.nan), logged).flatten(0, 1)
-    ends = [torch.nan_to_num(flat, nan=n).aminmax(dim=0) for n in (torch.inf, -torch.inf)]
-    moved = (values.isnan() | (values == values[:, :1])).flatten(0, 1)
+    unchanged = (values.isnan() | (values == values[:, :1])).flatten(0, 1)
     return VisitNetwork(
         followed.log,
-        moved.all(dim=0),
+        unchanged.all(dim=0),
         location,
         scale,
         spread,
-        torch.stack([ends[0].min, ends[1].max]).float(),
+        range_,
         head,
         len(followed.agents),
         config.model.latent,
@@ -233,9 +231,11 @@ def untrained(followed: Followed, plan: MemberPlan, config: Config) -> VisitNetw
     )
 
 
-def _statistics(logged: Float[Tensor, "patient visit feature"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean and deviation of all visits, and the covariance of standardised first ones."""
+def _statistics(logged: Float[Tensor, "patient visit feature"]) -> tuple[Tensor, ...]:
+    """Return mean, deviation and range of all visits, the covariance of standardised first ones."""
     flat = logged.flatten(0, 1)
+    lowest = torch.nan_to_num(flat, nan=torch.inf).amin(dim=0)
+    highest = torch.nan_to_num(flat, nan=-torch.inf).amax(dim=0)
     location = torch.nan_to_num(flat.nanmean(dim=0))
     off = torch.nan_to_num(flat - location)
     seen = (~torch.isnan(flat)).double()
@@ -250,7 +250,8 @@ def _statistics(logged: Float[Tensor, "patient visit feature"]) -> tuple[Tensor,
     covariance = (1 - _TOWARDS_DIAGONAL) * covariance + _TOWARDS_DIAGONAL * diagonal
     # Covariances of pairs measured in different patients may not fit together.
     values, vectors = torch.linalg.eigh(covariance)
-    return location, scale, vectors @ torch.diag(values.clamp(min=1e-3)) @ vectors.T
+    spread = vectors @ torch.diag(values.clamp(min=1e-3)) @ vectors.T
+    return location, scale, spread, torch.stack([lowest, highest])
 
 
 def beliefs_at(
@@ -343,9 +344,7 @@ def _twin_curves(
         for arm in np.unique(arms):
             own = np.flatnonzero(arms == arm)
             part = select(belief, torch.from_numpy(own))
-            under = treatment(arm if arm in twin.agents else None)
-            if arm not in twin.agents:
-                under = part.history[-1].under
+            under = treatment(arm) if arm in twin.agents else NO_INTERVENTION
             free = twin.simulate(part, under, day).values[:, :, 0, 0]
             found[repeat, own] = weighted_mean(free, part.log_weights).numpy()
     return found

@@ -140,7 +140,7 @@ def visit_twin(seed: int = 0, members: int = 6) -> VisitTwin:
         torch.tensor([1.0, 3.5, 50.0]) + 0.1 * torch.randn(members, 3, generator=generator),
         torch.tensor([0.8, 0.5, 10.0]).expand(members, -1).contiguous(),
         root @ root.mT + 0.5 * torch.eye(3),
-        torch.tensor([[0.0, 1.0, 20.0], [4.0, 6.0, 90.0]]),
+        torch.tensor([[0.0, 1.0, 20.0], [4.0, 6.0, 90.0]]).expand(members, -1, -1).contiguous(),
         HazardHead(
             "event_free",
             torch.tensor([0.0, 200.0, 700.0, 2000.0]),

@@ -50,7 +50,8 @@ class VisitNetwork(nn.Module):
     spread
         Covariance of the standardised features at a first visit, (member, feature, feature).
     range_
-        Smallest and largest value of training patients, logarithms where taken, (2, feature).
+        Smallest and largest value of training patients, logarithms where taken,
+        (member, 2, feature).
     head
         Risk of an event in intervals of the time after a visit.
 
@@ -74,7 +75,7 @@ class VisitNetwork(nn.Module):
         location: Float[Tensor, "member feature"],
         scale: Float[Tensor, "member feature"],
         spread: Float[Tensor, "member feature feature"],
-        range_: Float[Tensor, "2 feature"],
+        range_: Float[Tensor, "member 2 feature"],
         head: HazardHead,
         agents: int,
         hidden: int,
@@ -125,7 +126,7 @@ class VisitNetwork(nn.Module):
         self, standard: Float[Tensor, "member row feature"]
     ) -> Float[Tensor, "member row feature"]:
         """Return standardised values in their units, within the range of training patients."""
-        lowest, highest = self.range_
+        lowest, highest = self.range_.unsqueeze(2).unbind(dim=1)
         logged = standard * self.scale.unsqueeze(1) + self.location.unsqueeze(1)
         logged = torch.minimum(torch.maximum(logged, lowest), highest)
         return torch.where(self.log, torch.expm1(logged), logged)
@@ -281,6 +282,6 @@ class VisitNetwork(nn.Module):
             for part in made.modules():
                 for name, value in part.named_parameters(recurse=False):
                     setattr(part, name, nn.Parameter(value[member], requires_grad=False))
-        for name in ("location", "scale", "spread"):
+        for name in ("location", "scale", "spread", "range_"):
             setattr(made, name, getattr(self, name)[member])
         return made
