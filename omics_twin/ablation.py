@@ -25,7 +25,7 @@ from omics_twin.memory import batches
 from omics_twin.models.variants import Variant
 from omics_twin.report.console import Console
 from omics_twin.tasks import Task
-from omics_twin.tensors.members import MemberPlan
+from omics_twin.tensors.members import MemberPlan, check_converged
 
 ALL = "all"
 THERAPY_ONLY = "therapy only"
@@ -128,7 +128,7 @@ def _answer_batch(
     folder = run / "checkpoints" / f"batch-{number}"
     variants = [_variant(task, config, each, len(plan.fold)) for each in trained]
     fitted = learning.fit_members(task, config, plan, folder, console, variants)
-    learning.check_converged(fitted)
+    check_converged(fitted.diverged)
     tell = console.progress("variants answered")
     for place, question in enumerate(wanted):
         source = trained.index(question) if question in trained else _place_of_all(trained)

@@ -33,7 +33,7 @@ from omics_twin.report.console import Console
 from omics_twin.report.words import name_in_words
 from omics_twin.tasks import folds_of
 from omics_twin.tensors.history import Histories, histories_of
-from omics_twin.tensors.members import MemberPlan, jackknife_spread, plan_members
+from omics_twin.tensors.members import MemberPlan, check_converged, planned, spread_of
 from omics_twin.tracking import commit
 from omics_twin.twin.draws import select, weighted_mean, with_draws
 from omics_twin.twin.neural import Membership
@@ -71,6 +71,12 @@ class Followed:
     arms: tuple[str | None, ...]
     outcome: str
     target: Float[Tensor, "patient 2"]
+
+    @property
+    def logged(self) -> Float[Tensor, "patient visit feature"]:
+        """What was measured, logarithms where taken."""
+        values = self.histories.values
+        return torch.where(self.log, torch.log1p(values.clamp(min=0.0)), values)
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -154,13 +160,7 @@ def fit(
     from omics_twin.models.training import trained
     from omics_twin.models.visit_module import VisitModule, VisitTensors
 
-    plan = plan_members(
-        held_out,
-        replicas=config.split.replicas,
-        stopping_share=config.split.stopping_share,
-        bayesian_bootstrap=config.split.bayesian_bootstrap,
-        seed=config.split.seed,
-    )
+    plan = planned(held_out, config.split)
     network = untrained(followed, plan, config)
     histories = followed.histories
     tensors = VisitTensors(
@@ -173,13 +173,7 @@ def fit(
     )
     module = VisitModule(network, tensors, config.trainer, _SHARE)
     _, diverged = trained(module, config.trainer, folder, console.say)
-    if bool(diverged.any()):
-        raise TrainingError(
-            f"training diverged in {int(diverged.sum())} of {len(diverged)} members: "
-            "lower trainer.learning_rate"
-        )
-    everyone = torch.ones(len(plan.fold), dtype=torch.bool)
-    one_fold = (plan.repeat == plan.repeat[0]) & (plan.fold == plan.fold[0])
+    check_converged(diverged)
     twin = VisitTwin(
         name=config.name,
         network=network.cpu().eval().requires_grad_(requires_grad=False),
@@ -191,8 +185,8 @@ def fit(
             histories.patient_ids,
             plan.seen,
             digest(config, commit()),
-            spread=jackknife_spread(plan, one_fold),
-            spread_new=jackknife_spread(plan, everyone),
+            spread=spread_of(plan, config.split, new=False),
+            spread_new=spread_of(plan, config.split, new=True),
         ),
     )
     return twin, plan
@@ -201,7 +195,7 @@ def fit(
 def untrained(followed: Followed, plan: MemberPlan, config: Config) -> VisitNetwork:
     """Return the network of planned members, its statistics from each one's own patients."""
     days, values = followed.histories.days, followed.histories.values
-    logged = torch.where(followed.log, torch.log1p(values.clamp(min=0.0)), values)
+    logged = followed.logged
     location, scale, spread, range_ = (
         torch.stack(each).float()
         for each in zip(*(_statistics(logged[own > 0]) for own in plan.training), strict=True)
@@ -323,7 +317,7 @@ def judged(
             for name in next(iter(by_landmark.values()))["baselines"]
         },
         "by_landmark": by_landmark,
-        "next_visit": _next_visit(twin, plan, followed, held_out, config),
+        "next_visit": _next_visit(twin, followed, config),
     }
 
 
@@ -398,13 +392,17 @@ def _cox(
 
 def _carried(followed: Followed, rows: Array, until_days: float) -> Float[Array, "patient feature"]:
     """Return each patient's last values by a day, or of the first visit before any day."""
-    days = followed.histories.days.numpy()[rows]
-    values = followed.histories.values.numpy()[rows]
-    values = np.where(followed.log.numpy(), np.log1p(np.maximum(values, 0.0)), values)
+    known = followed.histories.days.numpy()[rows] <= until_days
+    # The first visit is there whatever the day.
+    known[:, 0] = True
+    return _last(np.where(known[..., None], followed.logged.numpy()[rows], np.nan))
+
+
+def _last(values: Float[Array, "patient visit *feature"]) -> Float[Array, "patient *feature"]:
+    """Return the last that was measured, NaN where nothing was."""
     found = values[:, 0]
     for visit in range(1, values.shape[1]):
-        known = (days[:, visit] <= until_days)[:, None] & np.isfinite(values[:, visit])
-        found = np.where(known, values[:, visit], found)
+        found = np.where(np.isfinite(values[:, visit]), values[:, visit], found)
     return found
 
 
@@ -440,9 +438,7 @@ def _mean(scores: list[dict[str, dict[str, float | None]]]) -> dict[str, dict[st
     }
 
 
-def _next_visit(
-    twin: VisitTwin, plan: MemberPlan, followed: Followed, held_out: Array, config: Config
-) -> dict[str, Any]:
+def _next_visit(twin: VisitTwin, followed: Followed, config: Config) -> dict[str, Any]:
     """Return how each measurement was foreseen one visit ahead, beside its last value."""
     histories = followed.histories
     values = histories.values.numpy()
@@ -461,7 +457,7 @@ def _next_visit(
             for k in np.flatnonzero(~twin.network.fixed.numpy()):
                 name = histories.modality.features[k]
                 there = np.isfinite(values[rows, visit, k])
-                before = _carried_raw(values[rows, :visit, k])
+                before = _last(values[rows, :visit, k])
                 there &= np.isfinite(before)
                 parts.setdefault(name, []).append(
                     (draws[there, :, k], values[rows[there], visit, k], before[there])
@@ -478,13 +474,6 @@ def _next_visit(
                 "last_value_error": float(np.abs(before - truth).mean()),
                 "interval_90_holds": coverage(draws, truth).share,
             }
-    return found
-
-
-def _carried_raw(values: Float[Array, "patient visit"]) -> Float[Array, " patient"]:
-    found = values[:, 0]
-    for visit in range(1, values.shape[1]):
-        found = np.where(np.isfinite(values[:, visit]), values[:, visit], found)
     return found
 
 

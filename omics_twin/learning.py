@@ -26,7 +26,7 @@ from omics_twin.tasks import ON_A_GRAPH, Task, support_of
 from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.design import ChannelDesign, Design
 from omics_twin.tensors.graph import GeneGraph
-from omics_twin.tensors.members import MemberPlan, jackknife_spread, plan_members
+from omics_twin.tensors.members import MemberPlan, check_converged, planned, spread_of
 from omics_twin.tracking import TrainedModel, commit
 from omics_twin.twin.course import fit_course
 from omics_twin.twin.hybrid import HybridTwin
@@ -76,35 +76,13 @@ def fit(task: Task, config: Config, folder: Path, console: Console) -> Fitted:
         If a GPU is asked for and there is none, or training diverges.
     """
     fitted = fit_members(task, config, plan_of(task, config), folder, console)
-    check_converged(fitted)
+    check_converged(fitted.diverged)
     return fitted
 
 
 def plan_of(task: Task, config: Config) -> MemberPlan:
     """Return which patients each member of a run trains on, stops on and never sees."""
-    return plan_members(
-        task.held_out,
-        replicas=config.split.replicas,
-        stopping_share=config.split.stopping_share,
-        bayesian_bootstrap=config.split.bayesian_bootstrap,
-        seed=config.split.seed,
-    )
-
-
-def check_converged(fitted: Fitted) -> None:
-    """Refuse an ensemble with members that did not learn.
-
-    Raises
-    ------
-    TrainingError
-        If one diverged.
-    """
-    diverged = fitted.diverged
-    if bool(diverged.any()):
-        raise TrainingError(
-            f"training diverged in {int(diverged.sum())} of {len(diverged)} members: "
-            "lower trainer.learning_rate"
-        )
+    return planned(task.held_out, config.split)
 
 
 def fit_members(
@@ -272,8 +250,8 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
             cohort.patient_ids,
             fitted.plan.seen,
             salt=digest(config, task.fingerprint),
-            spread=_spread(fitted.plan, config, new=False),
-            spread_new=_spread(fitted.plan, config, new=True),
+            spread=spread_of(fitted.plan, config.split, new=False),
+            spread_new=spread_of(fitted.plan, config.split, new=True),
         ),
     )
     return TrainedModel(
@@ -359,12 +337,3 @@ def _hybrid(task: Task, twin: NeuralTwin) -> HybridTwin:
         twin.membership.seen,
     )
     return HybridTwin(twin, course, task.design)
-
-
-def _spread(plan: MemberPlan, config: Config, *, new: bool) -> float:
-    """Return the spread of a new patient's draws, or of those of a training patient."""
-    if config.split.bayesian_bootstrap:
-        # Bootstrap members already differ as ensembles of other patients would.
-        return 1.0
-    answering = torch.ones_like(plan.fold, dtype=torch.bool) if new else plan.fold == 0
-    return jackknife_spread(plan, answering)

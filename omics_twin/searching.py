@@ -33,7 +33,7 @@ from omics_twin.files import write_json, write_whole
 from omics_twin.report.console import Console
 from omics_twin.space import Axis, Value, axes_of, overrides_of
 from omics_twin.tasks import Task
-from omics_twin.tensors.members import plan_members
+from omics_twin.tensors.members import planned
 from omics_twin.trials import (
     DIVERGED,
     FINAL,
@@ -283,13 +283,7 @@ def _nested(
     console: Console,
 ) -> dict[str, Any]:
     """Score the choices, and the default settings, on patients who took no part in them."""
-    plan = plan_members(
-        outer[None],
-        replicas=config.split.replicas,
-        stopping_share=config.split.stopping_share,
-        bayesian_bootstrap=config.split.bayesian_bootstrap,
-        seed=config.split.seed,
-    )
+    plan = planned(outer[None], config.split)
     folds = sorted({int(fold) for fold in outer if fold >= 0})
     grid = task.outcome.grid_days
     shape = (len(outer),) if grid is None else (len(outer), len(grid))

@@ -13,11 +13,12 @@ from omics_twin.config import Config
 from omics_twin.evaluate.design import Outcome
 from omics_twin.evaluate.survival import censoring_survival
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.learning import Fitted, check_converged, fit_members, plan_of
+from omics_twin.learning import Fitted, fit_members, plan_of
 from omics_twin.offers import restricted_mean_days
 from omics_twin.report.console import Console
 from omics_twin.settings import Reading
 from omics_twin.tasks import Task
+from omics_twin.tensors.members import check_converged
 
 
 @dataclass(frozen=True)
@@ -124,5 +125,5 @@ def fit_copy(copy: SimulatedCopy, config: Config, folder: Path, console: Console
     """Train on a copy as on the cohort: the same folds of the first repeat, the same settings."""
     plan = plan_of(copy.task, config)
     fitted = fit_members(copy.task, config, plan, folder, console)
-    check_converged(fitted)
+    check_converged(fitted.diverged)
     return fitted

@@ -102,6 +102,11 @@ class MembersModule(lightning.LightningModule):
         size = self.settings.batch_size
         return order[position * size : (position + 1) * size].to(self.device)
 
+    @staticmethod
+    def _share(weights: Tensor, rows: Tensor) -> Tensor:
+        """Return what each patient of a step counts in each member's loss, (member, row)."""
+        return weights[:, rows] / (weights.mean(dim=1, keepdim=True) * len(rows))
+
     @torch.no_grad()
     def on_train_epoch_end(self) -> None:
         """Keep each member's best weights; stop when every member has waited long enough."""
@@ -184,7 +189,7 @@ class EnsembleModule(MembersModule):
         rows = self._rows()
         generator = _generator(self.settings.seed, self.global_step, 2)
         weights = self.tensors.training
-        share = weights[:, rows] / (weights.mean(dim=1, keepdim=True) * len(rows))
+        share = self._share(weights, rows)
         shown = self._shown(len(rows), generator)
         before = self._before_treatment(rows, shown, generator)
         added = self._added(rows, shown, generator)

@@ -74,9 +74,7 @@ class VisitModule(MembersModule):
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """Return the loss of one step, summed over members."""
         rows = self._rows()
-        weights = self.tensors.training
-        share = weights[:, rows] / (weights.mean(dim=1, keepdim=True) * len(rows))
-        loss = (self._loss(rows) * share).sum(dim=1)
+        loss = (self._loss(rows) * self._share(self.tensors.training, rows)).sum(dim=1)
         self._epoch_loss.append(loss.detach())
         return loss.sum()
 

@@ -93,7 +93,7 @@ class VisitNetwork(nn.Module):
         ):
             self.register_buffer(name, value)
         inputs = 3 * features + 1
-        self.hidden, self.agents = hidden, agents
+        self.hidden = hidden
         self.gates = MemberLinear(
             members, inputs + hidden, 2 * hidden, gain=1.0, generator=generator
         )
@@ -277,7 +277,9 @@ class VisitNetwork(nn.Module):
 
     def of(self, member: Int[Tensor, " draw"]) -> VisitNetwork:
         """Return the network whose members are some of these, one more than once perhaps."""
-        made = copy.deepcopy(self)
+        tensors = [*self.parameters(), *self.buffers()]
+        # The tensors are not copied: those of the members are replaced, the others shared.
+        made = copy.deepcopy(self, {id(each): each for each in tensors})
         with torch.no_grad():
             for part in made.modules():
                 for name, value in part.named_parameters(recurse=False):

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from omics_twin.errors import TrainingError
+from omics_twin.settings import SplitSettings
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,41 @@ def plan_members(
         repeat=torch.tensor(repeats),
         fold=torch.tensor(folds),
     )
+
+
+def planned(held_out: np.ndarray, split: SplitSettings) -> MemberPlan:
+    """Return the plan of an ensemble as the settings ask for it."""
+    return plan_members(
+        held_out,
+        replicas=split.replicas,
+        stopping_share=split.stopping_share,
+        bayesian_bootstrap=split.bayesian_bootstrap,
+        seed=split.seed,
+    )
+
+
+def spread_of(plan: MemberPlan, split: SplitSettings, *, new: bool) -> float:
+    """Return the spread of a new patient's draws, or of those of a training patient."""
+    if split.bayesian_bootstrap:
+        # Bootstrap members already differ as ensembles of other patients would.
+        return 1.0
+    answering = torch.ones_like(plan.fold, dtype=torch.bool) if new else plan.fold == 0
+    return jackknife_spread(plan, answering)
+
+
+def check_converged(diverged: Bool[Tensor, " member"]) -> None:
+    """Refuse an ensemble with members that did not learn.
+
+    Raises
+    ------
+    TrainingError
+        If one diverged.
+    """
+    if bool(diverged.any()):
+        raise TrainingError(
+            f"training diverged in {int(diverged.sum())} of {len(diverged)} members: "
+            "lower trainer.learning_rate"
+        )
 
 
 def jackknife_spread(plan: MemberPlan, members: Bool[Tensor, " member"]) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from omics_twin.errors import TwinError, nearest, quoted
 from omics_twin.tensors.design import ChannelDesign
-from omics_twin.types import Modality, Observation, TwinState
+from omics_twin.types import Intervention, Modality, Observation, TwinState
 
 
 def check_start(patient_ids: Sequence[str], draws: int, least: int = 1) -> None:
@@ -61,6 +61,23 @@ def check_visit(state: TwinState, observation: Observation, modalities: Sequence
             )
         if bool(torch.isinf(values).any()):
             raise TwinError(f"modality '{name}' holds an infinite value, expected a number or NaN")
+
+
+def multi_hot(agents: Sequence[str], intervention: Intervention) -> Float[Tensor, " agent"]:
+    """Return 1 for each of a twin's agents that an intervention holds.
+
+    Raises
+    ------
+    TwinError
+        If the intervention holds another one.
+    """
+    for drug in intervention.drugs:
+        if drug not in agents:
+            raise TwinError(
+                f"agent '{drug}' of '{intervention.name}' is not known to this twin"
+                f"{nearest(drug, agents)}"
+            )
+    return torch.tensor([float(agent in intervention.drugs) for agent in agents])
 
 
 def scheduled(

@@ -13,7 +13,7 @@ from omics_twin.errors import TwinError
 from omics_twin.models.heads import BinaryHead
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.tensors.design import ChannelDesign, Design
-from omics_twin.twin.checks import check_visit, scheduled
+from omics_twin.twin.checks import check_visit, multi_hot, scheduled
 from omics_twin.twin.course import Course
 from omics_twin.twin.draws import normalised, patient_noise, select
 from omics_twin.twin.neural import Membership, NeuralTwin
@@ -273,7 +273,7 @@ class HybridTwin:
             rows = torch.nonzero(told)[:, 0]
             if len(rows):
                 known |= told
-                agents[rows] = self.prior.multi_hot(visit.under)
+                agents[rows] = multi_hot(self.agents, visit.under)
                 probability[rows] = self._probability(select(state, rows), visit.under)
         return probability, agents
 
@@ -305,7 +305,7 @@ class HybridTwin:
         """Return every draw's measurements at the scheduled visits, as seen where they were."""
         member = state.draws[0, :, 0].long()
         rank = torch.special.ndtr(state.draws[..., -self._own])
-        asked = self.prior.multi_hot(intervention).expand(len(seen), -1)
+        asked = multi_hot(self.agents, intervention).expand(len(seen), -1)
         past = self._of(self.course.expected(agents)[:, member], rank < then)
         ahead = self._of(self.course.expected(asked)[:, member], rank < now)
         off = self.course.drawn(seen[:, None] - past, state.draws[..., 1 - self._own :], member)

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from omics_twin.errors import TwinError, nearest
+from omics_twin.errors import TwinError
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.tensors.design import Design
-from omics_twin.twin.checks import check_start, check_visit, scheduled
+from omics_twin.twin.checks import check_start, check_visit, multi_hot, scheduled
 from omics_twin.twin.draws import normalised, patient_noise
 from omics_twin.types import (
     NO_INTERVENTION,
@@ -79,6 +79,18 @@ class Membership:
             if row is not None:
                 answer[index] = ~self.seen[:, row]
         return answer
+
+    def log_weights(
+        self, patient_ids: Sequence[str], member: Int[Tensor, " draw"]
+    ) -> Float[Tensor, "patient draw"]:
+        """Return the weights of draws before any visit: those of members that saw the patient, 0.
+
+        A patient whom every member saw is answered by all of them.
+        """
+        unseen = self.unseen(patient_ids)[:, member]
+        weights = torch.where(unseen, 0.0, -torch.inf)
+        weights[~unseen.any(dim=1)] = 0.0
+        return normalised(weights)
 
 
 def _digest(salt: str, patient: str) -> int:
@@ -154,15 +166,11 @@ class NeuralTwin:
             patient_noise(patient_ids, draws, self.network.terms, seed + 1),
             torch.zeros(patients, draws, len(self.design.channels)),
         ]
-        unseen = self.membership.unseen(patient_ids)[:, member]
-        weights = torch.where(unseen, 0.0, -torch.inf)
-        blind = ~unseen.any(dim=1)
-        weights[blind] = 0.0
         return TwinState(
             patient_ids=tuple(patient_ids),
             days=torch.zeros(patients, dtype=torch.float64),
             draws=torch.cat(columns, dim=2),
-            log_weights=normalised(weights),
+            log_weights=self.membership.log_weights(patient_ids, member),
             names=self._names(),
             seed=seed,
         )
@@ -184,7 +192,7 @@ class NeuralTwin:
         """
         check_visit(state, observation, self.modalities)
         draws = state.draws.clone()
-        agents = self.multi_hot(under).expand(len(state.patient_ids), -1)
+        agents = multi_hot(self.agents, under).expand(len(state.patient_ids), -1)
         for modality, values in observation.values.items():
             own = [k for k, c in enumerate(self.design.channels) if c.modality == modality]
             channels = [self.design.channels[index] for index in own]
@@ -208,7 +216,7 @@ class NeuralTwin:
         TwinError
             If an agent of the intervention is not known to this twin.
         """
-        agents = self.multi_hot(intervention)
+        agents = multi_hot(self.agents, intervention)
         code = torch.cat([self._latent_code(state), self._added(state)], dim=-1)
         member = state.draws[0, :, 0].long()
         asked = torch.cat([days.double(), state.days.clamp(min=0.0).unique()]).float()
@@ -283,24 +291,6 @@ class NeuralTwin:
                 root = self.network.unknown(absent)[member]
                 total[rows] = torch.einsum("dij,pdj->pdi", root, noise[rows])
         return total
-
-    def multi_hot(self, intervention: Intervention) -> Float[Tensor, " agent"]:
-        """Return 1 for each agent of an intervention.
-
-        Raises
-        ------
-        TwinError
-            If one is not known to this twin.
-        """
-        chosen = torch.zeros(len(self.agents))
-        for drug in intervention.drugs:
-            if drug not in self.agents:
-                raise TwinError(
-                    f"agent '{drug}' of '{intervention.name}' is not known to this twin"
-                    f"{nearest(drug, self.agents)}"
-                )
-            chosen[self.agents.index(drug)] = 1.0
-        return chosen
 
     @torch.no_grad()
     def _add(

@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from omics_twin.errors import TwinError, nearest
 from omics_twin.models.heads import HazardHead
 from omics_twin.models.visits import Memory, VisitNetwork
-from omics_twin.twin.checks import check_start, check_visit
-from omics_twin.twin.draws import normalised, patient_noise, weighted_mean, weighted_quantile
+from omics_twin.twin.checks import check_start, check_visit, multi_hot
+from omics_twin.twin.draws import patient_noise, weighted_mean, weighted_quantile
 from omics_twin.twin.neural import Membership
 from omics_twin.types import (
     NO_INTERVENTION,
@@ -95,9 +94,6 @@ class VisitTwin:
             torch.zeros(patients, draws, self.network.hidden),
             patient_noise(patient_ids, draws, features, seed + 1),
         ]
-        unseen = self.membership.unseen(patient_ids)[:, member]
-        weights = torch.where(unseen, 0.0, -torch.inf)
-        weights[~unseen.any(dim=1)] = 0.0
         names = [f"{part}_{k}" for part in ("last", "before") for k in range(features)]
         names += [f"memory_{k}" for k in range(self.network.hidden)]
         names += [f"noise_{k}" for k in range(features)]
@@ -105,7 +101,7 @@ class VisitTwin:
             patient_ids=tuple(patient_ids),
             days=torch.zeros(patients, dtype=torch.float64),
             draws=torch.cat(columns, dim=2),
-            log_weights=normalised(weights),
+            log_weights=self.membership.log_weights(patient_ids, member),
             names=("member", *names),
             seed=seed,
         )
@@ -126,7 +122,7 @@ class VisitTwin:
             If the patients, the modality, its size or the days do not fit.
         """
         check_visit(state, observation, self.modalities)
-        self.multi_hot(under)
+        multi_hot(self.agents, under)
         days = torch.maximum(state.days, observation.days.to(state.days))
         shown = replace(state, days=days, history=(*state.history, Visit(observation, under)))
         values = observation.values.get(self.modality.name)
@@ -191,31 +187,17 @@ class VisitTwin:
     ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         """Return mean and interval of staying free of the event for some years, (patient,)."""
         tail, under = (1.0 - interval) / 2.0, self._under(state)
+        asked = state.days[:, None] + _YEAR * torch.tensor(_YEARS).to(state.days)
         found = {}
-        for years in _YEARS:
-            free = self._ahead(state, under, state.days[:, None] + years * _YEAR)[:, :, 0, 0]
+        for years, free in zip(
+            _YEARS, self._ahead(state, under, asked)[..., 0].unbind(2), strict=True
+        ):
             found[f"{self.outcome}_{years}_years"] = (
                 weighted_mean(free, state.log_weights),
                 weighted_quantile(free, state.log_weights, tail),
                 weighted_quantile(free, state.log_weights, 1.0 - tail),
             )
         return found
-
-    def multi_hot(self, intervention: Intervention) -> Float[Tensor, " agent"]:
-        """Return 1 for each agent of an intervention.
-
-        Raises
-        ------
-        TwinError
-            If one is not known to this twin.
-        """
-        for drug in intervention.drugs:
-            if drug not in self.agents:
-                raise TwinError(
-                    f"agent '{drug}' of '{intervention.name}' is not known to this twin"
-                    f"{nearest(drug, self.agents)}"
-                )
-        return torch.tensor([float(agent in intervention.drugs) for agent in self.agents])
 
     def _ahead(
         self,
@@ -229,7 +211,7 @@ class VisitTwin:
         begun = torch.minimum(torch.zeros(()).double(), days.min(dim=1).values)
         last = torch.where(torch.isinf(last), begun, last)
         first = torch.where(torch.isinf(first), last, first)
-        agents = self.multi_hot(intervention).expand(len(days), -1)
+        agents = multi_hot(self.agents, intervention).expand(len(days), -1)
         score = network.score(memory, agents, (last - first).float())
         reached = torch.maximum(state.days, last)
         ahead = torch.cat([days, reached[:, None]], dim=1) - last[:, None]
