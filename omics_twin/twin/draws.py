@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from omics_twin.types import Observation, TwinState
+from omics_twin.types import Observation, TwinState, Visit
 
 
 def patient_noise(
@@ -52,6 +52,16 @@ def some_of(observation: Observation, rows: Int[Tensor, " chosen"]) -> Observati
         observation.days[rows],
         {name: values[rows] for name, values in observation.values.items()},
     )
+
+
+def visits_with(
+    state: TwinState, modality: str
+) -> Iterator[tuple[Visit, Float[Tensor, "patient feature"]]]:
+    """Yield the visits at which a modality was shown, with its values."""
+    for visit in state.history:
+        values = visit.observation.values.get(modality)
+        if values is not None:
+            yield visit, values
 
 
 def select(state: TwinState, rows: Int[Tensor, " chosen"]) -> TwinState:

@@ -15,7 +15,7 @@ from omics_twin.models.network import MultimodalNetwork
 from omics_twin.tensors.design import ChannelDesign, Design
 from omics_twin.twin.checks import check_visit, multi_hot, scheduled
 from omics_twin.twin.course import Course
-from omics_twin.twin.draws import normalised, patient_noise, select
+from omics_twin.twin.draws import normalised, patient_noise, select, visits_with
 from omics_twin.twin.neural import Membership, NeuralTwin
 from omics_twin.types import (
     NO_INTERVENTION,
@@ -249,10 +249,7 @@ class HybridTwin:
         """Return what was measured of the course, NaN where nothing was."""
         visits = len(self.course.days)
         found = torch.full((len(state.patient_ids), visits, self.course.features), torch.nan)
-        for visit in state.history:
-            values = visit.observation.values.get(self.course.modality)
-            if values is None:
-                continue
+        for visit, values in visits_with(state, self.course.modality):
             for place, rows in scheduled(self.visits, visit.observation.days, values).items():
                 found[rows, place] = values[rows].to(found)
         return found.flatten(1)
@@ -264,10 +261,7 @@ class HybridTwin:
         agents = torch.zeros(len(state.patient_ids), len(self.agents))
         probability = torch.full(state.log_weights.shape, 0.5)
         known = torch.zeros(len(state.patient_ids), dtype=torch.bool)
-        for visit in state.history:
-            values = visit.observation.values.get(self.course.modality)
-            if values is None:
-                continue
+        for visit, values in visits_with(state, self.course.modality):
             # The first therapy under which a patient was seen is the one the course tells of.
             told = (visit.observation.days > 0) & ~torch.isnan(values).all(dim=1) & ~known
             rows = torch.nonzero(told)[:, 0]

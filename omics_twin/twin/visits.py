@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.models.heads import HazardHead
 from omics_twin.models.visits import Memory, VisitNetwork
 from omics_twin.twin.checks import check_start, check_visit, multi_hot
-from omics_twin.twin.draws import patient_noise, weighted_mean, weighted_quantile
+from omics_twin.twin.draws import patient_noise, visits_with, weighted_mean, weighted_quantile
 from omics_twin.twin.neural import Membership
 from omics_twin.types import (
     NO_INTERVENTION,
@@ -240,18 +240,11 @@ class VisitTwin:
         """Return the first and the last day on which something was measured, infinite for none."""
         first = torch.full((len(state.days),), torch.inf, dtype=torch.float64)
         last = torch.full_like(first, -torch.inf)
-        for each, there in self._measured(state):
-            first = torch.where(there, torch.minimum(first, each.observation.days), first)
-            last = torch.where(there, torch.maximum(last, each.observation.days), last)
+        for visit, values in visits_with(state, self.modality.name):
+            there, days = ~torch.isnan(values).all(dim=1), visit.observation.days
+            first = torch.where(there, torch.minimum(first, days), first)
+            last = torch.where(there, torch.maximum(last, days), last)
         return first, last
-
-    def _measured(self, state: TwinState) -> list[tuple[Visit, Bool[Tensor, " patient"]]]:
-        found = []
-        for visit in state.history:
-            values = visit.observation.values.get(self.modality.name)
-            if values is not None:
-                found.append((visit, ~torch.isnan(values).all(dim=1)))
-        return found
 
     @staticmethod
     def _under(state: TwinState) -> Intervention:
