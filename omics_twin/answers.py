@@ -28,7 +28,14 @@ from omics_twin.therapy.rank import order, rank_therapies
 from omics_twin.therapy.support import stratum_key
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.draws import select, weighted_mean, weighted_quantile
-from omics_twin.types import NO_INTERVENTION, Intervention, Observation, Ranking, TwinState
+from omics_twin.types import (
+    NO_INTERVENTION,
+    Intervention,
+    Observation,
+    Ranking,
+    TwinState,
+    Visit,
+)
 
 _CHUNK = 512
 
@@ -121,6 +128,26 @@ def beliefs_of(
         yield Belief(np.arange(start, start + len(ids)), state, shown)
 
 
+def visits_of(model: TrainedModel, cohort: Cohort, *, as_of_days: float) -> list[Visit]:
+    """Return what was measured in a cohort's only patient, up to a day, in time order.
+
+    A visit under a therapy that the model does not know is not shown.
+    """
+    matrices = transforms.apply(model.twin.design, cohort)
+    arm = received_of(cohort)[0]
+    found = []
+    for visit in transforms.observations(model.twin.design, matrices):
+        values = {
+            name: each for name, each in visit.values.items() if not bool(torch.isnan(each).all())
+        }
+        day = float(visit.days[0])
+        if not values or day > as_of_days or (day > 0 and arm not in model.catalogue.arms):
+            continue
+        under = model.catalogue.intervention(arm) if day > 0 and arm else NO_INTERVENTION
+        found.append(Visit(Observation(visit.patient_ids, visit.days, values), under))
+    return found
+
+
 def calibrated(model: TrainedModel, state: TwinState, strata: Sequence[str]) -> TwinState:
     """Return a belief whose draws are moved apart as far as the patients' strata ask for."""
     if not model.calibration.fitted:
@@ -186,12 +213,17 @@ def ranking_of(
 ) -> Ranking:
     """Return the catalogue's therapies compared for the patients of a belief."""
     keys = strata_keys(model.support.columns, cohort)
-    eligible, support, reasons = model.support.judge(
-        model.catalogue, [keys[row] for row in belief.rows]
-    )
+    return ranking_in(model, belief.state, [keys[row] for row in belief.rows], settings)
+
+
+def ranking_in(
+    model: TrainedModel, state: TwinState, strata: Sequence[str], settings: TwinSettings
+) -> Ranking:
+    """Return the catalogue's therapies compared for patients of known strata."""
+    eligible, support, reasons = model.support.judge(model.catalogue, strata)
     return rank_therapies(
         model.twin,
-        belief.state,
+        state,
         model.catalogue.interventions(),
         model.endpoint,
         eligible=eligible,

@@ -28,7 +28,8 @@ from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, 
 
 _POINTS = 49
 _SIZE = "size_mm"
-_SIZES = (_SIZE, "volume_cm3")
+_AXES = {_SIZE: "Sum of longest diameters (mm)", "volume_cm3": "Volume (cm³)"}
+_SIZES = tuple(_AXES)
 # Below this a width is told as if of it: a few millimetres more or less are no surprise.
 _LEAST_MM = 1.0
 
@@ -250,15 +251,19 @@ class Compared:
         (time,) [day].
     sizes
         Lower, median and upper size under each plan, (plan, 3, time).
-    quantity
-        What the size is, with its unit.
+    quantity, axis
+        What the size is, and what its axis is called.
+    measured
+        Days and values of the same quantity [day].
     """
 
     ranking: Ranking
     plans: tuple[Intervention, ...]
     days: np.ndarray
     sizes: np.ndarray
-    quantity: str = _SIZE
+    quantity: str
+    axis: str
+    measured: tuple[list[float], list[float]]
 
 
 def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list[Intervention]:
@@ -361,7 +366,20 @@ def compared(
         reasons=[[""] * len(plans)],
         interval=interval,
     )
-    return Compared(ranking, tuple(plans), ahead, np.stack(sizes), model.twin.quantities[0])
+    quantity = model.twin.quantities[0]
+    axis = _AXES.get(quantity, f"Probability of '{quantity}'")
+    seen = _sizes_seen(model, kept) if quantity in _SIZES else ([], [])
+    return Compared(ranking, tuple(plans), ahead, np.stack(sizes), quantity, axis, seen)
+
+
+def _sizes_seen(model: LivingModel, kept: KeptBelief) -> tuple[list[float], list[float]]:
+    days, sizes = [], []
+    for visit in kept.visits:
+        size = _measured(model, visit)
+        if size is not None:
+            days.append(float(visit.observation.days[0]))
+            sizes.append(size)
+    return days, sizes
 
 
 def ranking_lines(found: Compared) -> list[str]:

@@ -43,6 +43,8 @@ class KeptBelief:
         As the belief was started.
     visits
         In the order shown, each of this patient alone.
+    stratum
+        Key of the patient's stratum, for a model that ranks.
     """
 
     patient_id: str
@@ -50,6 +52,7 @@ class KeptBelief:
     draws: int
     seed: int
     visits: tuple[Visit, ...] = ()
+    stratum: str = ""
 
     def seen(self, visit: Visit) -> KeptBelief:
         """Return the belief with a further visit."""
@@ -92,6 +95,7 @@ def write_belief(path: Path, kept: KeptBelief, modalities: Sequence[Modality]) -
             "model": kept.model,
             "draws": kept.draws,
             "seed": kept.seed,
+            "stratum": kept.stratum,
             "visits": [visit_to_json(each, modalities) for each in kept.visits],
         },
     )
@@ -114,7 +118,8 @@ def read_belief(path: Path, modalities: Sequence[Modality]) -> KeptBelief:
             )
         patient = str(stored["patient_id"])
         visits = tuple(visit_of(each, patient, modalities) for each in stored["visits"])
-        return KeptBelief(patient, stored["model"], stored["draws"], stored["seed"], visits)
+        made = (stored["model"], stored["draws"], stored["seed"])
+        return KeptBelief(patient, *made, visits, stored.get("stratum", ""))
     except (ValueError, LookupError, TypeError) as error:
         if isinstance(error, ModelError):
             raise

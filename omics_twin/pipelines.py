@@ -85,7 +85,7 @@ def train(config: Config, console: Console) -> Trained:
     if _finished(run, config):
         console.say(f"already done: {run}")
         stored = json.loads((run / "metrics.json").read_text())
-        return _told(Trained(run, stored), console)
+        return _reported(Trained(run, stored), console)
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / "config.json", plain(config))
     with console.stage("training"):
@@ -121,7 +121,7 @@ def train(config: Config, console: Console) -> Trained:
     with console.stage("recording the run"):
         where = judging.record(task, fitted, metrics, config, run, console)
     write_json(run / "tracking.json", where)
-    return _told(Trained(run, metrics), console)
+    return _reported(Trained(run, metrics), console)
 
 
 def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
@@ -130,7 +130,7 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
     run = Path(config.output_root) / config.name / told_apart
     if _finished(run, config):
         console.say(f"already done: {run}")
-        return _told(Trained(run, json.loads((run / "metrics.json").read_text())), console)
+        return _reported(Trained(run, json.loads((run / "metrics.json").read_text())), console)
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / "config.json", plain(config))
     steps = {
@@ -141,7 +141,7 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
     metrics = steps[config.dynamics.kind](cohort, config, run, console)
     write_json(run / "metrics.json", metrics)
     _record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
-    return _told(Trained(run, metrics), console)
+    return _reported(Trained(run, metrics), console)
 
 
 def _train_size(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
@@ -193,19 +193,26 @@ def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -
 
 def update(config: Config, console: Console) -> Path:
     """Show a patient's twin a visit, keep the belief, and say what changed."""
-    from omics_twin import bedside
+    from omics_twin import bedside, bedside_ranking
 
-    model = tracking.load_living(config.model_uri or "", config.tracking)
+    model = tracking.load_any(config.model_uri or "", config.tracking)
     kept, place = _kept(config, model)
-    visits = (
-        bedside.visits_of_file(Path(config.observation), model, kept.patient_id)
-        if (config.observation)
-        else _visits_of_cohort(config, model, kept, console)
-    )
-    for visit in visits:
-        kept, change = bedside.shown(model, kept, visit, config.twin.interval)
-        for line in bedside.lines(model, change):
-            console.say(line)
+    if isinstance(model, LivingModel):
+        visits = (
+            bedside.visits_of_file(Path(config.observation), model, kept.patient_id)
+            if config.observation
+            else _visits_of_cohort(config, model, kept, console)
+        )
+        for visit in visits:
+            kept, change = bedside.shown(model, kept, visit, config.twin.interval)
+            for line in bedside.lines(model, change):
+                console.say(line)
+    else:
+        kept, visits = _told(config, model, kept, console)
+        for visit in visits:
+            kept, moved = bedside_ranking.shown(model, kept, visit, config.twin)
+            for line in bedside_ranking.lines(model, moved):
+                console.say(line)
     write_belief(place, kept, model.twin.modalities)
     console.say(f"belief after {len(kept.visits)} visits: {place}")
     return place
@@ -213,17 +220,23 @@ def update(config: Config, console: Console) -> Path:
 
 def simulate(config: Config, console: Console) -> Path:
     """Write what would happen to a patient under each of some plans, best first."""
-    from omics_twin import bedside
+    from omics_twin import bedside, bedside_ranking
     from omics_twin.report.trajectory import write_plans
 
-    model = tracking.load_living(config.model_uri or "", config.tracking)
+    model = tracking.load_any(config.model_uri or "", config.tracking)
     output = _output(config, ".html", ".json")
     kept, _ = _kept(config, model)
-    if not kept.visits and model.provenance["patients"]:
-        for visit in _visits_of_cohort(config, model, kept, console):
-            kept = kept.seen(visit)
-    plans = bedside.plans_asked(config.intervention, model, kept)
-    compared = bedside.compared(model, kept, plans, config.twin.interval)
+    if isinstance(model, LivingModel):
+        if not kept.visits and model.provenance["patients"]:
+            for visit in _visits_of_cohort(config, model, kept, console):
+                kept = kept.seen(visit)
+        plans = bedside.plans_asked(config.intervention, model, kept)
+        compared = bedside.compared(model, kept, plans, config.twin.interval)
+    else:
+        if not kept.visits:
+            kept, visits = _told(config, model, kept, console)
+            kept = replace(kept, visits=tuple(visits))
+        compared = bedside_ranking.compared(model, kept, config.intervention, config.twin)
     for line in bedside.ranking_lines(compared):
         console.say(line)
     if output.suffix == ".json":
@@ -234,14 +247,35 @@ def simulate(config: Config, console: Console) -> Path:
     return output
 
 
-def _kept(config: Config, model: LivingModel) -> tuple[KeptBelief, Path]:
+def _kept(config: Config, model: LivingModel | tracking.TrainedModel) -> tuple[KeptBelief, Path]:
     """Return the belief that is kept of a patient, or the one before any visit, and its place."""
     patient = config.patient or ""
     folder = Path(config.beliefs or Path(config.output_root) / "beliefs")
     place = place_of(folder, model.digest, patient)
     if place.is_file():
         return read_belief(place, model.twin.modalities), place
-    return KeptBelief(patient, model.digest, config.twin.draws, config.twin.seed), place
+    draws = config.twin.draws
+    if isinstance(model, tracking.TrainedModel):
+        draws = answers.draws_of(model, config.twin)
+    return KeptBelief(patient, model.digest, draws, config.twin.seed), place
+
+
+def _told(
+    config: Config, model: tracking.TrainedModel, kept: KeptBelief, console: Console
+) -> tuple[KeptBelief, list[Visit]]:
+    """Return the belief with the patient's stratum, and the visits it was not shown yet."""
+    from omics_twin.record import read_record, stratum_of, visits_of
+
+    last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
+    if config.observation:
+        record = read_record(Path(config.observation), kept.patient_id)
+        stratum = stratum_of(model, record) if record.stratum or not kept.visits else kept.stratum
+        return replace(kept, stratum=stratum), list(visits_of(model, record))
+    cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
+    stratum = answers.strata_keys(model.support.columns, cohort)[0]
+    visits = answers.visits_of(model, cohort, as_of_days=config.as_of_days or float("inf"))
+    later = [each for each in visits if float(each.observation.days[0]) > last]
+    return replace(kept, stratum=stratum), later
 
 
 def _visits_of_cohort(
@@ -353,7 +387,7 @@ def _finished(run: Path, config: Config) -> bool:
     return bool(json.loads(recorded.read_text())) or not config.tracking.enabled
 
 
-def _told(trained: Trained, console: Console) -> Trained:
+def _reported(trained: Trained, console: Console) -> Trained:
     write_json(trained.folder.parent / "latest.json", {"run_folder": str(trained.folder)})
     console.metrics(trained.metrics)
     console.say(f"run folder: {trained.folder}")

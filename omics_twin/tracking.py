@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from omics_twin.errors import ModelError, TrackingError
+from omics_twin.files import MANIFEST, sha256
 from omics_twin.living import LivingModel, is_living
 from omics_twin.logs import quiet
 from omics_twin.settings import Reading, TrackingSettings
@@ -43,6 +44,8 @@ class TrainedModel:
         Cohort, fingerprint of its files, patients, versions and settings.
     calibration
         What makes its intervals and its probabilities of being best hold.
+    digest
+        Of the files it was read from; empty where it was not.
     """
 
     twin: NeuralTwin | HybridTwin
@@ -54,6 +57,7 @@ class TrainedModel:
     support: Support
     provenance: Mapping[str, Any]
     calibration: Calibration = Calibration()
+    digest: str = ""
 
     def save(self, folder: Path) -> None:
         """Write the model, whole or not at all."""
@@ -80,10 +84,13 @@ class TrainedModel:
         """
         twin, record = load_twin(folder)
         with readable(folder):
-            return TrainedModel._restored(twin, record)
+            digest = sha256((folder / MANIFEST).read_bytes())
+            return TrainedModel._restored(twin, record, digest)
 
     @staticmethod
-    def _restored(twin: NeuralTwin | HybridTwin, record: Mapping[str, Any]) -> TrainedModel:
+    def _restored(
+        twin: NeuralTwin | HybridTwin, record: Mapping[str, Any], digest: str
+    ) -> TrainedModel:
         endpoint = record["endpoint"]
         return TrainedModel(
             twin=twin,
@@ -95,6 +102,7 @@ class TrainedModel:
             support=Support.from_json(record["support"]),
             provenance=record["provenance"],
             calibration=Calibration.from_json(record["calibration"]),
+            digest=digest,
         )
 
 
@@ -110,6 +118,20 @@ def _tracker() -> Any:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def load_any(uri: str, settings: TrackingSettings) -> TrainedModel | LivingModel:
+    """Return a model of either kind, by its address; also ``published:NAME``.
+
+    Raises
+    ------
+    ModelError
+        If nothing is found there, or what is found was changed.
+    """
+    if uri.startswith(_PUBLISHED):
+        return LivingModel.published(uri.removeprefix(_PUBLISHED))
+    folder = _local(uri, settings)
+    return LivingModel.load(folder) if is_living(folder) else TrainedModel.load(folder)
 
 
 def load_model(uri: str, settings: TrackingSettings) -> TrainedModel:
@@ -131,26 +153,6 @@ def load_model(uri: str, settings: TrackingSettings) -> TrainedModel:
             f"'{uri}' is a twin that learns from visit to visit: use 'update' or 'simulate'"
         )
     return TrainedModel.load(folder)
-
-
-def load_living(uri: str, settings: TrackingSettings) -> LivingModel:
-    """Return a twin that learns from visit to visit, by its address; also ``published:NAME``.
-
-    Raises
-    ------
-    ModelError
-        If nothing is found there, it was changed, or it is a model that ranks.
-    """
-    if uri.startswith(_PUBLISHED):
-        return LivingModel.published(uri.removeprefix(_PUBLISHED))
-    folder = _local(uri, settings)
-    if not is_living(folder):
-        TrainedModel.load(folder)
-        raise ModelError(
-            f"'{uri}' is a neural twin, whose belief is kept by 'rank' and 'report' for now: use "
-            "them, or train one with experiment=tumour_size"
-        )
-    return LivingModel.load(folder)
 
 
 def _local(uri: str, settings: TrackingSettings) -> Path:

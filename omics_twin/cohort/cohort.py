@@ -35,7 +35,8 @@ class Cohort:
     measurements
         One AnnData per channel, which holds the patients measured in it. ``X``: number and
         binary columns with NaN. ``obs``: the category columns and ``day`` [day]. ``var``: kind,
-        unit and log of each column of ``X``; ``uns["categories"]``: the category columns.
+        unit, log and declared range of each column of ``X``; ``uns["categories"]``: the category
+        columns.
         ``uns`` also has ``modality``, ``visit_day`` [day], ``minimum_frequency``,
         ``window_days`` [day], ``absent_value`` (of a feature that the channel does not list,
         NaN: not measured) and ``not_in_all_parts`` (columns that some parts do not list).
@@ -245,12 +246,14 @@ def _annotated(channel: Channel, order: pd.Index) -> AnnData:
 
 
 def _described(columns: Mapping[str, ColumnDeclaration], names: Sequence[str]) -> pd.DataFrame:
-    """Return kind, unit and log of each column."""
+    """Return kind, unit, log and declared range of each column, NaN where it has no end."""
     return pd.DataFrame(
         {
             "kind": [columns[name].kind.value for name in names],
             "unit": [columns[name].unit for name in names],
             "log": np.array([columns[name].log for name in names], dtype=bool),
+            "minimum": np.array([columns[name].minimum for name in names], dtype=float),
+            "maximum": np.array([columns[name].maximum for name in names], dtype=float),
         },
         index=pd.Index(names, dtype=object),
     )

@@ -52,7 +52,9 @@ def normalise_counts(channel: Channel) -> Channel:
     values = channel.values.astype(dict.fromkeys(names, np.float64))
     values.loc[measured, names] = sample.X
     columns = {
-        name: replace(declared, unit=NORMALISED, log=False) if name in set(names) else declared
+        name: replace(declared, unit=NORMALISED, log=False, minimum=0.0, maximum=None)
+        if name in set(names)
+        else declared
         for name, declared in channel.columns.items()
     }
     return replace(channel, values=values, columns=columns)

@@ -7,7 +7,6 @@ import io
 from pathlib import Path
 
 import numpy as np
-import torch
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -19,20 +18,21 @@ from omics_twin.evaluate.plots import BLUE, GREEN, GREY, ORANGE, blank
 from omics_twin.files import write_whole
 from omics_twin.living import LivingModel
 from omics_twin.therapy.rank import order
+from omics_twin.tracking import TrainedModel
 
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
 _STYLES = ("-", "--", ":", "-.", "-", "--")
 _MOST = 6
-_SIZES = {"size_mm": "Sum of longest diameters (mm)", "volume_cm3": "Volume (cm³)"}
+_DIAMETERS = "size_mm"
 
 
-def plans_figure(model: LivingModel, kept: KeptBelief, found: Compared) -> Figure:
-    """Draw bands of the size under the first plans, what was measured, and RECIST's lines."""
-    diameters, is_size = found.quantity == "size_mm", found.quantity in _SIZES
+def plans_figure(kept: KeptBelief, found: Compared) -> Figure:
+    """Draw bands under the first plans, what was measured, and RECIST's lines."""
+    diameters = found.quantity == _DIAMETERS
     figure, axes = blank(
-        "Size of the tumour under each plan" if is_size else "What would happen under each plan",
+        "What would happen under each plan",
         "Days since the index date",
-        _SIZES.get(found.quantity, f"Probability of '{found.quantity}'"),
+        found.axis,
         height=5.2,
         width=8.4,
     )
@@ -51,8 +51,8 @@ def plans_figure(model: LivingModel, kept: KeptBelief, found: Compared) -> Figur
             label=found.plans[option].name,
         )
         axes.fill_between(found.days[shown], lower[shown], upper[shown], color=colour, alpha=0.15)
-    days, sizes = _measured(model, kept) if is_size else ([], [])
-    if not is_size:
+    days, sizes = found.measured
+    if found.axis.startswith("Probability"):
         axes.set_ylim(0.0, 1.02)
     if len(sizes):
         axes.plot(days, sizes, "o", color="black", label="measured", zorder=5)
@@ -88,20 +88,29 @@ def _schedules(axes: object, kept: KeptBelief, found: Compared) -> None:
         )
 
 
-def _measured(model: LivingModel, kept: KeptBelief) -> tuple[list[float], list[float]]:
-    days, sizes = [], []
-    for visit in kept.visits:
-        values = visit.observation.values.get(model.twin.modality.name)
-        if values is not None and not bool(torch.isnan(values).all()):
-            days.append(float(visit.observation.days[0]))
-            sizes.append(float(model.twin.sizes(values)[0]))
-    return days, sizes
+def _answers_figure(found: Compared, title: str) -> Figure:
+    """Draw the answer under each plan with its interval, best above."""
+    ranking, best_first = found.ranking, order(found.ranking, 0)
+    height = 1.6 + 0.42 * len(best_first)
+    figure, axes = blank("Under each plan", title, "", height=height, width=8.4)
+    expected, lower, upper = (
+        [float(each[0, option]) for option in best_first]
+        for each in (ranking.expected, ranking.lower, ranking.upper)
+    )
+    places = range(len(best_first), 0, -1)
+    axes.hlines(places, lower, upper, color=BLUE, linewidth=2)
+    axes.plot(expected, places, "o", color=BLUE)
+    axes.set_yticks(list(places), [ranking.interventions[option] for option in best_first])
+    return figure
 
 
-def write_plans(output: Path, model: LivingModel, kept: KeptBelief, found: Compared) -> None:
+def write_plans(
+    output: Path, model: LivingModel | TrainedModel, kept: KeptBelief, found: Compared
+) -> None:
     """Write the page, whole or not at all."""
-    picture = io.BytesIO()
-    plans_figure(model, kept, found).savefig(picture, format="png", dpi=130)
+    picture, curves = io.BytesIO(), found.sizes.shape[-1] > 0
+    figure = plans_figure(kept, found) if curves else _answers_figure(found, model.title)
+    figure.savefig(picture, format="png", dpi=130, bbox_inches="tight")
     ranking = found.ranking
     lines = [
         {
@@ -121,13 +130,17 @@ def write_plans(output: Path, model: LivingModel, kept: KeptBelief, found: Compa
         style=Markup(style),
         title=model.title,
         horizon=f"{model.endpoint.horizon_days:g}",
-        described="Curves with bands under each plan, and what was measured",
+        since="the last scan" if isinstance(model, LivingModel) else "the index date",
+        described="Curves with bands under each plan, and what was measured"
+        if curves
+        else "The answer under each plan with its interval",
+        heading=found.axis or model.title,
         picture=base64.b64encode(picture.getvalue()).decode(),
         interval=f"{100 * ranking.interval:.0f} %",
         lines=lines,
         twin=model.twin.name,
-        patients=model.provenance["patients"],
-        cohort=model.provenance["cohort"],
+        patients=model.provenance.get("patients", "not recorded"),
+        cohort=model.provenance.get("cohort", "not recorded"),
         visits=len(kept.visits),
     )
     write_whole(output, page.encode() + b"\n")

@@ -6,81 +6,46 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import torch
 
-from omics_twin.answers import calibrated
-from omics_twin.errors import TwinError, nearest
+from omics_twin.record import PatientRecord, ranked
 from omics_twin.settings import TwinSettings
-from omics_twin.tensors.design import encoded
-from omics_twin.therapy.rank import order, rank_therapies
-from omics_twin.therapy.support import stratum_key
+from omics_twin.therapy.rank import order
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel
-from omics_twin.types import Observation
 
 _DRAWS_PER_MEMBER = 8
-_STANDARD = TwinSettings()
 
 
 class RankingModel(mlflow.pyfunc.PythonModel):
-    """Patients in, ranked therapies out.
-
-    A record is ``{"patient_id": str, "measurements": {modality: {column: value}},
-    "stratum": {column: value}}``; what is not measured is left out.
-    """
+    """Patients in, ranked therapies out."""
 
     def load_context(self, context: Any) -> None:
         """Load the trained model, checked against its manifest."""
         self.model = TrainedModel.load(Path(context.artifacts[MODEL_FOLDER]))
 
     def predict(
-        self, context: Any, model_input: list[dict[str, Any]], params: dict[str, Any] | None = None
+        self,
+        context: Any,
+        model_input: list[PatientRecord],
+        params: dict[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        """Return each patient's open therapies, best first, from what is known before treatment."""
+        """Return each patient's open therapies, best first, from all that the record tells."""
         return [line for record in model_input for line in rank_record(self.model, record)]
 
 
-def rank_record(model: TrainedModel, record: dict[str, Any]) -> list[dict[str, Any]]:
+def rank_record(model: TrainedModel, record: PatientRecord) -> list[dict[str, Any]]:
     """Return one patient's open therapies, best first.
 
     Raises
     ------
-    TwinError
-        If the record names a modality, column, category or stratum the model does not know.
+    OmicsTwinError
+        If the record names a modality, column, category, stratum or arm the model does not know,
+        or a number out of its range.
     """
-    patient = str(record["patient_id"])
-    twin = model.twin
-    given = record.get("stratum", {})
-    key = stratum_key(
-        model.support.columns,
-        [str(given.get(column, "not measured")) for column in model.support.columns],
-    )
-    state = twin.start([patient], draws=_DRAWS_PER_MEMBER * twin.network.members, seed=0)
-    state = calibrated(model, state, [key])
-    baseline = {each.modality: each for each in twin.design.channels if not each.follow_up}
-    values = {}
-    for modality, columns in record.get("measurements", {}).items():
-        if modality not in baseline:
-            raise TwinError(f"unknown modality '{modality}'{nearest(modality, baseline)}")
-        values[modality] = torch.tensor([encoded(baseline[modality], columns)])
-    state = twin.observe(state, Observation((patient,), torch.zeros(1).double(), values))
-    eligible, support, reasons = model.support.judge(model.catalogue, [key])
-    ranking = rank_therapies(
-        twin,
-        state,
-        model.catalogue.interventions(),
-        model.endpoint,
-        eligible=eligible,
-        support=support,
-        reasons=reasons,
-        interval=_STANDARD.interval,
-        thin_support=model.catalogue.thin_support,
-        confidence=_STANDARD.confidence,
-        power=model.calibration.power,
-        arms=model.calibration.arms,
-    )
+    settings = TwinSettings(draws=_DRAWS_PER_MEMBER * model.twin.network.members)
+    _, ranking = ranked(model, record, settings)
     return [
         {
-            "patient_id": patient,
+            "patient_id": record.patient_id,
             "rank": place,
             "intervention": ranking.interventions[option],
             "expected": float(ranking.expected[0, option]),

@@ -28,6 +28,8 @@ class Feature:
     may_be_absent
         Whether a cohort without the column is read as not measured: not every part of the
         training cohort had it.
+    minimum, maximum
+        What the column may be, in its unit; ``None``: no end is declared.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Feature:
     binary: bool
     log: bool
     may_be_absent: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
 
     @property
     def quantity(self) -> str:
@@ -155,6 +159,18 @@ def _encoded(channel: ChannelDesign, feature: Feature, value: object) -> float:
         raise ModelError(f"column '{feature.column}' is not a finite number")
     if feature.binary and value not in (0, 1):
         raise ModelError(f"column '{feature.column}' is binary, expected 0 or 1")
+    if feature.minimum is not None and value < feature.minimum:
+        raise _beyond(feature, "below", feature.minimum)
+    if feature.maximum is not None and value > feature.maximum:
+        raise _beyond(feature, "above", feature.maximum)
     if feature.log and value < 0:
-        raise ModelError(f"column '{feature.column}' is negative, expected 0 or more")
+        raise _beyond(feature, "below", 0.0)
     return math.log1p(value) if feature.log else float(value)
+
+
+def _beyond(feature: Feature, side: str, end: float) -> ModelError:
+    # The value is a patient's: it is not repeated.
+    return ModelError(
+        f"column '{feature.column}' is {side} {end:g} {feature.unit}, where it must end: "
+        "check the value and its unit"
+    )

@@ -64,6 +64,8 @@ def _channel_design(name: str, part: AnnData) -> ChannelDesign:
             binary=row["kind"] == "binary",
             log=bool(row["log"]),
             may_be_absent=column in lacked,
+            minimum=_end(row["minimum"]),
+            maximum=_end(row["maximum"]),
         )
         for column, row in part.var.iterrows()
     ]
@@ -90,6 +92,10 @@ def _channel_design(name: str, part: AnnData) -> ChannelDesign:
         absent_is_zero=float(part.uns["absent_value"]) == 0.0,
         features=tuple(features),
     )
+
+
+def _end(declared: float) -> float | None:
+    return None if np.isnan(declared) else float(declared)
 
 
 def apply(design: Design, cohort: Cohort) -> DesignMatrices:

@@ -96,7 +96,7 @@ def test_each_channel_is_annotated_with_units_kinds_and_days(tables: Tables) -> 
     np.testing.assert_equal(part.X, [[2.0], [1.0]])
     assert part.obs["day"].tolist() == [1.0, 0.0]
     assert part.obs["stage"].astype("string").fillna("-").tolist() == ["-", "two"]
-    assert part.var.loc["volume"].tolist() == ["number", "score", True]
+    assert part.var.loc["volume", ["kind", "unit", "log"]].tolist() == ["number", "score", True]
     assert (part.uns["modality"], part.uns["visit_day"]) == ("mri", 0.0)
     assert list(part.uns["categories"]) == ["stage"]
     assert np.isnan(part.uns["absent_value"])

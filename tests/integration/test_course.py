@@ -13,6 +13,7 @@ from omics_twin.cli import main
 from tests.conftest import SmallRun
 
 COURSE = "model.follow_up=COURSE"
+VOLUME = "tumour_volume_cm3"
 VISITS = ["day 21", "day 84", "day 168"]
 
 
@@ -60,16 +61,76 @@ def test_a_visit_under_therapy_moves_the_ranking_and_the_report_tells_it(
     assert "course of radiomics" in page.read_text()
 
 
-def test_the_served_model_answers_before_treatment(run: Path, tracked: str) -> None:
+def test_the_served_model_learns_from_the_visits_of_a_record(run: Path, tracked: str) -> None:
     mlflow.set_tracking_uri(tracked.partition("=")[2])
     where = json.loads((run / "tracking.json").read_text())
+    served = mlflow.pyfunc.load_model(where["model_uri"])
+    first = {"day": 0, "values": {"clinical": {"age_years": 51.0}, "radiomics": {VOLUME: 30.0}}}
     record = {
         "patient_id": "new",
-        "measurements": {"clinical": {"age_years": 51.0}, "radiomics": {"sphericity": 0.6}},
+        "visits": [first],
         "stratum": {"hr_positive": "1", "her2_positive": "0"},
     }
-    answer = mlflow.pyfunc.load_model(where["model_uri"]).predict([record])
-    assert [line["rank"] for line in answer] == list(range(1, 9))
+    before = served.predict([record])
+    assert [line["rank"] for line in before] == list(range(1, 9))
+    arm = before[0]["intervention"]
+    scan = {"day": 84, "values": {"radiomics": {VOLUME: 0.4}}, "under": arm}
+    after = served.predict([{**record, "visits": [first, scan]}])
+    answers = [
+        {line["intervention"]: line["expected"] for line in each} for each in (before, after)
+    ]
+    assert answers[1][arm] > answers[0][arm]
+    with pytest.raises(mlflow.exceptions.MlflowException, match="Extra inputs are not permitted"):
+        served.predict([{**record, "name": "Ada"}])
+
+
+def test_a_belief_learns_from_each_visit_and_what_changed_is_told(
+    run: Path, small_run: SmallRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [f"model_uri={run}", f"beliefs={tmp_path / 'beliefs'}"]
+    cohort = ["cohort=synthetic", *small_run.settings, "patient=SYN0000001"]
+    assert main(["update", *asked, *cohort, "as_of_days=30"]) == 0
+    told = capsys.readouterr().out
+    assert "% of the forecast lay below" in told
+    assert told.count("ranking now") == 2
+    assert main(["update", *asked, *cohort]) == 0
+    assert "belief after 4 visits" in capsys.readouterr().out
+    for name in ("plans.html", "plans.json"):
+        assert main(["simulate", *asked, *cohort, f"output={tmp_path / name}"]) == 0
+    plans = json.loads((tmp_path / "plans.json").read_text())["plans"]
+    ranked = tmp_path / "rank.json"
+    assert main(["rank", f"model_uri={run}", *cohort, "as_of_days=200", f"output={ranked}"]) == 0
+    lines = json.loads(ranked.read_text())["ranking"]
+    assert [each["name"] for each in plans] == [each["intervention"] for each in lines]
+    for plan, line in zip(plans, lines, strict=True):
+        assert plan["expected"] == pytest.approx(line["expected"], abs=1e-5)
+        assert len(plan[VOLUME]["median"]) > 10
+    assert "not a medical device" in (tmp_path / "plans.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({"day": 21, "values": {"radiomics": {VOLUME: 3.0}}}, "does not say what was given"),
+        ({"day": "21"}, "'visits.0.day' is not as it should be"),
+        ({"day": 0, "values": {"radiomics": {VOLUME: -3.0}}}, "is below 0 cm3"),
+        ({"day": 0, "values": {"radiology": {}}}, "unknown modality 'radiology'"),
+        ({"day": 0, "under": "asprin"}, "asprin"),
+    ],
+)
+def test_a_visit_that_cannot_be_shown_is_refused_and_nothing_kept(
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    told: dict[str, object],
+    sentence: str,
+) -> None:
+    visit = tmp_path / "visit.json"
+    visit.write_text(json.dumps(told))
+    asked = [f"model_uri={run}", f"beliefs={tmp_path / 'beliefs'}", "patient=new"]
+    assert main(["update", *asked, f"observation={visit}"]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "beliefs").exists()
 
 
 def test_another_reading_of_visits_starts_from_no_such_model(

@@ -67,7 +67,10 @@ def _part(
     return anndata.AnnData(
         X=generator.normal(size=(len(ids), len(columns))).astype(np.float32),
         obs=pd.DataFrame({"day": [day] * len(ids)}, index=ids),
-        var=pd.DataFrame({"kind": "number", "unit": "score", "log": False}, index=columns),
+        var=pd.DataFrame(
+            {"kind": "number", "unit": "score", "log": False, "minimum": np.nan, "maximum": np.nan},
+            index=columns,
+        ),
         uns={
             "modality": modality,
             "visit_day": day,

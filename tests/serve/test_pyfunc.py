@@ -14,6 +14,7 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.errors import ModelError, TwinError
 from omics_twin.pipelines import read_cohort
+from omics_twin.record import PatientRecord, record_of
 from omics_twin.report.console import Console
 from omics_twin.serve.pyfunc import rank_record
 from omics_twin.tracking import TrainedModel
@@ -32,7 +33,7 @@ def model(small_run: SmallRun) -> TrainedModel:
     return TrainedModel.load(small_run.model)
 
 
-def record_of(model: TrainedModel, cohort: Cohort, patient: str) -> dict[str, Any]:
+def patient_of(model: TrainedModel, cohort: Cohort, patient: str) -> PatientRecord:
     """Return a patient of the cohort as a client would send them."""
     measurements: dict[str, dict[str, Any]] = {}
     for channel in model.twin.design.channels:
@@ -46,7 +47,8 @@ def record_of(model: TrainedModel, cohort: Cohort, patient: str) -> dict[str, An
             name: value for name, value in columns.items() if value == value
         }
     stratum = cohort.strata.loc[patient].dropna().to_dict()
-    return {"patient_id": patient, "measurements": measurements, "stratum": stratum}
+    visits = [{"day": 0.0, "values": measurements}]
+    return record_of({"patient_id": patient, "visits": visits, "stratum": stratum})
 
 
 def test_a_record_gets_the_lines_of_the_rank_pipeline(
@@ -60,7 +62,7 @@ def test_a_record_gets_the_lines_of_the_rank_pipeline(
     lines = json.loads(output.read_text())["ranking"]
     for patient in cohort.patient_ids[:12]:
         expected = [each for each in lines if each["patient_id"] == patient and each["eligible"]]
-        found = rank_record(model, record_of(model, cohort, patient))
+        found = rank_record(model, patient_of(model, cohort, patient))
         assert [each["intervention"] for each in found] == [
             each["intervention"] for each in expected
         ]
@@ -72,23 +74,34 @@ def test_a_record_gets_the_lines_of_the_rank_pipeline(
                     assert value == theirs[name], name
 
 
-def test_a_patient_of_whom_nothing_is_known_gets_the_population(model: TrainedModel) -> None:
+def new_patient(**values: dict[str, object]) -> PatientRecord:
     stratum = {"hr_positive": "1", "her2_positive": "0"}
-    first, second = (
-        rank_record(model, {"patient_id": "new", "measurements": given, "stratum": stratum})
-        for given in ({}, {"clinical": {}})
-    )
+    visits = [{"day": 0, "values": values}]
+    return record_of({"patient_id": "new", "visits": visits, "stratum": stratum})
+
+
+def test_a_patient_of_whom_nothing_is_known_gets_the_population(model: TrainedModel) -> None:
+    first, second = (rank_record(model, each) for each in (new_patient(), new_patient(clinical={})))
     assert first == second
     assert all(0.0 <= each["lower"] <= each["expected"] <= each["upper"] for each in first)
 
 
-def test_an_unknown_column_is_refused_by_name(model: TrainedModel) -> None:
-    record = {"patient_id": "new", "measurements": {"clinical": {"age_year": 50}}}
-    with pytest.raises(ModelError, match=r"unknown column 'age_year': did you mean 'age_years'\?"):
-        rank_record(model, record)
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"age_year": 50}, r"unknown column 'age_year': did you mean 'age_years'\?"),
+        ({"age_years": -5}, "column 'age_years' is below 18 year, where it must end"),
+        ({"hr_positive": 2}, "column 'hr_positive' is binary, expected 0 or 1"),
+        ({"stage": "V"}, "column 'stage' has an unknown level"),
+    ],
+)
+def test_what_the_model_does_not_know_is_refused_by_name(
+    model: TrainedModel, values: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        rank_record(model, new_patient(clinical=values))
 
 
 def test_an_unknown_modality_is_refused_by_name(model: TrainedModel) -> None:
-    record = {"patient_id": "new", "measurements": {"clinic": {}}}
     with pytest.raises(TwinError, match=r"unknown modality 'clinic': did you mean 'clinical'\?"):
-        rank_record(model, record)
+        rank_record(model, new_patient(clinic={}))

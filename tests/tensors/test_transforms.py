@@ -175,7 +175,7 @@ def test_the_bedside_encodes_a_patient_as_training_did(trained: tuple[Design, Co
         ({"age": "50"}, "column 'age' is not a finite number"),
         ({"age": float("inf")}, "column 'age' is not a finite number"),
         ({"age": True}, "column 'age' is not a finite number"),
-        ({"volume": -1.0}, "column 'volume' is negative"),
+        ({"volume": -1.0}, "column 'volume' is below 0"),
     ],
 )
 def test_the_bedside_refuses_what_training_would(

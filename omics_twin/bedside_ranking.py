@@ -1,0 +1,304 @@
+"""A twin that ranks, between visits of one patient: what a visit changed, and asked what if."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from omics_twin.alerts.watch import Alert, Scored, Watch
+from omics_twin.answers import endpoint_values, ranking_in, ranking_lines
+from omics_twin.bedside import Compared, Told
+from omics_twin.belief import KeptBelief
+from omics_twin.errors import TherapyError
+from omics_twin.evaluate.forecast import probability_integral, quantiles
+from omics_twin.record import belief_in
+from omics_twin.settings import TwinSettings
+from omics_twin.tensors.design import Feature
+from omics_twin.tracking import TrainedModel
+from omics_twin.twin.hybrid import HybridTwin
+from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
+
+FALSE_ALARMS = 0.05
+_POINTS = 49
+_SURPRISE = 0.05
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A measurement beside its forecast.
+
+    Attributes
+    ----------
+    measured, forecast
+        In the feature's unit; the forecast was made before the visit, from all before it.
+    share
+        Share of the forecast below what came.
+    """
+
+    feature: Feature
+    measured: float
+    forecast: Told
+    share: float
+
+
+@dataclass(frozen=True)
+class RankingChange:
+    """What a visit changed.
+
+    Attributes
+    ----------
+    foreseen
+        What was measured and had been forecast.
+    outlook
+        The endpoint under the therapy being given, before and after the visit; ``None`` before
+        treatment.
+    before, after
+        The ranking.
+    evidence
+        Evidence against the twin's forecasts so far.
+    alerts
+        What is to be told.
+    """
+
+    visit: Visit
+    foreseen: tuple[Foreseen, ...]
+    outlook: tuple[Told, Told] | None
+    before: Ranking
+    after: Ranking
+    evidence: float
+    alerts: tuple[Alert, ...]
+
+
+def shown(
+    model: TrainedModel, kept: KeptBelief, visit: Visit, settings: TwinSettings
+) -> tuple[KeptBelief, RankingChange]:
+    """Return the belief with a further visit, and what the visit changed.
+
+    Raises
+    ------
+    TwinError
+        If the visit is not one that this twin can be shown.
+    """
+    grown = kept.seen(visit)
+    states = [belief_in(model, each) for each in (kept, grown)]
+    rankings = [ranking_in(model, each, [kept.stratum], settings) for each in states]
+    watch, alerts = watched(model, grown)
+    outlook = None
+    if visit.under != NO_INTERVENTION:
+        told = [
+            Told.of(endpoint_values(model, each, visit.under), each, settings.interval)
+            for each in states
+        ]
+        outlook = (told[0], told[1])
+    return grown, RankingChange(
+        visit=visit,
+        foreseen=foreseen(model, states[0], visit, settings.interval),
+        outlook=outlook,
+        before=rankings[0],
+        after=rankings[1],
+        evidence=watch.value,
+        alerts=alerts,
+    )
+
+
+def foreseen(
+    model: TrainedModel, state: TwinState, visit: Visit, interval: float
+) -> tuple[Foreseen, ...]:
+    """Return what was measured at a visit beside its forecast, where the twin makes one.
+
+    A twin without a course forecasts the outcome alone; nobody forecasts the visit before
+    treatment, which says who the patient is.
+    """
+    twin, day = model.twin, visit.observation.days
+    if not isinstance(twin, HybridTwin) or float(day) <= 0:
+        return ()
+    values = visit.observation.values.get(twin.course.modality)
+    if values is None:
+        return ()
+    ahead = twin.forecast(state, day, visit.under)
+    features = twin.visits[0].features
+    log = torch.tensor([feature.log for feature in features])
+    natural = torch.where(log, torch.expm1(values), values)[0]
+    found = []
+    for place, feature in enumerate(features):
+        if feature.binary or bool(torch.isnan(natural[place])):
+            continue
+        draws, measured = ahead[..., place], float(natural[place])
+        share = _share(draws.numpy(), state, measured)
+        found.append(Foreseen(feature, measured, Told.of(draws, state, interval), share))
+    return tuple(found)
+
+
+def _share(draws: np.ndarray, state: TwinState, measured: float) -> float:
+    weights = state.log_weights.exp().double().numpy()
+    return float(probability_integral(draws, np.array([measured]), weights)[0])
+
+
+def watched(model: TrainedModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, ...]]:
+    """Return what watching all visits so far has come to, and the alerts of the last one.
+
+    It follows from the visits alone, as the belief does.
+    """
+    watch, alerts = Watch(FALSE_ALARMS), tuple[Alert, ...]()
+    for place, visit in enumerate(kept.visits):
+        state = belief_in(model, replace(kept, visits=kept.visits[:place]))
+        told = foreseen(model, state, visit, interval=0.9)
+        before = kept.visits[place - 1].under if place else NO_INTERVENTION
+        scored = Scored(
+            day=float(visit.observation.days[0]),
+            shares={each.feature.quantity: each.share for each in told},
+            draws=state.draws.shape[1],
+            therapy_changed=before not in (NO_INTERVENTION, visit.under),
+        )
+        watch, alerts = watch.after(scored)
+    return watch, alerts
+
+
+def lines(model: TrainedModel, change: RankingChange) -> list[str]:
+    """Return what a person is told of a visit."""
+    day = float(change.visit.observation.days[0])
+    under = change.visit.under
+    given = "" if under == NO_INTERVENTION else f", under {_label(model, under.name)}"
+    measured = [
+        name
+        for name, values in change.visit.observation.values.items()
+        if not bool(torch.isnan(values).all())
+    ]
+    found = [f"day {day:g}{given}: {', '.join(measured) or 'nothing'} measured"]
+    for each in change.foreseen:
+        unit = "" if each.feature.unit == "1" else f" {each.feature.unit}"
+        inside = _SURPRISE <= each.share <= 1.0 - _SURPRISE
+        found.append(
+            f"  {each.feature.quantity}: {each.measured:.3g}{unit}, expected "
+            f"{_told(each.forecast)}: {'as expected' if inside else 'a surprise'}, "
+            f"{100 * each.share:.0f} % of the forecast lay below"
+        )
+    if change.foreseen:
+        found.append(
+            f"  evidence against the twin {change.evidence:.1f}, alarm at {1 / FALSE_ALARMS:.0f}"
+        )
+    if change.outlook is not None:
+        before, after = change.outlook
+        found.append(
+            f"  {model.title.lower()} under {_label(model, under.name)}: {_told(before)} -> "
+            f"{_told(after)}"
+        )
+    found.append(f"  ranking before: {_order(model, change.before)}")
+    found.append(f"  ranking now:    {_order(model, change.after)}")
+    if bool(change.after.abstained[0]):
+        found.append(f"  no therapy is recommended: {change.after.abstention[0]}")
+    return [*found, *(f"  ALERT, {alert.kind.value}: {alert.sentence}" for alert in change.alerts)]
+
+
+def _told(number: Told) -> str:
+    return f"{number.expected:.3g} ({number.lower:.3g} to {number.upper:.3g})"
+
+
+def _label(model: TrainedModel, arm: str) -> str:
+    arms = model.catalogue.arms
+    return model.catalogue.labels[arms.index(arm)] if arm in arms else arm
+
+
+def _order(model: TrainedModel, ranking: Ranking) -> str:
+    first = ranking_lines(ranking, 0, excluded=False)
+    opened = [line for line in first if line["eligible"]][:_LISTED]
+    if not opened:
+        return "nothing is open to this patient"
+    return ", ".join(
+        f"{line['rank']}. {_label(model, line['intervention'])} {line['expected']:.2f} "
+        f"(best with probability {line['probability_best']:.2f})"
+        for line in opened
+    )
+
+
+def compared(
+    model: TrainedModel, kept: KeptBelief, asked: str | None, settings: TwinSettings
+) -> Compared:
+    """Return the therapies open to the patient, or one of them, compared from here on.
+
+    Curves are of the first measurement that the twin forecasts, or of survival; a twin that
+    foresees one yes-or-no outcome has none.
+
+    Raises
+    ------
+    TherapyError
+        If the therapy is not known, or none is open.
+    """
+    state = belief_in(model, kept)
+    ranking = ranking_in(model, state, [kept.stratum], settings)
+    opened = torch.nonzero(ranking.eligible[0])[:, 0].tolist()
+    if asked is not None:
+        model.catalogue.intervention(asked)
+        chosen = model.catalogue.arms.index(asked)
+        if chosen not in opened:
+            raise TherapyError(
+                f"'{asked}' is not open to patient '{kept.patient_id}': "
+                f"{ranking.reasons[0][chosen] or 'no support'}"
+            )
+        opened = [chosen]
+    if not opened:
+        raise TherapyError(f"no therapy is open to patient '{kept.patient_id}': see 'rank'")
+    plans = [model.catalogue.interventions()[each] for each in opened]
+    days, curves, quantity, axis = _curves(model, state, plans, settings.interval)
+    return Compared(
+        ranking=_only(ranking, opened),
+        plans=tuple(plans),
+        days=days,
+        sizes=curves,
+        quantity=quantity,
+        axis=axis,
+        measured=_measured(model, kept),
+    )
+
+
+def _curves(
+    model: TrainedModel, state: TwinState, plans: Sequence[Intervention], interval: float
+) -> tuple[np.ndarray, np.ndarray, str, str]:
+    """Return days, lower, median and upper curve of each plan, and what they are of."""
+    twin = model.twin
+    if isinstance(twin, HybridTwin):
+        feature = twin.visits[0].features[0]
+        last, place = float(twin.course.days[-1]), len(twin.prior.quantities)
+        quantity, axis = feature.quantity, f"{feature.quantity} ({feature.unit})"
+    elif model.outcome_kind == "time_to_event":
+        last, place = model.endpoint.horizon_days, twin.quantities.index(model.endpoint.quantity)
+        quantity, axis = model.endpoint.quantity, "Probability of being event-free"
+    else:
+        return np.zeros(0), np.zeros((len(plans), 3, 0)), model.endpoint.quantity, ""
+    days = torch.linspace(0.0, last, _POINTS, dtype=torch.float64)
+    share = np.repeat(state.log_weights.exp().double().numpy(), _POINTS, axis=0)
+    tail = (1.0 - interval) / 2.0
+    found = []
+    for plan in plans:
+        path = twin.simulate(state, plan, days).values[0, :, :, place].double()
+        found.append(quantiles(path.T.numpy(), share, (tail, 0.5, 1.0 - tail)).T)
+    return days.numpy(), np.stack(found), quantity, axis
+
+
+def _measured(model: TrainedModel, kept: KeptBelief) -> tuple[list[float], list[float]]:
+    twin = model.twin
+    if not isinstance(twin, HybridTwin):
+        return [], []
+    feature = twin.visits[0].features[0]
+    days, values = [], []
+    for visit in kept.visits:
+        row = visit.observation.values.get(twin.course.modality)
+        if row is not None and not bool(torch.isnan(row[0, 0])):
+            days.append(max(0.0, float(visit.observation.days[0])))
+            values.append(float(torch.expm1(row[0, 0]) if feature.log else row[0, 0]))
+    return days, values
+
+
+def _only(ranking: Ranking, options: Sequence[int]) -> Ranking:
+    """Return the ranking of some of its interventions."""
+    parts = ("expected", "lower", "upper", "probability_best", "support", "eligible")
+    return replace(
+        ranking,
+        interventions=tuple(ranking.interventions[each] for each in options),
+        reasons=(tuple(ranking.reasons[0][each] for each in options),),
+        **{name: getattr(ranking, name)[:, list(options)] for name in parts},
+    )
