@@ -30,6 +30,7 @@ VERBS = {
         "what would happen under each plan:      "
         "omics-twin simulate model_uri=… patient=… output=plans.html"
     ),
+    "serve": "answer over HTTP behind a strict gate:  omics-twin serve model_uri=… serve.port=8000",
     "results": "docs/results.md from the tracked runs:  omics-twin results",
     "synthesise": (
         "a synthetic trial with known truth:     "
@@ -48,6 +49,7 @@ _NEEDS = {
     "report": ("model_uri", "cohort", "patient", "output"),
     "update": ("model_uri", "patient"),
     "simulate": ("model_uri", "patient", "output"),
+    "serve": ("model_uri",),
     "check": ("intake",),
     "fetch": ("cohort",),
 }

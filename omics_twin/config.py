@@ -30,6 +30,7 @@ from omics_twin.settings import (
     NetworkSettings,
     PolicySettings,
     SearchSettings,
+    ServeSettings,
     SplitSettings,
     TrackingSettings,
     TrainerSettings,
@@ -103,6 +104,7 @@ class Config:
     search: SearchSettings = field(default_factory=SearchSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
 
     def __post_init__(self) -> None:
         """Refuse names that lead elsewhere, empty answers and days that are none."""
@@ -254,6 +256,7 @@ def digest(config: Config, fingerprint: str) -> str:
         "tracking",
         "intake",
         "search",
+        "serve",
     ):
         settings.pop(elsewhere)
     settings["cohort"].pop("root")

@@ -464,6 +464,14 @@ def report(config: Config, console: Console) -> Path:
     return output
 
 
+def serve(config: Config, console: Console) -> None:
+    """Answer for patients' records over HTTP until interrupted."""
+    from omics_twin.serve.server import listen, scorer_of
+
+    scorer = scorer_of(config.model_uri or "", config.tracking)
+    listen(scorer, config.serve, console.say)
+
+
 def results(config: Config, console: Console) -> Path:
     """Write the page of results, with its pictures, from the newest run of each experiment."""
     from omics_twin.report import results as page

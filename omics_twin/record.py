@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,14 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from omics_twin.answers import calibrated, draws_of, ranking_in
 from omics_twin.belief import KeptBelief, replay
-from omics_twin.errors import TwinError, nearest
+from omics_twin.errors import TwinError, nearest, quoted
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.design import ChannelDesign, encoded
-from omics_twin.therapy.support import stratum_key
+from omics_twin.therapy.support import stratum_key, stratum_values
 from omics_twin.tracking import TrainedModel
 from omics_twin.types import NO_INTERVENTION, Intervention, Observation, Ranking, TwinState, Visit
 
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+_NOT_MEASURED = "not measured"
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 # A category's level, a call of 0 or 1, a number; left out or null: not measured.
 _Value = int | FiniteFloat | str | None
@@ -81,39 +83,66 @@ def visits_of(model: TrainedModel, record: PatientRecord) -> tuple[Visit, ...]:
     Raises
     ------
     TwinError
-        If a modality is unknown, or a visit under therapy does not say under which.
+        If a modality is unknown, a visit under therapy does not say under which, or visits are
+        not in order, far from every scheduled one, or shown twice.
     ModelError
         If a column or a category is unknown, or a number is none or out of the declared range.
     TherapyError
         If an arm is not known.
     """
-    return tuple(_visit(model, record.patient_id, each) for each in record.visits)
+    found: list[Visit] = []
+    seen: set[str] = set()
+    before = float("-inf")
+    for place, told in enumerate(record.visits):
+        if told.day < before:
+            raise TwinError(
+                f"visit {place} of the record is before the one ahead of it: order visits by day"
+            )
+        before = told.day
+        values = {}
+        for modality, columns in told.values.items():
+            channel = _channel(model, modality, told.day, place)
+            row = encoded(channel, columns)
+            if all(math.isnan(each) for each in row):
+                continue
+            if channel.name in seen:
+                raise TwinError(
+                    f"visit {place} of the record shows '{channel.name}' a second time: expected "
+                    "each scheduled visit once"
+                )
+            seen.add(channel.name)
+            values[modality] = torch.tensor([row], dtype=torch.float64)
+        day = torch.tensor([told.day], dtype=torch.float64)
+        observation = Observation((record.patient_id,), day, values)
+        found.append(Visit(observation, _under(model, told, place)))
+    return tuple(found)
 
 
-def _visit(model: TrainedModel, patient: str, told: RecordedVisit) -> Visit:
-    design = model.twin.design
-    known = list(dict.fromkeys(channel.modality for channel in design.channels))
-    values = {}
-    for modality, columns in told.values.items():
-        if modality not in known:
-            raise TwinError(f"unknown modality '{modality}'{nearest(modality, known)}")
-        own = [channel for channel in design.channels if channel.modality == modality]
-        row = encoded(min(own, key=lambda each: _apart(each, told.day)), columns)
-        values[modality] = torch.tensor([row], dtype=torch.float64)
-    day = torch.tensor([told.day], dtype=torch.float64)
-    return Visit(Observation((patient,), day, values), _under(model, told))
+def _channel(model: TrainedModel, modality: str, day: float, place: int) -> ChannelDesign:
+    """Return the scheduled visit that is nearest to a day."""
+    channels = model.twin.design.channels
+    own = [channel for channel in channels if channel.modality == modality]
+    if not own:
+        known = dict.fromkeys(channel.modality for channel in channels)
+        raise TwinError(f"unknown modality '{modality}'{nearest(modality, known)}")
+    # What is measured before treatment is a baseline value however long before.
+    asked = max(day, 0.0)
+    chosen = min(own, key=lambda channel: abs(asked - channel.visit_day))
+    if abs(asked - chosen.visit_day) > chosen.window_days:
+        days = ", ".join(f"{channel.visit_day:g}" for channel in own)
+        raise TwinError(
+            f"visit {place} of the record measured '{modality}' more than {chosen.window_days:g} "
+            f"days from every scheduled visit (days {days}): leave it out"
+        )
+    return chosen
 
 
-def _apart(channel: ChannelDesign, day: float) -> float:
-    return abs(max(day, 0.0) - channel.visit_day)
-
-
-def _under(model: TrainedModel, told: RecordedVisit) -> Intervention:
+def _under(model: TrainedModel, told: RecordedVisit, place: int) -> Intervention:
     if told.under is not None:
         return model.catalogue.intervention(told.under)
     if told.day > 0 and len(model.catalogue.arms) > 1:
         raise TwinError(
-            f"the visit on day {told.day:g} does not say what was given: add 'under', one of "
+            f"visit {place} of the record does not say what was given: add 'under', one of "
             f"{', '.join(model.catalogue.arms)}"
         )
     return NO_INTERVENTION if told.day <= 0 else model.catalogue.interventions()[0]
@@ -125,13 +154,27 @@ def stratum_of(model: TrainedModel, record: PatientRecord) -> str:
     Raises
     ------
     TwinError
-        If a column is no part of the stratum.
+        If a column is no part of the stratum, or its value was never seen.
     """
-    columns = model.support.columns
-    for column in record.stratum:
-        if column not in columns:
-            raise TwinError(f"unknown stratum column '{column}'{nearest(column, columns)}")
-    return stratum_key(columns, [record.stratum.get(each, "not measured") for each in columns])
+    known = strata_in(model)
+    for column, value in record.stratum.items():
+        if column not in known:
+            raise TwinError(f"unknown stratum column '{column}'{nearest(column, known)}")
+        if value not in known[column]:
+            raise TwinError(
+                f"'{column}' of the stratum is none of {quoted(known[column])}: send one of them, "
+                "or leave it out where it was not measured"
+            )
+    return stratum_key(list(known), [record.stratum.get(each, _NOT_MEASURED) for each in known])
+
+
+def strata_in(model: TrainedModel) -> dict[str, list[str]]:
+    """Return what a record may say of each column that makes a stratum."""
+    found: dict[str, set[str]] = {column: {_NOT_MEASURED} for column in model.support.columns}
+    for key in model.support.counts:
+        for column, value in stratum_values(model.support.columns, key).items():
+            found[column].add(value)
+    return {column: sorted(values) for column, values in found.items()}
 
 
 def kept_of(model: TrainedModel, record: PatientRecord, settings: TwinSettings) -> KeptBelief:

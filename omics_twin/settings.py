@@ -518,6 +518,39 @@ class TrackingSettings:
 
 
 @dataclass
+class ServeSettings:
+    """How a model is asked over HTTP; ``conf/serve``.
+
+    Attributes
+    ----------
+    host, port
+        Where it listens; port 0: any that is free.
+    most_bytes, most_patients
+        A larger request is refused [byte].
+    timeout_seconds
+        For a request to arrive, and for the model to answer it [s].
+    at_once
+        Requests that the model answers at the same time; others wait.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    most_bytes: int = 4_000_000
+    most_patients: int = 256
+    timeout_seconds: float = 30.0
+    at_once: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse limits under which nothing is answered."""
+        require_named("serve.host", self.host)
+        require("serve.port", self.port, 0, 65_535)
+        require("serve.most_bytes", self.most_bytes, 1_000, 1_000_000_000)
+        require("serve.most_patients", self.most_patients, 1, 1_000_000)
+        require("serve.timeout_seconds", self.timeout_seconds, 0.1, 3_600.0)
+        require("serve.at_once", self.at_once, 1, 1_000)
+
+
+@dataclass
 class TrustSettings:
     """May we; ``conf/trust``.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -106,7 +105,7 @@ class TrainedModel:
         )
 
 
-def _tracker() -> Any:
+def tracker() -> Any:
     """Return MLflow, quiet, kept from unpickling anything and from minutes with a dead server."""
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
@@ -167,7 +166,7 @@ def _local(uri: str, settings: TrackingSettings) -> Path:
 
 
 def _downloaded(uri: str, settings: TrackingSettings) -> Path:
-    mlflow = _tracker()
+    mlflow = tracker()
     try:
         with quiet("mlflow", "alembic"):
             mlflow.set_tracking_uri(tracking_uri(settings))
@@ -228,7 +227,7 @@ def record_run(run: RunRecord, settings: TrackingSettings) -> dict[str, str]:
     """
     if not settings.enabled:
         return {}
-    mlflow = _tracker()
+    mlflow = tracker()
     uri = tracking_uri(settings)
     try:
         return _recorded(mlflow, run, settings, uri)
@@ -287,16 +286,13 @@ def _experiment(mlflow: Any, settings: TrackingSettings) -> str:
 def _log_model(mlflow: Any, run: RunRecord, settings: TrackingSettings) -> dict[str, str]:
     """Log the model as code and artefacts: no pickle on disk."""
     code = Path(__file__).parent / "serve" / "pyfunc.py"
-    with warnings.catch_warnings():
-        # A patient's record has fields that differ between models: MLflow has no type for it.
-        warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
-        logged = mlflow.pyfunc.log_model(
-            name=MODEL_FOLDER,
-            python_model=str(code),
-            artifacts={MODEL_FOLDER: str(run.folder / MODEL_FOLDER)},
-            pip_requirements=["omics-twin"],
-            registered_model_name=run.name if settings.register else None,
-        )
+    logged = mlflow.pyfunc.log_model(
+        name=MODEL_FOLDER,
+        python_model=str(code),
+        artifacts={MODEL_FOLDER: str(run.folder / MODEL_FOLDER)},
+        pip_requirements=["omics-twin"],
+        registered_model_name=run.name if settings.register else None,
+    )
     if settings.register:
         version = logged.registered_model_version
         return {"model_uri": f"models:/{run.name}/{version}"}
@@ -354,7 +350,7 @@ def newest_runs(
     # Opening a database that is not there would make an empty one.
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise nothing
-    mlflow = _tracker()
+    mlflow = tracker()
     try:
         with quiet("mlflow", "alembic"):
             mlflow.set_tracking_uri(uri)

@@ -7,12 +7,14 @@ from typing import Any
 
 import mlflow
 
+from omics_twin.answers import ranking_lines
 from omics_twin.record import PatientRecord, ranked
 from omics_twin.settings import TwinSettings
-from omics_twin.therapy.rank import order
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel
 
 _DRAWS_PER_MEMBER = 8
+# Not Any: MLflow would warn whoever logs or loads the model.
+Cell = str | float | int | bool | None
 
 
 class RankingModel(mlflow.pyfunc.PythonModel):
@@ -27,13 +29,13 @@ class RankingModel(mlflow.pyfunc.PythonModel):
         context: Any,
         model_input: list[PatientRecord],
         params: dict[str, Any] | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, Cell]]:
         """Return each patient's open therapies, best first, from all that the record tells."""
         return [line for record in model_input for line in rank_record(self.model, record)]
 
 
-def rank_record(model: TrainedModel, record: PatientRecord) -> list[dict[str, Any]]:
-    """Return one patient's open therapies, best first.
+def rank_record(model: TrainedModel, record: PatientRecord) -> list[dict[str, Cell]]:
+    """Return one patient's open therapies, best first; where none is, all with the reasons.
 
     Raises
     ------
@@ -43,22 +45,7 @@ def rank_record(model: TrainedModel, record: PatientRecord) -> list[dict[str, An
     """
     settings = TwinSettings(draws=_DRAWS_PER_MEMBER * model.twin.network.members)
     _, ranking = ranked(model, record, settings)
-    return [
-        {
-            "patient_id": record.patient_id,
-            "rank": place,
-            "intervention": ranking.interventions[option],
-            "expected": float(ranking.expected[0, option]),
-            "lower": float(ranking.lower[0, option]),
-            "upper": float(ranking.upper[0, option]),
-            "probability_best": float(ranking.probability_best[0, option]),
-            "support": int(ranking.support[0, option]),
-            "reason": ranking.reasons[0][option],
-            "recommended": place == 1 and not bool(ranking.abstained[0]),
-            "abstention": ranking.abstention[0] if place == 1 else "",
-        }
-        for place, option in enumerate(order(ranking, 0), start=1)
-    ]
+    return ranking_lines(ranking, 0, excluded=False)
 
 
 if __name__ != "omics_twin.serve.pyfunc":

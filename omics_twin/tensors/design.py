@@ -10,6 +10,9 @@ from typing import Any
 from omics_twin.errors import ModelError, nearest
 from omics_twin.types import Modality
 
+# No measurement is as large in its unit; tensors of 32 bits still hold it.
+_BEYOND_ANY = 1e12
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -159,6 +162,10 @@ def _encoded(channel: ChannelDesign, feature: Feature, value: object) -> float:
         raise ModelError(f"column '{feature.column}' is not a finite number")
     if feature.binary and value not in (0, 1):
         raise ModelError(f"column '{feature.column}' is binary, expected 0 or 1")
+    if value > _BEYOND_ANY:
+        raise _beyond(feature, "above", _BEYOND_ANY)
+    if value < -_BEYOND_ANY:
+        raise _beyond(feature, "below", -_BEYOND_ANY)
     if feature.minimum is not None and value < feature.minimum:
         raise _beyond(feature, "below", feature.minimum)
     if feature.maximum is not None and value > feature.maximum:

@@ -1,0 +1,158 @@
+"""A strict gate before a scoring app: what passes is answered, what does not gets one sentence.
+
+MLflow's scoring app takes bodies of any size, keys that are there twice, numbers that are not
+finite and values out of range, and repeats a patient's row in its errors. Nothing reaches it here
+that the model's own record does not allow, and none of its errors reaches a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from omics_twin.serve.reading import RefusedError, records_in, schema_of
+from omics_twin.settings import ServeSettings
+from omics_twin.tracking import TrainedModel
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_LOG = logging.getLogger("omics_twin.serve")
+_SCORE, _SCHEMA = "/invocations", "/schema"
+_ASKED = {"/ping": "GET", "/health": "GET", "/version": "GET", _SCHEMA: "GET", _SCORE: "POST"}
+_JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
+_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+class Gate:
+    """An ASGI app around another one.
+
+    Parameters
+    ----------
+    app
+        MLflow's scoring app of the model.
+    model
+        What the app answers with; it says what a record may hold.
+    limits
+        Sizes, times and how many requests are answered at once.
+    """
+
+    def __init__(self, app: App, model: TrainedModel, limits: ServeSettings) -> None:
+        self.app, self.model, self.limits = app, model, limits
+        self._schema = json.dumps(schema_of(model)).encode()
+        self._places = asyncio.Semaphore(limits.at_once)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        begun = time.monotonic()
+        try:
+            status, body = await self._answer(scope, receive)
+        except RefusedError as refused:
+            status, body = refused.status, json.dumps({"error": refused.sentence}).encode()
+        # Never a path or a body: they may hold what is a patient's.
+        took = 1000 * (time.monotonic() - begun)
+        path = scope["path"] if scope["path"] in _ASKED else "another path"
+        _LOG.info("%s %d %d bytes %.1f ms", path, status, len(body), took)
+        headers = [*_HEADERS, (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Message, receive: Receive) -> tuple[int, bytes]:
+        path, method = scope["path"], scope["method"]
+        if path not in _ASKED:
+            raise RefusedError(404, f"nothing is here: ask {', '.join(_ASKED)}")
+        if method != _ASKED[path]:
+            raise RefusedError(405, f"{path} is asked by {_ASKED[path]}: send that")
+        if scope["query_string"]:
+            raise RefusedError(400, "a query is not read: leave out what follows '?'")
+        if path == _SCHEMA:
+            return 200, self._schema
+        if path != _SCORE:
+            return await self._within(scope, b"")
+        self._check_headers(scope)
+        body = await self._body(receive)
+        records = await asyncio.to_thread(records_in, self.model, body, self.limits.most_patients)
+        # What was checked is what is scored, whatever the body looked like.
+        checked = {"inputs": [each.model_dump() for each in records]}
+        async with self._places:
+            status, answer = await self._within(scope, json.dumps(checked).encode())
+        if status != 200:
+            raise RefusedError(
+                503 if status >= 500 else 422,
+                "the model gave no answer to records that are as they should be: try again, and "
+                "tell who runs this server",
+            )
+        return status, answer
+
+    def _check_headers(self, scope: Message) -> None:
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        if headers.get(b"content-type", b"").strip().lower() not in _JSON:
+            raise RefusedError(415, "the body is not declared as JSON: send application/json")
+        if b"content-encoding" in headers:
+            raise RefusedError(415, "the body is encoded: send it as it is")
+        if (length := headers.get(b"content-length", b"0")).isdigit():
+            self._check_size(int(length))
+
+    def _check_size(self, size: int) -> None:
+        if size > self.limits.most_bytes:
+            raise RefusedError(
+                413, f"the body is larger than {self.limits.most_bytes} bytes: send less at once"
+            )
+
+    async def _body(self, receive: Receive) -> bytes:
+        found = bytearray()
+        try:
+            async with asyncio.timeout(self.limits.timeout_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise RefusedError(400, "the client went away before the body was whole")
+                    found += message.get("body", b"")
+                    self._check_size(len(found))
+                    if not message.get("more_body", False):
+                        return bytes(found)
+        except TimeoutError:
+            raise RefusedError(408, "the body did not arrive in time: send it again") from None
+
+    async def _within(self, scope: Message, body: bytes) -> tuple[int, bytes]:
+        """Return status and body of the inner app's answer."""
+        sent: list[Message] = []
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        left = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            if left:
+                return left.pop()
+            await asyncio.sleep(self.limits.timeout_seconds)
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        try:
+            async with asyncio.timeout(self.limits.timeout_seconds):
+                await self.app({**scope, "headers": headers}, receive, send)
+        except TimeoutError:
+            raise RefusedError(
+                503, "the model did not answer in time: ask about fewer patients"
+            ) from None
+        status = next(each["status"] for each in sent if each["type"] == "http.response.start")
+        return status, b"".join(each.get("body", b"") for each in sent)

@@ -1,0 +1,173 @@
+"""What may be asked: JSON read strictly, records checked against the model, mistakes told."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from omics_twin.errors import OmicsTwinError, TwinError
+from omics_twin.record import PatientRecord, record_of, strata_in, stratum_of, visits_of
+from omics_twin.tensors.design import Feature
+from omics_twin.tracking import TrainedModel
+
+_KEY = "inputs"
+_LATEST_DAY = 36_500.0
+
+
+class RefusedError(Exception):
+    """A request that is not answered: its status and one sentence that repeats nothing of it."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+class _Twice(Exception):
+    """A key that an object holds twice: which value was meant is not known."""
+
+
+def parsed(body: bytes) -> Any:
+    """Return what a body of strict JSON holds.
+
+    Raises
+    ------
+    RefusedError
+        If it is no UTF-8, no JSON, holds a key twice or a number that is not finite, or is nested
+        too deeply.
+
+    Examples
+    --------
+    >>> parsed(b'{"inputs": []}')
+    {'inputs': []}
+    """
+    try:
+        return json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_once,
+            parse_constant=_finite,
+            parse_float=_finite,
+        )
+    except UnicodeDecodeError:
+        raise RefusedError(400, "the body is not UTF-8 text: send UTF-8") from None
+    except _Twice:
+        sentence = "an object of the body holds a key twice: send each key once"
+        raise RefusedError(400, sentence) from None
+    except OverflowError:
+        sentence = "the body holds a number that is not finite: leave out what was not measured"
+        raise RefusedError(400, sentence) from None
+    except RecursionError:
+        raise RefusedError(400, "the body is nested too deeply: send records alone") from None
+    except ValueError:
+        raise RefusedError(400, "the body is not JSON: send one JSON object") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Twice
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise OverflowError
+    return number
+
+
+def records_in(model: TrainedModel, body: bytes, most_patients: int) -> list[PatientRecord]:
+    """Return the records of a request, each one that the model can answer.
+
+    Raises
+    ------
+    RefusedError
+        At the first thing that is not as it should be.
+    """
+    asked = parsed(body)
+    if not isinstance(asked, dict) or set(asked) != {_KEY} or not isinstance(asked[_KEY], list):
+        raise RefusedError(400, 'the body is not {"inputs": [record, …]}: send that alone')
+    given = asked[_KEY]
+    if not given:
+        raise RefusedError(400, "'inputs' holds no record: send at least one")
+    if len(given) > most_patients:
+        raise RefusedError(
+            413, f"'inputs' holds {len(given)} records, expected at most {most_patients}: send less"
+        )
+    records = [_checked(model, each, place) for place, each in enumerate(given)]
+    if len({record.patient_id for record in records}) < len(records):
+        raise RefusedError(400, "a patient is asked about twice: send each patient once")
+    return records
+
+
+def _checked(model: TrainedModel, given: Any, place: int) -> PatientRecord:
+    try:
+        record = record_of(given)
+        visits_of(model, record)
+        stratum_of(model, record)
+        if any(abs(told.day) > _LATEST_DAY for told in record.visits):
+            raise TwinError(f"a visit is more than {_LATEST_DAY:g} days from the index date")
+    except OmicsTwinError as error:
+        sentence = str(error)
+        # A name that the model does not know is the client's own text: it is not repeated.
+        known = _names(model)
+        if any(f"'{text}'" in sentence for text in _texts(given) if text not in known):
+            sentence = (
+                "it names a modality, column, level, stratum or arm that the model does not know: "
+                "GET /schema lists those it knows"
+            )
+        raise RefusedError(400, f"record {place} of 'inputs': {sentence}") from None
+    return record
+
+
+def _texts(given: Any) -> Iterable[str]:
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, dict):
+        for key, value in given.items():
+            yield key
+            yield from _texts(value)
+    elif isinstance(given, list):
+        for value in given:
+            yield from _texts(value)
+
+
+def _names(model: TrainedModel) -> set[str]:
+    """Return every name that a record of this model may hold."""
+    found = {*PatientRecord.model_fields, "day", "values", "under", *model.support.columns}
+    found |= set(model.catalogue.arms)
+    for channel in model.twin.design.channels:
+        found |= {channel.modality, channel.name}
+        for feature in channel.features:
+            found |= {feature.column} if feature.level is None else {feature.column, feature.level}
+    return found
+
+
+def schema_of(model: TrainedModel) -> dict[str, Any]:
+    """Return what a record may hold: modalities with their columns, strata, arms."""
+    modalities: dict[str, dict[str, Any]] = {}
+    for channel in model.twin.design.channels:
+        known = modalities.setdefault(channel.modality, {"scheduled": [], "columns": {}})
+        known["scheduled"].append({"day": channel.visit_day, "within_days": channel.window_days})
+        for feature in channel.features:
+            column = known["columns"].setdefault(feature.column, _column(feature))
+            if feature.level is not None and feature.level not in column["levels"]:
+                column["levels"].append(feature.level)
+    return {
+        "endpoint": model.endpoint.name,
+        "title": model.title,
+        "modalities": modalities,
+        "stratum": strata_in(model),
+        "arms": dict(zip(model.catalogue.arms, model.catalogue.labels, strict=True)),
+    }
+
+
+def _column(feature: Feature) -> dict[str, Any]:
+    if feature.level is not None:
+        return {"levels": []}
+    if feature.binary:
+        return {"levels": [0, 1]}
+    ends = {"minimum": feature.minimum, "maximum": feature.maximum}
+    return {"unit": feature.unit} | {name: end for name, end in ends.items() if end is not None}

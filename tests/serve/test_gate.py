@@ -1,0 +1,206 @@
+"""A real server on loopback: what is right is answered, everything else gets one sentence."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from omics_twin.record import record_of
+from omics_twin.serve.pyfunc import rank_record
+from omics_twin.serve.reading import RefusedError, records_in
+from omics_twin.tracking import TrainedModel
+from tests.conftest import SmallRun
+
+CANARY = "KANARIE4711"
+JSON = {"content-type": "application/json"}
+STRATUM = {"hr_positive": "1", "her2_positive": "0"}
+RECORD = {
+    "patient_id": "p1",
+    "stratum": STRATUM,
+    "visits": [{"day": 0, "values": {"clinical": {"age_years": 51, "stage": "II"}}}],
+}
+
+
+def with_clinical(**values: Any) -> dict[str, Any]:
+    return {**RECORD, "visits": [{"day": 0, "values": {"clinical": values}}]}
+
+
+def body_of(*records: Any) -> bytes:
+    return json.dumps({"inputs": list(records)}).encode()
+
+
+BAD = [
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b"{",
+    b'"' + CANARY.encode() + b'"',
+    b"\xef\xbb\xbf" + body_of(RECORD),
+    b"\xff\xfe",
+    body_of(RECORD).replace(b'"age_years": 51', b'"age_years": 51, "age_years": 52'),
+    body_of(RECORD).replace(b"51", b"NaN"),
+    body_of(RECORD).replace(b"51", b"Infinity"),
+    body_of(RECORD).replace(b"51", b"1e999"),
+    body_of(RECORD).replace(b"51", b"1" * 5000),
+    b"[" * 100_000,
+    body_of(),
+    body_of(RECORD, RECORD),
+    body_of(*({**RECORD, "patient_id": f"p{each}"} for each in range(300))),
+    json.dumps({"inputs": RECORD}).encode(),
+    json.dumps({"inputs": [RECORD], "params": {}}).encode(),
+    json.dumps({"instances": [RECORD]}).encode(),
+    json.dumps({"dataframe_split": {"columns": ["age"], "data": [[CANARY]]}}).encode(),
+    body_of({**RECORD, "ssn": CANARY}),
+    body_of({**RECORD, CANARY: 1}),
+    body_of({**RECORD, "patient_id": ""}),
+    body_of({**RECORD, "patient_id": 7}),
+    body_of({**RECORD, "stratum": {"hr_positive": CANARY}}),
+    body_of({**RECORD, "stratum": {CANARY: "1"}}),
+    body_of({**RECORD, "visits": CANARY}),
+    body_of({**RECORD, "visits": [{"day": "0"}]}),
+    body_of({**RECORD, "visits": [{"day": 1e9}]}),
+    body_of({**RECORD, "visits": [{"day": 21, "values": {"radiomics": {"sphericity": 0.5}}}]}),
+    body_of({**RECORD, "visits": [{"day": 0, "under": CANARY}]}),
+    body_of({**RECORD, "visits": [{"day": 0, "values": {CANARY: {}}}]}),
+    body_of({**RECORD, "visits": [RECORD["visits"][0], RECORD["visits"][0]]}),
+    body_of({**RECORD, "visits": [{"day": 5}, {"day": 0}]}),
+    body_of(with_clinical(age_years=-5)),
+    body_of(with_clinical(age_years=999)),
+    body_of({**RECORD, "visits": [{"day": 0, "values": {"transcriptomics": {"ESR1": -1e308}}}]}),
+    body_of(with_clinical(age_years="61")),
+    body_of(with_clinical(age_years=True)),
+    body_of(with_clinical(hr_positive=1.5)),
+    body_of(with_clinical(stage=CANARY)),
+    body_of(with_clinical(**{CANARY: 1})),
+    body_of(with_clinical(age_years={"value": CANARY})),
+]
+
+
+@pytest.fixture(scope="module")
+def model(small_run: SmallRun) -> TrainedModel:
+    return TrainedModel.load(small_run.model)
+
+
+@pytest.fixture(scope="module")
+def port(small_run: SmallRun) -> Iterator[int]:
+    command = [sys.executable, "-m", "omics_twin", "serve", f"model_uri={small_run.run}"]
+    with subprocess.Popen(
+        [*command, "serve.port=0", "serve.most_bytes=200000", "serve.timeout_seconds=5"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        line = next(each for each in server.stdout if "http://" in each)
+        yield int(line.split(":")[-1].split("/")[0])
+        server.terminate()
+        told = "".join(server.communicate(timeout=20))
+        assert CANARY not in told
+        assert "Traceback" not in told
+
+
+def asked(
+    port: int, body: bytes, headers: dict[str, str] = JSON, path: str = "/invocations"
+) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST", path, body, headers)
+    answer = connection.getresponse()
+    found = answer.status, answer.read()
+    connection.close()
+    return found
+
+
+def test_a_record_gets_the_answer_of_the_model(port: int, model: TrainedModel) -> None:
+    status, body = asked(port, body_of(RECORD))
+    assert status == 200
+    found = json.loads(body)["predictions"]
+    expected = rank_record(model, record_of(RECORD))
+    assert [each["intervention"] for each in found] == [each["intervention"] for each in expected]
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine["expected"] == pytest.approx(theirs["expected"], abs=1e-6)
+
+
+def test_what_is_wrong_is_refused_and_not_repeated(port: int) -> None:
+    for body in BAD:
+        status, told = asked(port, body)
+        assert 400 <= status < 500, body[:120]
+        assert list(json.loads(told)) == ["error"]
+        assert CANARY.encode() not in told, body[:120]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "path", "status"),
+    [
+        (b"age\n51", {"content-type": "text/csv"}, "/invocations", 415),
+        (body_of(RECORD), {}, "/invocations", 415),
+        (body_of(RECORD), JSON | {"content-encoding": "gzip"}, "/invocations", 415),
+        (b" " * 300_000, JSON, "/invocations", 413),
+        (body_of(RECORD), JSON, f"/invocations?x={CANARY}", 400),
+        (body_of(RECORD), JSON, "/docs", 404),
+        (body_of(RECORD), JSON, "/openapi.json", 404),
+        (body_of(RECORD), JSON, f"/../../{CANARY}", 404),
+        (body_of(RECORD), JSON, "/schema", 405),
+    ],
+)
+def test_only_json_of_a_bounded_size_is_read(
+    port: int, body: bytes, headers: dict[str, str], path: str, status: int
+) -> None:
+    found, told = asked(port, body, headers, path)
+    assert found == status
+    assert CANARY.encode() not in told
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.putrequest("POST", "/invocations")
+    connection.putheader("content-type", "application/json")
+    connection.putheader("content-length", "1000")
+    connection.endheaders(b'{"inputs": [')
+    assert connection.getresponse().status == 408
+    connection.close()
+
+
+def test_the_schema_lists_what_a_record_may_hold(port: int, model: TrainedModel) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/schema")
+    found = json.loads(connection.getresponse().read())
+    connection.close()
+    assert found["modalities"]["clinical"]["columns"]["age_years"] == {
+        "unit": "year",
+        "minimum": 18.0,
+        "maximum": 110.0,
+    }
+    assert found["modalities"]["clinical"]["columns"]["stage"]["levels"] == ["I", "II", "III"]
+    assert set(found["arms"]) == set(model.catalogue.arms)
+    assert set(found["stratum"]) == set(STRATUM)
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_no_json_makes_the_reader_stumble(model: TrainedModel, told: Any) -> None:
+    for body in (json.dumps(told), json.dumps({"inputs": [told]})):
+        with pytest.raises(RefusedError) as refused:
+            records_in(model, body.encode("utf-8", "surrogatepass"), 10)
+        assert 400 <= refused.value.status < 500
+
+
+def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "omics_twin", "serve", f"model_uri={tmp_path / 'none'}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert "no model at" in found.stderr
