@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
+
+Part = TypeVar("Part", bound=nn.Module)
 
 _FEW_INPUTS = 24
 _MEMBERS_AT_A_TIME = 16
@@ -35,6 +40,33 @@ class Copies:
     def spread(self, values: Float[Tensor, "planned *rest"]) -> Float[Tensor, "member *rest"]:
         """Return the values of each member's planned member."""
         return values[self.of.to(values.device)]
+
+
+def with_values(module: Part, values: Mapping[str, Tensor]) -> Part:
+    """Return a module that computes with other parameters or buffers; the module stays as it is.
+
+    ``torch.func.functional_call`` puts the values into the module and takes them out again: two
+    threads that ask one model at the same time would compute with each other's.
+
+    Parameters
+    ----------
+    values
+        By dotted name; what is not named is shared with the module.
+    """
+    found = copy.copy(module)
+    for kept in ("_parameters", "_buffers", "_modules"):
+        found.__dict__[kept] = dict(module.__dict__[kept])
+    deeper: dict[str, dict[str, Tensor]] = {}
+    for name, value in values.items():
+        first, _, rest = name.partition(".")
+        if rest:
+            deeper.setdefault(first, {})[rest] = value
+        else:
+            own = "_parameters" if first in found.__dict__["_parameters"] else "_buffers"
+            found.__dict__[own][first] = value
+    for name, each in deeper.items():
+        found.__dict__["_modules"][name] = with_values(module.__dict__["_modules"][name], each)
+    return found
 
 
 class MemberLinear(nn.Module):

@@ -15,6 +15,7 @@ from torch.nn import functional
 from omics_twin.models.encoders import ChannelEncoder, WideInput
 from omics_twin.models.fusion import Evidence, divergence_from_prior, posterior
 from omics_twin.models.heads import CoxHead, Head, Link, ResponseSurface
+from omics_twin.models.layers import with_values
 from omics_twin.models.therapy import RegimenEncoder
 
 # Parameters that are found before the network learns, see models/effects.py.
@@ -345,5 +346,5 @@ class MultimodalNetwork(nn.Module):
         rows = code.transpose(0, 1)
         everyone = agents.expand(code.shape[0], -1)
         widening = Widening(log_weights.exp().T, spread)
-        found = functional_call(self.outcome, chosen, (rows, everyone, days, widening))
+        found: Tensor = with_values(self.outcome, chosen)(rows, everyone, days, widening)
         return found.transpose(0, 1)

@@ -12,6 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from omics_twin.serve.reading import RefusedError, records_in, schema_of
@@ -26,12 +27,38 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 _LOG = logging.getLogger("omics_twin.serve")
 _SCORE, _SCHEMA = "/invocations", "/schema"
 _ASKED = {"/ping": "GET", "/health": "GET", "/version": "GET", _SCHEMA: "GET", _SCORE: "POST"}
+# Of a refused body so many times the limit is taken and thrown away, for so long.
+_DISCARDED, _PATIENCE_SECONDS = 8, 2.0
 _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 _HEADERS = [
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 ]
+
+
+class _Incoming:
+    """A body as it arrives."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.whole = False
+
+    async def more(self) -> bytes:
+        """Return the next part."""
+        message = await self._receive()
+        self.whole = not message.get("more_body", False)
+        if message["type"] == "http.disconnect":
+            raise RefusedError(400, "the client went away before the body was whole")
+        return bytes(message.get("body", b""))
+
+    async def discard(self, most: int) -> None:
+        """Take what is still being sent, within reason."""
+        taken = 0
+        with suppress(TimeoutError, RefusedError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while not self.whole and taken <= most:
+                    taken += len(await self.more())
 
 
 class Gate:
@@ -59,11 +86,13 @@ class Gate:
             return
         if scope["type"] != "http":
             return
-        begun = time.monotonic()
+        begun, incoming = time.monotonic(), _Incoming(receive)
         try:
-            status, body = await self._answer(scope, receive)
+            status, body = await self._answer(scope, incoming)
         except RefusedError as refused:
             status, body = refused.status, json.dumps({"error": refused.sentence}).encode()
+            # Who is still sending would find the connection broken instead of the sentence.
+            await incoming.discard(_DISCARDED * self.limits.most_bytes)
         # Never a path or a body: they may hold what is a patient's.
         took = 1000 * (time.monotonic() - begun)
         path = scope["path"] if scope["path"] in _ASKED else "another path"
@@ -72,7 +101,7 @@ class Gate:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Message, receive: Receive) -> tuple[int, bytes]:
+    async def _answer(self, scope: Message, incoming: _Incoming) -> tuple[int, bytes]:
         path, method = scope["path"], scope["method"]
         if path not in _ASKED:
             raise RefusedError(404, f"nothing is here: ask {', '.join(_ASKED)}")
@@ -85,7 +114,7 @@ class Gate:
         if path != _SCORE:
             return await self._within(scope, b"")
         self._check_headers(scope)
-        body = await self._body(receive)
+        body = await self._body(incoming)
         records = await asyncio.to_thread(records_in, self.model, body, self.limits.most_patients)
         # What was checked is what is scored, whatever the body looked like.
         checked = {"inputs": [each.model_dump() for each in records]}
@@ -114,19 +143,16 @@ class Gate:
                 413, f"the body is larger than {self.limits.most_bytes} bytes: send less at once"
             )
 
-    async def _body(self, receive: Receive) -> bytes:
+    async def _body(self, incoming: _Incoming) -> bytes:
         found = bytearray()
         try:
             async with asyncio.timeout(self.limits.timeout_seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise RefusedError(400, "the client went away before the body was whole")
-                    found += message.get("body", b"")
+                while not incoming.whole:
+                    found += await incoming.more()
                     self._check_size(len(found))
-                    if not message.get("more_body", False):
-                        return bytes(found)
+            return bytes(found)
         except TimeoutError:
+            incoming.whole = True
             raise RefusedError(408, "the body did not arrive in time: send it again") from None
 
     async def _within(self, scope: Message, body: bytes) -> tuple[int, bytes]:

@@ -88,6 +88,8 @@ def listen(scorer: Scorer, settings: ServeSettings, say: Callable[[str], None]) 
             f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): name another "
             "serve.port"
         ) from error
+    # From here on who connects waits for the server instead of being turned away.
+    listener.listen()
     host, port = listener.getsockname()[:2]
     say(f"model {scorer.model.twin.name}: http://{host}:{port}/invocations, and /schema")
     server = uvicorn.Server(

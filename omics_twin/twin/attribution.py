@@ -21,14 +21,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn import functional
 
 from omics_twin.errors import TwinError
 from omics_twin.models.encoders import ChannelEncoder
 from omics_twin.models.fusion import Evidence, posterior
 from omics_twin.models.graph import NeighbourInputLinear, PathwayInputLinear
-from omics_twin.models.layers import MemberLinear, ProjectedInputLinear
+from omics_twin.models.layers import MemberLinear, ProjectedInputLinear, with_values
 from omics_twin.twin.neural import NeuralTwin
 from omics_twin.types import Endpoint, Intervention, Trajectory, TwinState
 
@@ -228,7 +227,7 @@ def _moved(
         given = step[..., : bias.shape[-1]] + bias
     else:
         chosen |= {name: each[members] for name, each in first.named_buffers()}
-        given = functional_call(first, chosen, (filled, measured, encoder.sometimes_missing))
+        given = with_values(first, chosen)(filled, measured, encoder.sometimes_missing)
     # Effects are linear and nothing at the average, so what they add is all a step; so are the
     # values whose effect bends, which are followed as they are.
     added = step[..., given.shape[-1] :]
@@ -378,7 +377,7 @@ def _endpoint(
     asked = torch.cat([days.double(), reached.unique()]).float()
     rows = code.flatten(1, 3)
     everyone = agents.expand(rows.shape[1], -1)
-    values = functional_call(twin.network.outcome, dict(chosen), (rows, everyone, asked))
+    values = with_values(twin.network.outcome, chosen)(rows, everyone, asked)
     values = values.unflatten(1, code.shape[1:4])
     now = torch.searchsorted(asked[len(days) :], reached.float()) + len(days)
     at_visit = torch.stack([values[:, row, :, :, day] for row, day in enumerate(now.tolist())], 1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from omics_twin.models.layers import MemberLinear, SharedInputLinear, dropout
+from omics_twin.models.layers import MemberLinear, SharedInputLinear, dropout, with_values
 
 MEMBERS, ROWS, INPUTS, OUTPUTS = 3, 7, 5, 4
 
@@ -88,3 +89,17 @@ def test_dropout_keeps_the_mean_and_is_absent_at_the_bedside() -> None:
     assert dropped.mean() == pytest.approx(1.0, abs=0.01)
     assert (dropped == 0).float().mean() == pytest.approx(0.3, abs=0.01)
     assert dropout(values, 0.3, None) is values
+
+
+def test_a_module_with_other_values_computes_as_if_they_were_its_own_and_stays_as_it_is() -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)).eval()
+    values = {
+        "0.weight": torch.randn(3, 2),
+        "1.running_mean": torch.randn(3),
+        "2.bias": torch.randn(1),
+    }
+    before = {name: each.clone() for name, each in module.state_dict().items()}
+    rows = torch.randn(5, 2)
+    expected = torch.func.functional_call(module, values, (rows,))
+    assert torch.equal(with_values(module, values)(rows), expected)
+    assert all(torch.equal(each, before[name]) for name, each in module.state_dict().items())

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,14 @@ def test_a_body_that_does_not_arrive_is_not_waited_for(port: int) -> None:
     connection.endheaders(b'{"inputs": [')
     assert connection.getresponse().status == 408
     connection.close()
+
+
+def test_many_clients_at_once_get_the_answer_of_one(port: int) -> None:
+    first = asked(port, body_of(RECORD))
+    assert first[0] == 200
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda _: asked(port, body_of(RECORD)), range(64)))
+    assert answers == [first] * 64
 
 
 def test_the_schema_lists_what_a_record_may_hold(port: int, model: TrainedModel) -> None:
