@@ -150,9 +150,7 @@ def visits_of(model: TrainedModel, cohort: Cohort, *, as_of_days: float) -> list
 
 def calibrated(model: TrainedModel, state: TwinState, strata: Sequence[str]) -> TwinState:
     """Return a belief whose draws are moved apart as far as the patients' strata ask for."""
-    if not model.calibration.fitted:
-        return state
-    return replace(state, spread=model.calibration.spread_of(strata))
+    return replace(state, spread=model.calibration.moved_apart(strata))
 
 
 def _observe(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.alerts.watch import Alert, Scored, Watch, lack_of_benefit
-from omics_twin.belief import KeptBelief, intervention_of, replay, visit_of
+from omics_twin.belief import (
+    KeptBelief,
+    intervention_of,
+    read_told,
+    replay,
+    states,
+    visit_of,
+)
 from omics_twin.errors import TherapyError, TwinError, nearest, quoted
 from omics_twin.evaluate.forecast import probability_integral, quantiles
 from omics_twin.living import LivingModel
@@ -93,10 +99,7 @@ def visits_of_file(path: Path, model: LivingModel, patient_id: str) -> list[Visi
     TwinError
         If the file is no JSON, or a visit is not what the twin can be shown.
     """
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise TwinError(f"'{path}' is not JSON ({error}): write a visit as an object") from error
+    records = read_told(path, "a visit as an object")
     told = records if isinstance(records, list) else [records]
     return [visit_of(each, patient_id, model.twin.modalities, model.arm) for each in told]
 
@@ -143,11 +146,11 @@ def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, .
     """
     watch, alerts = Watch(model.false_alarms), tuple[Alert, ...]()
     least = _LEAST_MM if _SIZE in model.twin.quantities else 1e-6
-    after = replay(model.twin, replace(kept, visits=()))
-    for place, visit in enumerate(kept.visits):
-        state, alerts = after, ()
+    # The belief after the last visit has forecast none yet, and is not asked for.
+    before_each = zip(kept.visits, states(model.twin, kept), strict=False)
+    for place, (visit, state) in enumerate(before_each):
+        alerts = ()
         ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., _place(model)]
-        after = model.twin.observe(state, visit.observation, under=visit.under)
         share = _share(ahead, _measured(model, visit))
         # The first visit tells how large the tumour is, not whether the twin is right.
         if share is None or place == 0:
@@ -288,10 +291,7 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
         return [*(going_on or [model.arm(each) for each in model.arms]), NO_INTERVENTION]
     if not asked.endswith(".json"):
         return [model.arm(asked), NO_INTERVENTION]
-    try:
-        records = json.loads(Path(asked).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TwinError(f"'{asked}' is not JSON ({error}): write a list of plans") from error
+    records = read_told(Path(asked), "a list of plans")
     if isinstance(records, dict) and "amounts" in records:
         return [*_grid(asked, records, max(last, 0.0)), NO_INTERVENTION]
     if not isinstance(records, list) or not records:

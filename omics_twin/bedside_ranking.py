@@ -14,14 +14,13 @@ from omics_twin.bedside import Compared, Told
 from omics_twin.belief import KeptBelief
 from omics_twin.errors import TherapyError
 from omics_twin.evaluate.forecast import probability_integral, quantiles
-from omics_twin.record import belief_in
+from omics_twin.record import belief_in, beliefs_in
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.design import Feature
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
 
-FALSE_ALARMS = 0.05
 _POINTS = 49
 _SURPRISE = 0.05
 _LISTED = 3
@@ -84,19 +83,24 @@ def shown(
         If the visit is not one that this twin can be shown.
     """
     grown = kept.seen(visit)
-    states = [belief_in(model, each) for each in (kept, grown)]
-    rankings = [ranking_in(model, each, [kept.stratum], settings) for each in states]
-    watch, alerts = watched(model, grown)
+    *_, before, after = states = list(beliefs_in(model, grown))
+    told = [
+        foreseen(model, state, each, settings.interval)
+        for state, each in zip(states[:-1], grown.visits, strict=True)
+    ]
+    watch, alerts = _watched(grown.visits, told, grown.draws)
+    pair = (before, after)
+    rankings = [ranking_in(model, each, [kept.stratum], settings) for each in pair]
     outlook = None
     if visit.under != NO_INTERVENTION:
-        told = [
+        first, last = (
             Told.of(endpoint_values(model, each, visit.under), each, settings.interval)
-            for each in states
-        ]
-        outlook = (told[0], told[1])
+            for each in pair
+        )
+        outlook = (first, last)
     return grown, RankingChange(
         visit=visit,
-        foreseen=foreseen(model, states[0], visit, settings.interval),
+        foreseen=told[-1],
         outlook=outlook,
         before=rankings[0],
         after=rankings[1],
@@ -120,9 +124,7 @@ def foreseen(
     if values is None:
         return ()
     ahead = twin.forecast(state, day, visit.under)
-    features = twin.visits[0].features
-    log = torch.tensor([feature.log for feature in features])
-    natural = torch.where(log, torch.expm1(values), values)[0]
+    features, natural = twin.visits[0].features, twin.natural(values)[0]
     found = []
     for place, feature in enumerate(features):
         if feature.binary or bool(torch.isnan(natural[place])):
@@ -138,23 +140,20 @@ def _share(draws: np.ndarray, state: TwinState, measured: float) -> float:
     return float(probability_integral(draws, np.array([measured]), weights)[0])
 
 
-def watched(model: TrainedModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, ...]]:
-    """Return what watching all visits so far has come to, and the alerts of the last one.
-
-    It follows from the visits alone, as the belief does.
-    """
-    watch, alerts = Watch(FALSE_ALARMS), tuple[Alert, ...]()
-    for place, visit in enumerate(kept.visits):
-        state = belief_in(model, replace(kept, visits=kept.visits[:place]))
-        told = foreseen(model, state, visit, interval=0.9)
-        before = kept.visits[place - 1].under if place else NO_INTERVENTION
+def _watched(
+    visits: Sequence[Visit], told: Sequence[Sequence[Foreseen]], draws: int
+) -> tuple[Watch, tuple[Alert, ...]]:
+    """Return what watching all visits has come to, and the alerts of the last one."""
+    watch, alerts, before = Watch(), tuple[Alert, ...](), NO_INTERVENTION
+    for visit, each in zip(visits, told, strict=True):
         scored = Scored(
             day=float(visit.observation.days[0]),
-            shares={each.feature.quantity: each.share for each in told},
-            draws=state.draws.shape[1],
+            shares={one.feature.quantity: one.share for one in each},
+            draws=draws,
             therapy_changed=before not in (NO_INTERVENTION, visit.under),
         )
         watch, alerts = watch.after(scored)
+        before = visit.under
     return watch, alerts
 
 
@@ -162,7 +161,7 @@ def lines(model: TrainedModel, change: RankingChange) -> list[str]:
     """Return what a person is told of a visit."""
     day = float(change.visit.observation.days[0])
     under = change.visit.under
-    given = "" if under == NO_INTERVENTION else f", under {_label(model, under.name)}"
+    given = "" if under == NO_INTERVENTION else f", under {model.catalogue.label(under.name)}"
     measured = [
         name
         for name, values in change.visit.observation.values.items()
@@ -179,13 +178,14 @@ def lines(model: TrainedModel, change: RankingChange) -> list[str]:
         )
     if change.foreseen:
         found.append(
-            f"  evidence against the twin {change.evidence:.1f}, alarm at {1 / FALSE_ALARMS:.0f}"
+            f"  evidence against the twin {change.evidence:.1f}, "
+            f"alarm at {1 / Watch.false_alarms:.0f}"
         )
     if change.outlook is not None:
         before, after = change.outlook
         found.append(
-            f"  {model.title.lower()} under {_label(model, under.name)}: {_told(before)} -> "
-            f"{_told(after)}"
+            f"  {model.title.lower()} under {model.catalogue.label(under.name)}: "
+            f"{_told(before)} -> {_told(after)}"
         )
     found.append(f"  ranking before: {_order(model, change.before)}")
     found.append(f"  ranking now:    {_order(model, change.after)}")
@@ -198,18 +198,13 @@ def _told(number: Told) -> str:
     return f"{number.expected:.3g} ({number.lower:.3g} to {number.upper:.3g})"
 
 
-def _label(model: TrainedModel, arm: str) -> str:
-    arms = model.catalogue.arms
-    return model.catalogue.labels[arms.index(arm)] if arm in arms else arm
-
-
 def _order(model: TrainedModel, ranking: Ranking) -> str:
     first = ranking_lines(ranking, 0, excluded=False)
     opened = [line for line in first if line["eligible"]][:_LISTED]
     if not opened:
         return "nothing is open to this patient"
     return ", ".join(
-        f"{line['rank']}. {_label(model, line['intervention'])} {line['expected']:.2f} "
+        f"{line['rank']}. {model.catalogue.label(line['intervention'])} {line['expected']:.2f} "
         f"(best with probability {line['probability_best']:.2f})"
         for line in opened
     )
@@ -283,13 +278,12 @@ def _measured(model: TrainedModel, kept: KeptBelief) -> tuple[list[float], list[
     twin = model.twin
     if not isinstance(twin, HybridTwin):
         return [], []
-    feature = twin.visits[0].features[0]
     days, values = [], []
     for visit in kept.visits:
         row = visit.observation.values.get(twin.course.modality)
         if row is not None and not bool(torch.isnan(row[0, 0])):
             days.append(max(0.0, float(visit.observation.days[0])))
-            values.append(float(torch.expm1(row[0, 0]) if feature.log else row[0, 0]))
+            values.append(float(twin.natural(row)[0, 0]))
     return days, values
 
 

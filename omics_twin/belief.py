@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from omics_twin.errors import ModelError, TwinError, nearest, quoted
 from omics_twin.files import write_json
@@ -59,8 +61,16 @@ class KeptBelief:
         return replace(self, visits=(*self.visits, visit))
 
 
-def replay(twin: Twin, kept: KeptBelief) -> TwinState:
-    """Return the belief that the visits lead to; the same visits give the same draws, bit for bit.
+def states(
+    twin: Twin, kept: KeptBelief, spread: Float[Tensor, "1"] | None = None
+) -> Iterator[TwinState]:
+    """Yield the belief before any visit, and then after each; bit for bit the same every time.
+
+    Parameters
+    ----------
+    spread
+        Factor by which draws are moved apart, from before the first visit on: what a draw foresees
+        decides how a visit weighs it.
 
     Raises
     ------
@@ -68,9 +78,17 @@ def replay(twin: Twin, kept: KeptBelief) -> TwinState:
         If a visit is not one this twin can be shown.
     """
     state = twin.start([kept.patient_id], draws=kept.draws, seed=kept.seed)
+    state = replace(state, spread=spread)
+    yield state
     for visit in kept.visits:
         state = twin.observe(state, visit.observation, under=visit.under)
-    return state
+        yield state
+
+
+def replay(twin: Twin, kept: KeptBelief, spread: Float[Tensor, "1"] | None = None) -> TwinState:
+    """Return the belief that the visits lead to, the last of :func:`states`."""
+    *_, last = states(twin, kept, spread)
+    return last
 
 
 def place_of(folder: Path, kept_by: str, patient_id: str) -> Path:
@@ -185,6 +203,20 @@ def visit_of(
         values[name] = _row(known[name], row)
     observation = Observation((patient_id,), torch.tensor([day], dtype=torch.float64), values)
     return Visit(observation, intervention_of(record.get("under"), arm))
+
+
+def read_told(path: Path, expected: str) -> Any:
+    """Return what a person wrote to a JSON file.
+
+    Raises
+    ------
+    TwinError
+        If it is no JSON; the sentence says what was expected.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise TwinError(f"'{path}' is not JSON ({error}): write {expected}") from error
 
 
 def _row(modality: Modality, given: Any) -> torch.Tensor:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from omics_twin.answers import calibrated, draws_of, ranking_in
-from omics_twin.belief import KeptBelief, replay
+from omics_twin.answers import draws_of, ranking_in
+from omics_twin.belief import KeptBelief, read_told, replay, states
 from omics_twin.errors import TwinError, nearest, quoted
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.design import ChannelDesign, encoded
@@ -189,9 +189,14 @@ def kept_of(model: TrainedModel, record: PatientRecord, settings: TwinSettings) 
     )
 
 
+def beliefs_in(model: TrainedModel, kept: KeptBelief) -> Iterator[TwinState]:
+    """Yield the belief before any visit and after each, as far apart as the stratum asks for."""
+    return states(model.twin, kept, model.calibration.moved_apart([kept.stratum]))
+
+
 def belief_in(model: TrainedModel, kept: KeptBelief) -> TwinState:
-    """Return the belief about the patient, its draws as far apart as the stratum asks for."""
-    return calibrated(model, replay(model.twin, kept), [kept.stratum])
+    """Return the belief after the last visit."""
+    return replay(model.twin, kept, model.calibration.moved_apart([kept.stratum]))
 
 
 def ranked(
@@ -211,10 +216,7 @@ def read_record(path: Path, patient_id: str) -> PatientRecord:
     TwinError
         If the file is no JSON, not as it should be, or of another patient.
     """
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise TwinError(f"'{path}' is not JSON ({error}): write a visit as an object") from error
+    told = read_told(path, "a visit as an object")
     if isinstance(told, dict) and "visits" in told:
         told = {"patient_id": patient_id, **told}
     else:

@@ -283,15 +283,21 @@ def _experiment(mlflow: Any, settings: TrackingSettings) -> str:
     return str(mlflow.create_experiment(_EXPERIMENT, artifact_location=artefacts))
 
 
+def packing(model: Path) -> dict[str, Any]:
+    """Return what MLflow is told of a model's folder: code and artefacts, no pickle on disk."""
+    return {
+        "python_model": str(Path(__file__).parent / "serve" / "pyfunc.py"),
+        "artifacts": {MODEL_FOLDER: str(model)},
+        "pip_requirements": ["omics-twin"],
+    }
+
+
 def _log_model(mlflow: Any, run: RunRecord, settings: TrackingSettings) -> dict[str, str]:
-    """Log the model as code and artefacts: no pickle on disk."""
-    code = Path(__file__).parent / "serve" / "pyfunc.py"
+    """Log the model as one that ranks patients' records."""
     logged = mlflow.pyfunc.log_model(
         name=MODEL_FOLDER,
-        python_model=str(code),
-        artifacts={MODEL_FOLDER: str(run.folder / MODEL_FOLDER)},
-        pip_requirements=["omics-twin"],
         registered_model_name=run.name if settings.register else None,
+        **packing(run.folder / MODEL_FOLDER),
     )
     if settings.register:
         version = logged.registered_model_version

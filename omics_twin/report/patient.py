@@ -143,7 +143,7 @@ def _patient(model: TrainedModel, cohort: Cohort, belief: Belief) -> Patient:
         members=len(unseen),
         unseen=int(unseen.sum()),
         as_of_days=days,
-        received=visible(_label(model, received)) if received and days > 0 else "",
+        received=visible(model.catalogue.label(received)) if received and days > 0 else "",
     )
 
 
@@ -158,11 +158,6 @@ def _alike(
         return None
     found = similar_patients(model, company, cohort.patient_ids[0], settings)
     return None if found is None else alike_in_words(model, found, scale, company)
-
-
-def _label(model: TrainedModel, arm: str) -> str:
-    arms = model.catalogue.arms
-    return model.catalogue.labels[arms.index(arm)] if arm in arms else arm
 
 
 def _in_words(

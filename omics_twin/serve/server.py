@@ -12,11 +12,11 @@ from typing import Any
 import uvicorn
 from mlflow.pyfunc import scoring_server
 
-from omics_twin.errors import ModelError, TrackingError
+from omics_twin.errors import TrackingError
 from omics_twin.logs import quiet
 from omics_twin.serve.gate import Gate
 from omics_twin.settings import ServeSettings, TrackingSettings
-from omics_twin.tracking import MODEL_FOLDER, TrainedModel, load_model, tracker, tracking_uri
+from omics_twin.tracking import MODEL_FOLDER, TrainedModel, load_model, packing, tracker
 
 _CONNECTIONS = 256
 
@@ -37,35 +37,12 @@ def scorer_of(uri: str, settings: TrackingSettings) -> Scorer:
     ModelError
         If there is no model that ranks.
     """
-    mlflow = tracker()
-    with quiet("mlflow", "alembic"):
-        if uri.startswith(("models:/", "runs:/")):
-            mlflow.set_tracking_uri(tracking_uri(settings))
-            try:
-                scored = mlflow.pyfunc.load_model(uri)
-            except (mlflow.exceptions.MlflowException, OSError) as error:
-                first = str(error).splitlines()[0]
-                raise ModelError(f"cannot fetch the model '{uri}': {first}") from error
-        else:
-            scored = _packed(mlflow, load_model(uri, settings))
-    found = scored.unwrap_python_model().model
-    if not isinstance(found, TrainedModel):
-        raise ModelError(f"'{uri}' is no model that ranks: name one that 'train' logged")
-    return Scorer(scored, found)
-
-
-def _packed(mlflow: Any, model: TrainedModel) -> Any:
-    """Return the model as MLflow loads it, as if it had been logged."""
-    with tempfile.TemporaryDirectory() as folder:
-        model.save(Path(folder) / MODEL_FOLDER)
-        place = Path(folder) / "packed"
-        mlflow.pyfunc.save_model(
-            path=str(place),
-            python_model=str(Path(__file__).parent / "pyfunc.py"),
-            artifacts={MODEL_FOLDER: str(Path(folder) / MODEL_FOLDER)},
-            pip_requirements=["omics-twin"],
-        )
-        return mlflow.pyfunc.load_model(str(place))
+    model, mlflow = load_model(uri, settings), tracker()
+    with quiet("mlflow", "alembic"), tempfile.TemporaryDirectory() as folder:
+        files, packed = Path(folder) / MODEL_FOLDER, Path(folder) / "packed"
+        model.save(files)
+        mlflow.pyfunc.save_model(path=str(packed), **packing(files))
+        return Scorer(mlflow.pyfunc.load_model(str(packed)), model)
 
 
 def listen(scorer: Scorer, settings: ServeSettings, say: Callable[[str], None]) -> None:

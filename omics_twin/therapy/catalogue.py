@@ -135,6 +135,10 @@ class Catalogue:
         besides = [each for detail in self.details for add in detail.also for each in add.agents]
         return tuple(dict.fromkeys((*self.known_agents, *besides)))
 
+    def label(self, arm: str) -> str:
+        """Return what a person calls an arm; an arm that is not known, by its name."""
+        return self.labels[self.arms.index(arm)] if arm in self.arms else arm
+
     def intervention(self, arm: str, stratum: Mapping[str, str] | None = None) -> Intervention:
         """Return an arm as a plan, by its name or its label.
 

@@ -49,6 +49,10 @@ class Calibration:
         """
         return torch.tensor([self.by_stratum.get(each, self.spread) for each in strata])
 
+    def moved_apart(self, strata: Sequence[str]) -> Float[Tensor, " patient"] | None:
+        """Return the factor of each patient, ``None`` where nothing was calibrated."""
+        return self.spread_of(strata) if self.fitted else None
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {

@@ -187,7 +187,7 @@ class HybridTwin:
         return Trajectory(
             patient_ids=state.patient_ids,
             days=days.double(),
-            values=torch.cat([told, self._natural(columns)], dim=-1),
+            values=torch.cat([told, self.natural(columns)], dim=-1),
             log_weights=state.log_weights,
             names=self.quantities,
             units=(*proposed.units, *(feature.unit for feature in self.visits[0].features)),
@@ -313,10 +313,8 @@ class HybridTwin:
         kinds = expected.transpose(1, 2)
         return torch.where(responds.unsqueeze(-1), kinds[1], kinds[0])
 
-    def _natural(
-        self, columns: Float[Tensor, "patient draw time feature"]
-    ) -> Float[Tensor, "patient draw time feature"]:
-        """Return measurements in their units."""
+    def natural(self, columns: Float[Tensor, "*rest feature"]) -> Float[Tensor, "*rest feature"]:
+        """Return measurements of the course in their units."""
         log = torch.tensor([feature.log for feature in self.visits[0].features])
         return torch.where(log, torch.expm1(columns), columns)
 

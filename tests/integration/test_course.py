@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 
+from omics_twin.answers import beliefs, draws_of, strata_keys, visits_of
+from omics_twin.belief import KeptBelief
 from omics_twin.cli import main
+from omics_twin.config import load
+from omics_twin.pipelines import read_cohort
+from omics_twin.record import belief_in
+from omics_twin.report.console import Console
+from omics_twin.tracking import TrainedModel
+from omics_twin.trust.consent import Purpose
+from omics_twin.twin.calibration import Calibration
 from tests.conftest import SmallRun
 
 COURSE = "model.follow_up=COURSE"
@@ -106,6 +117,29 @@ def test_a_belief_learns_from_each_visit_and_what_changed_is_told(
         assert plan["expected"] == pytest.approx(line["expected"], abs=1e-5)
         assert len(plan[VOLUME]["median"]) > 10
     assert "not a medical device" in (tmp_path / "plans.html").read_text()
+
+
+def test_a_calibrated_belief_is_that_of_the_rank_pipeline_bit_for_bit(
+    run: Path, small_run: SmallRun
+) -> None:
+    trained = TrainedModel.load(run / "model")
+    model = replace(trained, calibration=Calibration(spread=2.0, fitted=True))
+    config = load("rank", ["cohort=synthetic", *small_run.settings])
+    cohort = read_cohort(config, Console(quiet=True), Purpose.SCORING).select(["SYN0000001"])
+    quiet = Console(quiet=True)
+    expected = next(beliefs(model, cohort, config.twin, quiet, as_of_days=200)).state
+    kept = KeptBelief(
+        "SYN0000001",
+        model.digest,
+        draws_of(model, config.twin),
+        config.twin.seed,
+        tuple(visits_of(model, cohort, as_of_days=200)),
+        strata_keys(model.support.columns, cohort)[0],
+    )
+    found = belief_in(model, kept)
+    assert len(kept.visits) == 4
+    assert torch.equal(found.log_weights, expected.log_weights)
+    assert torch.equal(found.spread, expected.spread)
 
 
 @pytest.mark.parametrize(

@@ -265,10 +265,11 @@ def test_the_served_model_ranks_a_record(folder: Path, run: Path) -> None:
     where = json.loads((run / "tracking.json").read_text())
     mlflow.set_tracking_uri(where["tracking_uri"])
     model = mlflow.pyfunc.load_model(where["model_uri"])
+    clinical = {"age_years": 51.0, "hr_positive": 1, "her2_positive": 0}
     record = {
         "patient_id": "new",
-        "measurements": {"clinical": {"age_years": 51.0, "hr_positive": 1, "her2_positive": 0}},
         "stratum": {"hr_positive": "1", "her2_positive": "0"},
+        "visits": [{"day": 0, "values": {"clinical": clinical}}],
     }
     answer = model.predict([record])
     assert len(answer) == 8

@@ -1,4 +1,4 @@
-"""Malformed requests against the gate and MLflow's scoring app: scripts/studies/gate.py RUN [n]."""
+"""Malformed requests against the gate and MLflow's scoring app: scripts/bench/gate.py RUN [n]."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import copy
 import http.client
 import json
 import random
-import socket
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import uvicorn
 from mlflow.pyfunc import scoring_server
+from serving import listening, record_for
 
 from omics_twin.serve.gate import Gate
 from omics_twin.serve.reading import schema_of
@@ -23,21 +21,6 @@ from omics_twin.serve.server import scorer_of
 from omics_twin.settings import ServeSettings, TrackingSettings
 
 CANARY = "KANARIE4711"
-
-
-def record_for(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a right record: the middle of every range, the first of every level."""
-    values: dict[str, dict[str, Any]] = {}
-    for name, modality in schema["modalities"].items():
-        if modality["scheduled"][0]["day"] > 0:
-            continue
-        columns = dict(list(modality["columns"].items())[:20])
-        values[name] = {
-            column: told["levels"][0] if "levels" in told else told.get("minimum", 0.0) + 1e-3
-            for column, told in columns.items()
-        }
-    stratum = {column: known[0] for column, known in schema["stratum"].items()}
-    return {"patient_id": "p", "stratum": stratum, "visits": [{"day": 0, "values": values}]}
 
 
 def wrong(record: dict[str, Any], dice: random.Random) -> bytes:
@@ -83,17 +66,6 @@ def wrong(record: dict[str, Any], dice: random.Random) -> bytes:
             json.dumps({"inputs": [record], CANARY: dice.random()}).encode(),
         ]
     )
-
-
-def listening(app: Any) -> int:
-    """Serve an app from a thread and return its port."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="critical"))
-    threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True).start()
-    while not server.started:
-        time.sleep(0.05)
-    return int(listener.getsockname()[1])
 
 
 def asked(port: int, bodies: list[bytes]) -> tuple[Counter[int], int, float]:
