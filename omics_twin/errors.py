@@ -46,6 +46,10 @@ class TrackingError(OmicsTwinError, RuntimeError):
     """The tracking server does not take a run."""
 
 
+class ChartError(OmicsTwinError, RuntimeError):
+    """The patient's chart cannot be opened, or does not take or hold what it is asked for."""
+
+
 class FetchError(OmicsTwinError, OSError):
     """A public source file could not be downloaded or is not the file expected."""
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from omics_twin.errors import TwinError
-from omics_twin.record import read_record, record_of
+from omics_twin.record import read_record
+from omics_twin.told import record_of
 
 CANARY = "4711.0815"
 

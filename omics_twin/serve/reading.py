@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from omics_twin.errors import OmicsTwinError, TwinError
-from omics_twin.record import PatientRecord, record_of, strata_in, stratum_of, visits_of
+from omics_twin.record import strata_in, stratum_of, visits_of
 from omics_twin.tensors.design import Feature
+from omics_twin.told import PatientRecord, record_of
 from omics_twin.tracking import TrainedModel
 
 _KEY = "inputs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
@@ -55,11 +55,18 @@ class Permission:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """What one patient decided on one purpose, or on ``all``, and on which day."""
+
     patient_id: str
     decision: Decision
     purpose: str
     recorded_on: date
+
+    def __post_init__(self) -> None:
+        """Refuse a purpose that is none: a withdrawal under it would never be found."""
+        if self.purpose != ALL_PURPOSES:
+            _purpose(self.purpose)
 
 
 def permit(
@@ -92,21 +99,7 @@ def permit(
     wanted = _purpose(purpose)
     if ledger is None:
         return Permission(tuple(patient_ids), {}, GRANTED_BY_PROTOCOL, wanted.value)
-    holds: dict[str, _Entry] = {}
-    for entry in _read_ledger(Path(ledger)):
-        if entry.purpose in (wanted.value, ALL_PURPOSES):
-            earlier = holds.get(entry.patient_id)
-            if earlier is None or _weight(entry) >= _weight(earlier):
-                holds[entry.patient_id] = entry
-    refused = {}
-    for patient in patient_ids:
-        entry_held = holds.get(patient)
-        if entry_held is None:
-            refused[patient] = f"no consent for {wanted.value} is recorded"
-        elif entry_held.decision is Decision.WITHDRAW:
-            refused[patient] = (
-                f"consent for {entry_held.purpose} withdrawn on {entry_held.recorded_on}"
-            )
+    refused = refusals(patient_ids, _read_ledger(Path(ledger)), wanted)
     granted = tuple(patient for patient in patient_ids if patient not in refused)
     if not granted:
         raise ConsentError(
@@ -116,7 +109,34 @@ def permit(
     return Permission(granted, refused, f"ledger '{Path(ledger).name}'", wanted.value)
 
 
-def _weight(entry: _Entry) -> tuple[date, bool]:
+def refusals(
+    patient_ids: Sequence[str], entries: Iterable[Entry], purpose: Purpose
+) -> dict[str, str]:
+    """Return why patients may not be used for a purpose; who is not named here may be.
+
+    Examples
+    --------
+    >>> granted = Entry("ada", Decision.GRANT, "scoring", date(2026, 1, 31))
+    >>> refusals(["ada", "bob"], [granted], Purpose.SCORING)
+    {'bob': 'no consent for scoring is recorded'}
+    """
+    holds: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.purpose in (purpose.value, ALL_PURPOSES):
+            earlier = holds.get(entry.patient_id)
+            if earlier is None or _weight(entry) >= _weight(earlier):
+                holds[entry.patient_id] = entry
+    refused = {}
+    for patient in patient_ids:
+        held = holds.get(patient)
+        if held is None:
+            refused[patient] = f"no consent for {purpose.value} is recorded"
+        elif held.decision is Decision.WITHDRAW:
+            refused[patient] = f"consent for {held.purpose} withdrawn on {held.recorded_on}"
+    return refused
+
+
+def _weight(entry: Entry) -> tuple[date, bool]:
     return entry.recorded_on, entry.decision is Decision.WITHDRAW
 
 
@@ -128,7 +148,7 @@ def _purpose(purpose: Purpose | str) -> Purpose:
         raise ConsentError(f"unknown purpose '{purpose}'{nearest(str(purpose), known)}") from error
 
 
-def _read_ledger(path: Path) -> list[_Entry]:
+def _read_ledger(path: Path) -> list[Entry]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -159,7 +179,7 @@ def _read_ledger(path: Path) -> list[_Entry]:
     ]
 
 
-def _entry(where: str, header: list[str], row: list[str]) -> _Entry:
+def _entry(where: str, header: list[str], row: list[str]) -> Entry:
     if len(row) != len(header):
         raise ConsentError(
             f"{where}: found {len(row)} cells, expected {len(header)}: correct the line"
@@ -184,4 +204,4 @@ def _entry(where: str, header: list[str], row: list[str]) -> _Entry:
             f"{where}: found recorded_on '{cells['recorded_on']}', expected a date such as "
             "2024-01-31"
         ) from error
-    return _Entry(cells["patient_id"], Decision(cells["decision"]), cells["purpose"], recorded_on)
+    return Entry(cells["patient_id"], Decision(cells["decision"]), cells["purpose"], recorded_on)

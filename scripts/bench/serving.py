@@ -17,12 +17,12 @@ import uvicorn
 from fastapi import FastAPI
 from mlflow.pyfunc import scoring_server
 
-from omics_twin.record import record_of
 from omics_twin.serve.gate import Gate
 from omics_twin.serve.pyfunc import rank_record
 from omics_twin.serve.reading import schema_of
 from omics_twin.serve.server import scorer_of
 from omics_twin.settings import ServeSettings, TrackingSettings
+from omics_twin.told import record_of
 
 CLIENTS = (1, 8, 32)
 

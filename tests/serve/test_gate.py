@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omics_twin.record import record_of
 from omics_twin.serve.pyfunc import rank_record
 from omics_twin.serve.reading import RefusedError, records_in
+from omics_twin.told import record_of
 from omics_twin.tracking import TrainedModel
 from tests.conftest import SmallRun
 

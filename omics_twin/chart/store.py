@@ -1,0 +1,317 @@
+"""Write a patient's chart and read it; a row is added, and never changed or removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, exists, insert, select
+
+from omics_twin.chart.database import open_database, transaction
+from omics_twin.chart.tables import (
+    ALERTS,
+    BELIEF_VISITS,
+    BELIEFS,
+    CONSENTS,
+    DECISIONS,
+    PATIENTS,
+    RANKINGS,
+    VISITS,
+)
+from omics_twin.errors import ChartError, ConsentError
+from omics_twin.told import PatientRecord, RecordedVisit, record_of
+from omics_twin.trust.consent import Decision, Entry, Purpose, refusals
+
+_LONGEST_KEY = 64
+
+
+@dataclass(frozen=True)
+class StoredBelief:
+    """What made a belief: the model, the start, and the visits by their numbers in the chart."""
+
+    patient_id: str
+    model: str
+    draws: int
+    seed: int
+    stratum: Mapping[str, str]
+    visits: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StoredRanking:
+    """A ranking as it was given: its lines, the settings, and the belief it was read from."""
+
+    belief: StoredBelief
+    interval: float
+    confidence: float
+    lines: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """The charts of all patients of one database.
+
+    Every method writes all or nothing. ``by`` is who writes: a person or a service.
+    """
+
+    engine: Engine
+
+    @classmethod
+    def open(cls, place: str) -> Chart:
+        """Return the chart of a place, see :func:`~omics_twin.chart.database.open_database`."""
+        return cls(open_database(place))
+
+    def close(self) -> None:
+        """Give the connections back; everything acknowledged is on disk before."""
+        self.engine.dispose()
+
+    def add_patient(
+        self, patient_id: str, *, by: str, stratum: Mapping[str, str] | None = None
+    ) -> None:
+        """Begin a patient's chart.
+
+        Raises
+        ------
+        ChartError
+            If the patient has one.
+        TwinError
+            If the identifier or the stratum is none.
+        """
+        record = record_of({"patient_id": patient_id, "stratum": dict(stratum or {})})
+        row = {"patient_id": record.patient_id, "stratum": record.stratum, "written_by": by}
+        with transaction(self.engine) as connection:
+            if _known(connection, patient_id):
+                raise ChartError("the patient already has a chart: add visits to it")
+            connection.execute(insert(PATIENTS).values(row))
+
+    def add_consent(self, entry: Entry, *, by: str) -> None:
+        """Keep what a patient decided; a withdrawal holds from the next question on."""
+        row = {
+            "patient_id": entry.patient_id,
+            "purpose": entry.purpose,
+            "decision": entry.decision.value,
+            "recorded_on": entry.recorded_on,
+            "written_by": by,
+        }
+        with transaction(self.engine) as connection:
+            _lock(connection, entry.patient_id)
+            connection.execute(insert(CONSENTS).values(row))
+
+    def check_consent(self, patient_id: str, purpose: Purpose) -> None:
+        """Pass where the patient's chart permits a purpose.
+
+        Raises
+        ------
+        ConsentError
+            If no consent is recorded, or it was withdrawn.
+        """
+        with transaction(self.engine, reads=True) as connection:
+            rows = connection.execute(_of(CONSENTS, patient_id)).mappings().all()
+        entries = [
+            Entry(patient_id, Decision(row["decision"]), row["purpose"], row["recorded_on"])
+            for row in rows
+        ]
+        refused = refusals([patient_id], entries, purpose)
+        if refused:
+            raise ConsentError(f"{refused[patient_id]}: the chart is not opened for it")
+
+    def add_visit(
+        self, patient_id: str, visit: RecordedVisit, *, key: str, by: str, amends: int | None = None
+    ) -> int:
+        """Keep a visit and return its number; when it returns, the visit is on disk.
+
+        Parameters
+        ----------
+        key
+            The writer's own name of the visit, up to 64 characters: who is not sure whether a visit
+            arrived sends it again under the same key, and it counts once.
+        amends
+            Number of the visit that this one corrects; both stay in the chart.
+
+        Raises
+        ------
+        ChartError
+            If the patient has no chart, the key was used for something else, or what is amended is
+            no visit of the patient or was amended before.
+        """
+        if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
+            raise ChartError(
+                f"the key of a visit has {len(key)} characters, expected 1 to {_LONGEST_KEY} that "
+                "can be printed"
+            )
+        row = {
+            "patient_id": patient_id,
+            "key": key,
+            "day": float(visit.day),
+            "under": visit.under,
+            "values": visit.model_dump(mode="json")["values"],
+            "amends": amends,
+        }
+        with transaction(self.engine) as connection:
+            _lock(connection, patient_id)
+            same = (VISITS.c.patient_id == patient_id) & (VISITS.c.key == key)
+            before = connection.execute(select(VISITS).where(same)).mappings().first()
+            if before is not None:
+                if any(before[name] != value for name, value in row.items()):
+                    raise ChartError(
+                        "a visit with this key is in the chart and says something else: send a "
+                        "correction under a new key, with the number of the visit it amends"
+                    )
+                return int(before["id"])
+            if amends is not None:
+                _check_amendable(connection, patient_id, amends)
+            return _added(connection, VISITS, {**row, "written_by": by})
+
+    def visits(self, patient_id: str) -> tuple[int, ...]:
+        """Return the numbers of the visits that hold, in time order."""
+        later = VISITS.alias()
+        holds = ~exists().where(later.c.amends == VISITS.c.id)
+        wanted = (VISITS.c.patient_id == patient_id) & holds
+        asked = select(VISITS.c.id).where(wanted).order_by(VISITS.c.day, VISITS.c.id)
+        with transaction(self.engine, reads=True) as connection:
+            return tuple(connection.execute(asked).scalars())
+
+    def record(self, patient_id: str, visits: Sequence[int] | None = None) -> PatientRecord:
+        """Return a patient's record from the chart.
+
+        Parameters
+        ----------
+        visits
+            Numbers of the visits it holds, in order; as they stand today where not given.
+
+        Raises
+        ------
+        ChartError
+            If the patient has no chart.
+        """
+        chosen = self.visits(patient_id) if visits is None else tuple(visits)
+        with transaction(self.engine, reads=True) as connection:
+            patient = connection.execute(_of(PATIENTS, patient_id)).mappings().first()
+            rows = connection.execute(_of(VISITS, patient_id)).mappings().all()
+        if patient is None:
+            raise ChartError("the patient has no chart: begin one first")
+        found = {row["id"]: row for row in rows}
+        told = [{name: found[each][name] for name in ("day", "values", "under")} for each in chosen]
+        given = {"patient_id": patient_id, "stratum": patient["stratum"], "visits": told}
+        return record_of(given)
+
+    def add_ranking(self, ranking: StoredRanking, *, by: str) -> int:
+        """Keep a ranking with the belief it was read from; return its number."""
+        belief = ranking.belief
+        made = {
+            "patient_id": belief.patient_id,
+            "model": belief.model,
+            "draws": belief.draws,
+            "seed": belief.seed,
+            "stratum": dict(belief.stratum),
+            "written_by": by,
+        }
+        with transaction(self.engine) as connection:
+            _lock(connection, belief.patient_id)
+            number = _added(connection, BELIEFS, made)
+            for place, visit in enumerate(belief.visits):
+                row = {"belief_id": number, "place": place, "visit_id": visit}
+                connection.execute(insert(BELIEF_VISITS).values(row))
+            told = {
+                "belief_id": number,
+                "interval": ranking.interval,
+                "confidence": ranking.confidence,
+                "lines": ranking.lines,
+                "written_by": by,
+            }
+            return _added(connection, RANKINGS, told)
+
+    def ranking(self, number: int) -> StoredRanking:
+        """Return a ranking as it was given.
+
+        Raises
+        ------
+        ChartError
+            If there is none of this number.
+        """
+        with transaction(self.engine, reads=True) as connection:
+            told = _row(connection, RANKINGS, number)
+            made = _row(connection, BELIEFS, told["belief_id"])
+            shown = BELIEF_VISITS.c
+            asked = select(shown.visit_id).where(shown.belief_id == made["id"])
+            visits = tuple(connection.execute(asked.order_by(shown.place)).scalars())
+        start = (made["patient_id"], made["model"], made["draws"], made["seed"], made["stratum"])
+        belief = StoredBelief(*start, visits)
+        return StoredRanking(belief, told["interval"], told["confidence"], told["lines"])
+
+    def add_decision(self, ranking: int, intervention: str, *, by: str, reason: str = "") -> int:
+        """Keep which therapy was chosen after a ranking, and why where it is not the first.
+
+        Raises
+        ------
+        ChartError
+            If there is no such ranking, the therapy is none of it, or another than the first is
+            chosen without a reason.
+        """
+        with transaction(self.engine) as connection:
+            lines = _row(connection, RANKINGS, ranking)["lines"]
+            known = [line["intervention"] for line in lines]
+            if intervention not in known:
+                raise ChartError(
+                    f"the therapy chosen is none of the {len(known)} of the ranking: name one"
+                )
+            if not reason.strip() and intervention != known[0]:
+                raise ChartError("another therapy than the first was chosen: say why in 'reason'")
+            row = {"ranking_id": ranking, "intervention": intervention, "reason": reason}
+            return _added(connection, DECISIONS, {**row, "written_by": by})
+
+    def add_alert(self, visit: int, kind: str, sentence: str, *, by: str) -> int:
+        """Keep an alert that a visit raised.
+
+        Raises
+        ------
+        ChartError
+            If there is no such visit.
+        """
+        row = {"visit_id": visit, "kind": kind, "sentence": sentence, "written_by": by}
+        with transaction(self.engine) as connection:
+            _row(connection, VISITS, visit)
+            return _added(connection, ALERTS, row)
+
+    def alerts(self, patient_id: str) -> list[tuple[int, str, str]]:
+        """Return a patient's alerts in the order raised: visit, kind, sentence."""
+        asked = select(ALERTS.c.visit_id, ALERTS.c.kind, ALERTS.c.sentence).join(VISITS)
+        own = asked.where(VISITS.c.patient_id == patient_id).order_by(ALERTS.c.id)
+        with transaction(self.engine, reads=True) as connection:
+            return [tuple(row) for row in connection.execute(own)]
+
+
+def _of(table: Any, patient_id: str) -> Any:
+    return select(table).where(table.c.patient_id == patient_id)
+
+
+def _known(connection: Connection, patient_id: str) -> bool:
+    # Writers of one patient's chart wait for each other; SQLite has one writer anyway.
+    locked = _of(PATIENTS, patient_id).with_for_update()
+    return connection.execute(locked).first() is not None
+
+
+def _lock(connection: Connection, patient_id: str) -> None:
+    if not _known(connection, patient_id):
+        raise ChartError("the patient has no chart: begin one first")
+
+
+def _row(connection: Connection, table: Any, number: int) -> dict[str, Any]:
+    row = connection.execute(select(table).where(table.c.id == number)).mappings().first()
+    if row is None:
+        raise ChartError(f"no row {number} in the chart's {table.name}: check the number")
+    return dict(row)
+
+
+def _check_amendable(connection: Connection, patient_id: str, amends: int) -> None:
+    if _row(connection, VISITS, amends)["patient_id"] != patient_id:
+        raise ChartError(f"visit {amends} is not of this patient: amend one of its own")
+    later = select(VISITS.c.id).where(VISITS.c.amends == amends)
+    if connection.execute(later).first() is not None:
+        raise ChartError(f"visit {amends} was amended before: amend the visit that did")
+
+
+def _added(connection: Connection, table: Any, row: Mapping[str, Any]) -> int:
+    asked = insert(table).values(row).returning(table.c.id)
+    return int(connection.execute(asked).scalar_one())
