@@ -388,22 +388,28 @@ RANKING_COLUMNS = (
 )
 
 
-def write_ranking(
+def cohort_lines(
     model: TrainedModel,
     cohort: Cohort,
     settings: TwinSettings,
-    output: Path,
     console: Console,
     *,
     excluded: bool,
     as_of_days: float = 0.0,
-) -> None:
-    """Write the ranking as CSV or JSON, by the output's ending."""
+) -> list[dict[str, Any]]:
+    """Return the lines of every patient's ranking, see :func:`ranking_lines`."""
     lines: list[dict[str, Any]] = []
     for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
         ranking = ranking_of(model, cohort, belief, settings)
         for patient in range(len(ranking.patient_ids)):
             lines += ranking_lines(ranking, patient, excluded=excluded)
+    return lines
+
+
+def write_ranking(
+    model: TrainedModel, lines: list[dict[str, Any]], settings: TwinSettings, output: Path
+) -> None:
+    """Write a ranking as CSV or JSON, by the output's ending."""
     if output.suffix == ".json":
         content = {
             "endpoint": model.endpoint.name,

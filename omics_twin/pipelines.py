@@ -430,18 +430,23 @@ def predict(config: Config, console: Console) -> Path:
 
 def rank(config: Config, console: Console) -> Path:
     """Write each patient's therapies, best first, with what the order rests on."""
+    from omics_twin.report import risk
+
     model = _model(config, console)
     output = _output(config, ".csv", ".json")
     cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
-    answers.write_ranking(
+    lines = answers.cohort_lines(
         model,
         cohort,
         config.twin,
-        output,
         console,
         excluded=config.excluded,
         as_of_days=config.as_of_days,
     )
+    if output.name.endswith(risk.ENDING):
+        risk.write_assessments(model, lines, config.twin, output)
+    else:
+        answers.write_ranking(model, lines, config.twin, output)
     console.say(f"ranking: {output}")
     return output
 
