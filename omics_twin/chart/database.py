@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 
 from omics_twin.errors import ChartError
 
@@ -74,7 +76,7 @@ def transaction(engine: Engine, *, reads: bool = False) -> Iterator[Connection]:
     try:
         with engine.execution_options(reads=reads).begin() as connection:
             yield connection
-    except DatabaseError as error:
+    except DBAPIError as error:
         # What is said of the database is told; what is said of a row may hold the row itself.
         about_itself = type(error) in (DatabaseError, OperationalError)
         told = str(error.orig).partition("\n")[0] if about_itself else type(error.orig).__name__
@@ -109,7 +111,8 @@ def _sqlite(url: URL) -> Engine:
         # Transactions begin where we say, not before the first change: no writer reads what
         # another is about to change.
         connection.isolation_level = None
-        for pragma in ("journal_mode=wal", "foreign_keys=on", "synchronous=full"):
+        _write_ahead(connection)
+        for pragma in ("foreign_keys=on", "synchronous=full"):
             connection.execute(f"pragma {pragma}").close()
 
     @event.listens_for(engine, "begin")
@@ -118,6 +121,21 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("begin" if reads else "begin immediate")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Write ahead; here SQLite itself does not wait for others who open the file."""
+    latest = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("pragma journal_mode=wal").close()
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > latest:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _postgresql(url: URL) -> Engine:

@@ -183,7 +183,7 @@ class Chart:
         Raises
         ------
         ChartError
-            If the patient has no chart.
+            If the patient has no chart, or a visit is not the patient's.
         """
         chosen = self.visits(patient_id) if visits is None else tuple(visits)
         with transaction(self.engine, reads=True) as connection:
@@ -192,6 +192,9 @@ class Chart:
         if patient is None:
             raise ChartError("the patient has no chart: begin one first")
         found = {row["id"]: row for row in rows}
+        strange = [each for each in chosen if each not in found]
+        if strange:
+            raise ChartError(f"visit {strange[0]} is not of this patient: name its own visits")
         told = [{name: found[each][name] for name in ("day", "values", "under")} for each in chosen]
         given = {"patient_id": patient_id, "stratum": patient["stratum"], "visits": told}
         return record_of(given)

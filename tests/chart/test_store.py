@@ -78,6 +78,8 @@ def test_a_correction_holds_and_what_it_corrects_stays(chart: Chart) -> None:
     chart.add_patient("bob", by=BY)
     with pytest.raises(ChartError, match="not of this patient"):
         chart.add_visit("bob", visit(), key="other", by=BY, amends=right)
+    with pytest.raises(ChartError, match="not of this patient"):
+        chart.record("bob", [right])
     with pytest.raises(ChartError, match="no row 99"):
         chart.add_visit("ada", visit(), key="none", by=BY, amends=99)
 
