@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from omics_twin.answers import ranking_lines
+from omics_twin.answers import draws_of, ranking_lines
 from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
 from omics_twin.errors import ChartError
-from omics_twin.record import kept_of, ranked
+from omics_twin.record import ranked
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel
@@ -31,8 +31,7 @@ def give(
     chart.check_consent(patient_id, Purpose.SCORING)
     visits = chart.visits(patient_id)
     record = chart.record(patient_id, visits)
-    kept = kept_of(model, record, settings)
-    start = (patient_id, model.digest, kept.draws, kept.seed, record.stratum)
+    start = (patient_id, model.digest, draws_of(model, settings), settings.seed, record.stratum)
     lines = _lines(model, record, settings)
     belief = StoredBelief(*start, visits)
     told = StoredRanking(belief, settings.interval, settings.confidence, lines)

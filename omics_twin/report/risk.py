@@ -7,7 +7,6 @@ FHIR R4B, 4.3.0, https://hl7.org/fhir/R4B/riskassessment.html
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from omics_twin.files import write_json
+from omics_twin.intake.fhir_rules import ID
 from omics_twin.report.words import Scale, percent, probability
 from omics_twin.settings import Reading, TwinSettings
 from omics_twin.tracking import TrainedModel
 
 # A ranking's output with this ending is written as FHIR.
 ENDING = ".fhir.json"
-_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _UCUM = "http://unitsofmeasure.org"
 _NO_ORDER = "An estimate for discussion, no treatment order."
 
@@ -92,7 +91,7 @@ def _assessment(
 
 
 def _subject(patient_id: str) -> dict[str, Any]:
-    if _ID.fullmatch(patient_id):
+    if ID.fullmatch(patient_id):
         return {"reference": f"Patient/{patient_id}"}
     return {"type": "Patient", "identifier": {"value": patient_id}}
 
