@@ -193,17 +193,24 @@ def _shown(model: TrainedModel, state: TwinState) -> tuple[tuple[str, ...], ...]
 
 def strata_keys(model_columns: Sequence[str], cohort: Cohort) -> list[str]:
     """Return each patient's stratum; a marker that was not measured is part of the name."""
+    return [
+        stratum_key(model_columns, list(each.values())) for each in strata_of(model_columns, cohort)
+    ]
+
+
+def strata_of(model_columns: Sequence[str], cohort: Cohort) -> list[dict[str, str]]:
+    """Return what each patient's stratum is made of: column -> value, or ``not measured``."""
     missing = [column for column in model_columns if column not in cohort.strata]
     if missing:
         raise CohortError(
             f"cohort '{cohort.name}' has no stratum column '{missing[0]}', which decides what is "
             "open to a patient: declare it under 'strata'"
         )
-    if not model_columns:
-        return [stratum_key((), ())] * len(cohort.patient_ids)
     table = cohort.strata[list(model_columns)].astype(object)
     table = table.where(table.notna(), "not measured")
-    return [stratum_key(model_columns, list(row)) for row in table.itertuples(index=False)]
+    return [
+        dict(zip(model_columns, map(str, row), strict=True)) for row in table.to_numpy().tolist()
+    ]
 
 
 def ranking_of(

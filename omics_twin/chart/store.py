@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, exists, insert, select
+from sqlalchemy import Connection, Engine, exists, func, insert, select
 
 from omics_twin.chart.database import open_database, transaction
 from omics_twin.chart.tables import (
     ALERTS,
     BELIEF_VISITS,
     BELIEFS,
+    CLOSINGS,
     CONSENTS,
     DECISIONS,
     PATIENTS,
@@ -46,6 +48,30 @@ class StoredRanking:
     interval: float
     confidence: float
     lines: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class StoredAlert:
+    """An alert, the visit that raised it, and who has dealt with it; empty where nobody has."""
+
+    number: int
+    visit: int
+    day: float
+    kind: str
+    sentence: str
+    closed_by: str
+    note: str
+
+
+@dataclass(frozen=True)
+class StoredDecision:
+    """Which therapy was chosen after a ranking, by whom and when."""
+
+    ranking: int
+    intervention: str
+    reason: str
+    by: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -106,13 +132,7 @@ class Chart:
         ConsentError
             If no consent is recorded, or it was withdrawn.
         """
-        with transaction(self.engine, reads=True) as connection:
-            rows = connection.execute(_of(CONSENTS, patient_id)).mappings().all()
-        entries = [
-            Entry(patient_id, Decision(row["decision"]), row["purpose"], row["recorded_on"])
-            for row in rows
-        ]
-        refused = refusals([patient_id], entries, purpose)
+        refused = refusals([patient_id], self.consents(patient_id), purpose)
         if refused:
             raise ConsentError(f"{refused[patient_id]}: the chart is not opened for it")
 
@@ -225,6 +245,14 @@ class Chart:
             }
             return _added(connection, RANKINGS, told)
 
+    def given_before(self, ranking: StoredRanking) -> int | None:
+        """Return the number of a patient's last ranking where it is the same; else None."""
+        asked = select(func.max(RANKINGS.c.id)).select_from(RANKINGS.join(BELIEFS))
+        own = asked.where(BELIEFS.c.patient_id == ranking.belief.patient_id)
+        with transaction(self.engine, reads=True) as connection:
+            last = connection.execute(own).scalar()
+        return last if last is not None and self.ranking(last) == ranking else None
+
     def ranking(self, number: int) -> StoredRanking:
         """Return a ranking as it was given.
 
@@ -277,12 +305,57 @@ class Chart:
             _row(connection, VISITS, visit)
             return _added(connection, ALERTS, row)
 
-    def alerts(self, patient_id: str) -> list[tuple[int, str, str]]:
-        """Return a patient's alerts in the order raised: visit, kind, sentence."""
-        asked = select(ALERTS.c.visit_id, ALERTS.c.kind, ALERTS.c.sentence).join(VISITS)
+    def alerts(self, patient_id: str) -> list[StoredAlert]:
+        """Return a patient's alerts in the order raised."""
+        told = (ALERTS.c.id, ALERTS.c.visit_id, VISITS.c.day, ALERTS.c.kind, ALERTS.c.sentence)
+        closed = (
+            func.coalesce(CLOSINGS.c.written_by, ""),
+            func.coalesce(CLOSINGS.c.note, ""),
+        )
+        asked = select(*told, *closed).select_from(ALERTS.join(VISITS).outerjoin(CLOSINGS))
         own = asked.where(VISITS.c.patient_id == patient_id).order_by(ALERTS.c.id)
         with transaction(self.engine, reads=True) as connection:
-            return [tuple(row) for row in connection.execute(own)]
+            return [StoredAlert(*row) for row in connection.execute(own)]
+
+    def close_alert(self, patient_id: str, number: int, note: str, *, by: str) -> None:
+        """Keep what was done about an alert, which is not urgent from then on.
+
+        Raises
+        ------
+        ChartError
+            If the patient has no such alert, it was closed before, or nothing is said.
+        """
+        if not note.strip():
+            raise ChartError("an alert is closed without a word: say what was done about it")
+        if number not in [each.number for each in self.alerts(patient_id)]:
+            raise ChartError(f"alert {number} is not of this patient: close one of its own")
+        with transaction(self.engine) as connection:
+            _lock(connection, patient_id)
+            before = select(CLOSINGS.c.alert_id).where(CLOSINGS.c.alert_id == number)
+            if connection.execute(before).first() is not None:
+                raise ChartError(f"alert {number} was closed before: see the chart")
+            row = {"alert_id": number, "note": note, "written_by": by}
+            connection.execute(insert(CLOSINGS).values(row))
+
+    def decisions(self, patient_id: str) -> list[StoredDecision]:
+        """Return what was chosen for a patient, in order."""
+        told = DECISIONS.c
+        asked = select(
+            told.ranking_id, told.intervention, told.reason, told.written_by, told.written_at
+        )
+        joined = asked.select_from(DECISIONS.join(RANKINGS).join(BELIEFS))
+        own = joined.where(BELIEFS.c.patient_id == patient_id).order_by(told.id)
+        with transaction(self.engine, reads=True) as connection:
+            return [StoredDecision(*row) for row in connection.execute(own)]
+
+    def consents(self, patient_id: str) -> list[Entry]:
+        """Return what a patient decided, in the order kept."""
+        with transaction(self.engine, reads=True) as connection:
+            rows = connection.execute(_of(CONSENTS, patient_id).order_by(CONSENTS.c.id))
+            return [
+                Entry(patient_id, Decision(row["decision"]), row["purpose"], row["recorded_on"])
+                for row in rows.mappings()
+            ]
 
 
 def _of(table: Any, patient_id: str) -> Any:

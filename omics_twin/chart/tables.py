@@ -93,7 +93,7 @@ BELIEF_VISITS = Table(
     METADATA,
     Column("belief_id", ForeignKey("beliefs.id"), primary_key=True),
     Column("place", Integer, primary_key=True, autoincrement=False),
-    Column("visit_id", ForeignKey("visits.id"), nullable=False),
+    Column("visit_id", ForeignKey("visits.id"), nullable=False, index=True),
 )
 
 RANKINGS = Table(
@@ -125,5 +125,25 @@ ALERTS = Table(
     Column("visit_id", ForeignKey("visits.id"), nullable=False, index=True),
     Column("kind", String(40), nullable=False),
     Column("sentence", Text, nullable=False),
+    *_written(),
+)
+
+# An alert that somebody has dealt with, and what was done about it.
+CLOSINGS = Table(
+    "closings",
+    METADATA,
+    Column("alert_id", ForeignKey("alerts.id"), primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
+    *_written(),
+)
+
+# Who may sign in: of the rows of a name the last one holds.
+ACCOUNTS = Table(
+    "accounts",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(80), nullable=False, index=True),
+    Column("role", String(20)),  # null: the account is closed
+    Column("password_hash", String(400), nullable=False),
     *_written(),
 )

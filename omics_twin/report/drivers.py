@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from omics_twin.answers import Belief, endpoint_values, received_of
-from omics_twin.cohort.cohort import Cohort
+from omics_twin.answers import Belief, endpoint_values
+from omics_twin.patients import Patients
 from omics_twin.report.words import day_in_words, name_in_words, visible
-from omics_twin.tensors import transforms
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.attribution import Attributions, Shown, answering, attributed
@@ -111,24 +110,23 @@ class Drivers:
         return self.start.mean + self.total.mean
 
 
-def shown_to(model: TrainedModel, cohort: Cohort, belief: Belief) -> Shown:
+def shown_to(model: TrainedModel, patients: Patients, belief: Belief) -> Shown:
     """Return the values a belief rests on.
 
     Parameters
     ----------
-    cohort
-        That the belief was made from.
+    patients
+        That the belief is about.
     """
-    matrices = transforms.apply(model.twin.design, cohort)
     rows = torch.as_tensor(belief.rows)
     values = {}
     # What comes under therapy may be read by a course, which has no values to divide.
     for channel in model.twin.proposal.design.channels:
         seen = torch.tensor([channel.name in each for each in belief.shown])
-        found = matrices.values[channel.name][rows]
+        found = patients.matrices.values[channel.name][rows]
         values[channel.name] = torch.where(seen[:, None], found, torch.nan)
-    received, none = received_of(cohort), [0.0] * len(model.twin.agents)
-    arms = [received[row] for row in belief.rows]
+    none = [0.0] * len(model.twin.agents)
+    arms = [patients.received[row] for row in belief.rows]
     agents = [
         model.catalogue.multi_hot(arm) if arm and arm in model.catalogue.arms else none
         for arm in arms

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from omics_twin.answers import Belief, beliefs_of, received_of, strata_keys
+from omics_twin.answers import Belief, beliefs_of
 from omics_twin.cohort.cohort import Cohort
+from omics_twin.patients import patients_in
 from omics_twin.report.drivers import shown_to
 from omics_twin.report.words import name_in_words
 from omics_twin.settings import TwinSettings
-from omics_twin.tensors import transforms
 from omics_twin.tensors.design import Feature
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.attribution import Attributions, Shown, attributed
@@ -77,15 +77,14 @@ def effect_summary(
         each number with its ``_spread`` (standard deviation over members, widened as draws are).
     """
     asked = settings or TwinSettings()
-    chosen = _some(cohort, most_patients, seed)
+    chosen = patients_in(model, _some(cohort, most_patients, seed))
     few = replace(asked, draws=_DRAWS_PER_MEMBER * model.twin.network.members)
-    keys = strata_keys(model.support.columns, chosen)
-    opened, _, _ = model.support.judge(model.catalogue, keys)
-    matrices = transforms.apply(model.twin.design, chosen)
+    opened, _, _ = model.support.judge(model.catalogue, chosen.keys)
     members = model.twin.network.members
     compared = (against_others(opened).abs().sum(dim=2) > 0).sum(dim=0)
     sums = [_Sums(torch.zeros(len(model.catalogue.arms))) for _ in range(members)]
-    for belief in beliefs_of(model, matrices, received_of(chosen), few, strata=keys):
+    matrices, received = chosen.matrices, chosen.received
+    for belief in beliefs_of(model, matrices, received, few, strata=chosen.keys):
         shown = shown_to(model, chosen, belief)
         for member, rows in _unseen(model, belief):
             _add(model, sums[member], belief, shown, opened[belief.rows], member, rows)

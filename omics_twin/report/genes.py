@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.answers import Belief
-from omics_twin.cohort.cohort import Cohort
 from omics_twin.intake.knowledge import missing_file, read_knowledge
 from omics_twin.intake.settings import KnowledgeSettings
+from omics_twin.patients import Patients
 from omics_twin.report.bars import Bars, bars
 from omics_twin.report.comparison import Comparison, shortened
 from omics_twin.report.console import Console
@@ -134,7 +134,7 @@ class _Told:
 
 def genes_of(
     model: TrainedModel,
-    cohort: Cohort,
+    patients: Patients,
     belief: Belief,
     comparison: Comparison,
     scale: Scale,
@@ -149,7 +149,7 @@ def genes_of(
         return None
     first = comparison.opened[0]
     therapy = model.catalogue.intervention(first.arm)
-    shown, members = shown_to(model, cohort, belief), answering(belief.state, 0)
+    shown, members = shown_to(model, patients, belief), answering(belief.state, 0)
     found = attributed(
         model.twin.proposal, belief.state, shown, [therapy], model.endpoint, members=members
     )

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from omics_twin.answers import Belief, beliefs_of, ranking_of, received_of, strata_keys
-from omics_twin.cohort.cohort import Cohort
+from omics_twin.answers import Belief, beliefs_of
+from omics_twin.patients import Patients, ranking_about
 from omics_twin.report.drivers import Driver, answer_of, drivers_of, shown_to
 from omics_twin.report.words import day_in_words, visible
 from omics_twin.settings import TwinSettings
-from omics_twin.tensors import transforms
 from omics_twin.tracking import TrainedModel
 from omics_twin.types import Ranking
 
@@ -89,7 +88,7 @@ class History:
 
 def history_of(
     model: TrainedModel,
-    cohort: Cohort,
+    patients: Patients,
     belief: Belief,
     settings: TwinSettings,
     pair: tuple[str, ...],
@@ -98,19 +97,18 @@ def history_of(
 
     Parameters
     ----------
-    cohort
-        Of one patient.
+    patients
+        One alone.
     belief
         The last one; what it was not shown is not looked at.
     pair
         Arms that the page compares: two, or fewer where fewer are open.
     """
-    received = received_of(cohort)[0]
-    channels = _follow_ups(model, cohort, belief)
+    received = patients.received[0]
+    channels = _follow_ups(model, patients, belief)
     if received not in model.catalogue.arms or received is None or not channels:
         return None
-    matrices = transforms.apply(model.twin.design, cohort)
-    strata = strata_keys(model.support.columns, cohort)
+    matrices, strata = patients.matrices, patients.keys
     labels = {
         a: visible(b) for a, b in zip(model.catalogue.arms, model.catalogue.labels, strict=True)
     }
@@ -121,10 +119,10 @@ def history_of(
         now = next(told)
         changes: list[Change | None] = [None, None]
         if before is not None:
-            changes[0] = _change(model, cohort, before, now, channels[day], (received,))
+            changes[0] = _change(model, patients, before, now, channels[day], (received,))
             if len(pair) > 1:
-                changes[1] = _change(model, cohort, before, now, channels[day], pair)
-        ranking = ranking_of(model, cohort, now, settings)
+                changes[1] = _change(model, patients, before, now, channels[day], pair)
+        ranking = ranking_about(model, patients, now.state, [0], settings)
         steps.append(_step(day, ranking, labels, changes))
         before = now
     named = tuple(labels[arm] for arm in pair)
@@ -132,10 +130,10 @@ def history_of(
 
 
 def _follow_ups(
-    model: TrainedModel, cohort: Cohort, belief: Belief
+    model: TrainedModel, patients: Patients, belief: Belief
 ) -> dict[float, tuple[str, ...]]:
     """Return the channels of each follow-up visit that was shown, by its day in rising order."""
-    days = transforms.apply(model.twin.design, cohort).days
+    days = patients.matrices.days
     found: dict[float, list[str]] = {}
     for channel in model.twin.design.channels:
         if channel.follow_up and channel.name in belief.shown[0]:
@@ -164,7 +162,7 @@ def _step(
 
 def _change(
     model: TrainedModel,
-    cohort: Cohort,
+    patients: Patients,
     before: Belief,
     now: Belief,
     channels: tuple[str, ...],
@@ -172,7 +170,7 @@ def _change(
 ) -> Change:
     second = arms[1] if len(arms) > 1 else None
     total = answer_of(model, now, arms[0], second) - answer_of(model, before, arms[0], second)
-    shown = shown_to(model, cohort, now)
+    shown = shown_to(model, patients, now)
     if not set(channels) <= set(shown.values):
         return Change(total, total, 0.0, ())
     found = drivers_of(model, now, shown, arms[0], second, moved=channels)

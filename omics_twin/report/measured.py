@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from omics_twin.cohort.cohort import Cohort
+from omics_twin.patients import Patients
 from omics_twin.report.words import day_in_words, name_in_words, visible
-from omics_twin.tensors import transforms
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tensors.transforms import DesignMatrices
 from omics_twin.tracking import TrainedModel
@@ -60,10 +59,10 @@ class Measured:
 
 
 def measured_in(
-    model: TrainedModel, cohort: Cohort, shown: Sequence[str]
+    model: TrainedModel, patients: Patients, shown: Sequence[str]
 ) -> tuple[list[Measured], list[str]]:
-    """Return what was measured in the cohort's only patient, and notes on the reading of it."""
-    matrices = transforms.apply(model.twin.design, cohort)
+    """Return what was measured in the only patient, and notes on the reading of it."""
+    matrices = patients.matrices
     lines = [_measured(channel, matrices, shown) for channel in model.twin.design.channels]
     # What nobody was measured in is a line of the table already.
     notes = [visible(note) for note in matrices.notes if not note.startswith("nobody has")]

@@ -15,10 +15,11 @@ import torch
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from omics_twin.answers import Belief, ranking_of, received_of, strata_keys
+from omics_twin.answers import Belief
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError
 from omics_twin.files import write_whole
+from omics_twin.patients import Patients, patients_in, ranking_about
 from omics_twin.report.comparison import ClosedTherapy, Comparison, compare, plot_of, table_of
 from omics_twin.report.genes import genes_of
 from omics_twin.report.limits import (
@@ -60,8 +61,8 @@ def write_report(
     settings
         Those the belief was made with.
     company
-        The cohort that the patient is compared with, the patient included; the page says nothing
-        of similar patients without it.
+        The cohort that the patient is compared with; the page says nothing of similar patients
+        without it.
     graph
         Of the genes that the model's modalities name; the page says nothing of genes without it.
     written_on
@@ -83,25 +84,26 @@ def write_report(
             f"the belief is not about patient '{cohort.patient_ids[0]}': make it from this cohort"
         )
     asked = settings or TwinSettings()
-    page = page_of(model, cohort, belief, asked, written_on or date.today(), company, graph)
+    patients = patients_in(model, cohort)
+    page = page_of(model, patients, belief, asked, written_on or date.today(), company, graph)
     write_whole(output, render(page).encode())
 
 
 def page_of(
     model: TrainedModel,
-    cohort: Cohort,
+    patients: Patients,
     belief: Belief,
     settings: TwinSettings,
     written_on: date,
     company: Cohort | None = None,
     graph: GeneGraph | None = None,
 ) -> dict[str, Any]:
-    """Return everything the page says."""
-    ranking = ranking_of(model, cohort, belief, settings)
-    patient = _patient(model, cohort, belief)
-    comparison = _in_words(compare(model, belief, ranking), model, cohort, patient)
+    """Return everything the page says of the only patient."""
+    ranking = ranking_about(model, patients, belief.state, [0], settings)
+    patient = _patient(model, patients, belief)
+    comparison = _in_words(compare(model, belief, ranking), patients, patient)
     scale = Scale.of(model.endpoint, model.outcome_kind, _unit(model, belief))
-    measured, notes = measured_in(model, cohort, belief.shown[0])
+    measured, notes = measured_in(model, patients, belief.shown[0])
     return {
         "patient": patient,
         "single": len(model.catalogue.arms) == 1,
@@ -116,30 +118,26 @@ def page_of(
         "comparison": comparison,
         "plot": plot_of(comparison, scale),
         "table": table_of(comparison, scale),
-        "why": why_of(model, cohort, belief, comparison, scale, settings),
-        "genes": genes_of(model, cohort, belief, comparison, scale, settings, graph),
-        "moved": moved_of(model, cohort, belief, comparison, scale, settings),
-        "alike": _alike(model, cohort, company, scale, settings),
+        "why": why_of(model, patients, belief, comparison, scale, settings),
+        "genes": genes_of(model, patients, belief, comparison, scale, settings, graph),
+        "moved": moved_of(model, patients, belief, comparison, scale, settings),
+        "alike": _alike(model, patients, company, scale, settings),
         "thin_support": model.catalogue.thin_support,
         "evidence": evidence_of(model),
         "performance": performance_of(model),
         "limits": limits_of(model, patient, comparison, measured, settings.interval),
-        "provenance": _provenance(model, cohort, belief, ranking, written_on),
+        "provenance": _provenance(model, patients, belief, ranking, written_on),
     }
 
 
-def _patient(model: TrainedModel, cohort: Cohort, belief: Belief) -> Patient:
-    columns = model.support.columns
-    key = strata_keys(columns, cohort)[0]
-    row = cohort.strata[list(columns)].astype(object).iloc[0]
-    values = {c: str(row[c]) if known else "not measured" for c, known in row.notna().items()}
-    unseen = model.twin.membership.unseen(cohort.patient_ids)[0]
+def _patient(model: TrainedModel, patients: Patients, belief: Belief) -> Patient:
+    unseen = model.twin.membership.unseen(patients.patient_ids)[0]
     days = float(belief.state.days[0])
-    received = received_of(cohort)[0]
+    received = patients.received[0]
     return Patient(
-        name=visible(cohort.patient_ids[0]),
-        stratum=stratum_in_words(columns, values),
-        similar=sum(model.support.counts.get(key, {}).values()),
+        name=visible(patients.patient_ids[0]),
+        stratum=stratum_in_words(model.support.columns, patients.strata[0]),
+        similar=sum(model.support.counts.get(patients.keys[0], {}).values()),
         members=len(unseen),
         unseen=int(unseen.sum()),
         as_of_days=days,
@@ -149,22 +147,20 @@ def _patient(model: TrainedModel, cohort: Cohort, belief: Belief) -> Patient:
 
 def _alike(
     model: TrainedModel,
-    cohort: Cohort,
+    patients: Patients,
     company: Cohort | None,
     scale: Scale,
     settings: TwinSettings,
 ) -> Alike | None:
     if company is None:
         return None
-    found = similar_patients(model, company, cohort.patient_ids[0], settings)
-    return None if found is None else alike_in_words(model, found, scale, company)
+    found = similar_patients(model, company, patients, settings)
+    return None if found is None else alike_in_words(model, found, scale, company.name)
 
 
-def _in_words(
-    comparison: Comparison, model: TrainedModel, cohort: Cohort, patient: Patient
-) -> Comparison:
+def _in_words(comparison: Comparison, patients: Patients, patient: Patient) -> Comparison:
     """Return the comparison with the stratum in its reasons as a clinician would say it."""
-    key = strata_keys(model.support.columns, cohort)[0]
+    key = patients.keys[0]
     closed = tuple(
         ClosedTherapy(
             each.label,
@@ -182,7 +178,7 @@ def _unit(model: TrainedModel, belief: Belief) -> str:
 
 
 def _provenance(
-    model: TrainedModel, cohort: Cohort, belief: Belief, ranking: Ranking, written_on: date
+    model: TrainedModel, patients: Patients, belief: Belief, ranking: Ranking, written_on: date
 ) -> list[tuple[str, str]]:
     known, state = model.provenance, belief.state
     weighted = int((~torch.isinf(state.log_weights[0])).sum())
@@ -193,8 +189,8 @@ def _provenance(
         ("Training data (fingerprint)", known.get("fingerprint", "not recorded")),
         ("Training cohort", known.get("cohort", "not recorded")),
         ("Permission for training", known.get("permission", "not recorded")),
-        ("This patient's data (cohort, fingerprint)", f"{cohort.name}, {cohort.fingerprint}"),
-        ("Permission for this page", cohort.permission.basis),
+        ("This patient's data (cohort, fingerprint)", f"{patients.source}, {patients.fingerprint}"),
+        ("Permission for this page", patients.basis),
         ("Endpoint", f"{model.endpoint.name}, horizon {model.endpoint.horizon_days:g} days"),
         ("Belief", f"seed {state.seed}, {state.draws.shape[1]} draws, {weighted} with weight"),
         ("Interval", f"central {percent(ranking.interval)} of the draws"),

@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from scipy.stats import t as student
 
-from omics_twin.answers import beliefs_of, endpoint_values, received_of, strata_keys
+from omics_twin.answers import beliefs_of, endpoint_values, received_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.evaluate.calibration import wilson_interval
 from omics_twin.evaluate.survival import kaplan_meier
+from omics_twin.patients import Patients, patients_in
 from omics_twin.settings import Reading, TwinSettings
-from omics_twin.tensors import transforms
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.draws import weighted_mean
 from omics_twin.types import Endpoint, TwinState
@@ -78,7 +78,7 @@ class Company:
 
 
 def similar_patients(
-    model: TrainedModel, cohort: Cohort, patient: str, settings: TwinSettings
+    model: TrainedModel, cohort: Cohort, patients: Patients, settings: TwinSettings
 ) -> Company | None:
     """Return what happened to the patients for whom the twin expects the most alike.
 
@@ -89,7 +89,9 @@ def similar_patients(
     Parameters
     ----------
     cohort
-        With ``patient`` among its patients.
+        Whom the patient is compared with; the patient may be among them.
+    patients
+        The one patient asked about.
 
     Returns
     -------
@@ -100,7 +102,7 @@ def similar_patients(
         return None
     received = received_of(cohort)
     outcome = cohort.outcomes[model.outcome]
-    own = np.array([each == patient for each in cohort.patient_ids])
+    own = np.isin(cohort.patient_ids, patients.patient_ids)
     known = np.isfinite(outcome.values) & np.array([a in model.catalogue.arms for a in received])
     known &= model.twin.membership.unseen(cohort.patient_ids).any(dim=1).numpy()
     pool = np.flatnonzero(known & ~own)
@@ -109,11 +111,10 @@ def similar_patients(
     if len(pool) > _LARGEST_POOL:
         drawn = np.random.default_rng([settings.seed, 19]).permutation(pool)[:_LARGEST_POOL]
         pool = np.sort(drawn)
-    chosen = cohort.select([cohort.patient_ids[int(np.flatnonzero(own)[0])]] + [
-        cohort.patient_ids[place] for place in pool
-    ])  # fmt: skip
-    expected = expectations(model, chosen, settings)
-    distance = np.sqrt(((expected[1:] - expected[0]) ** 2).mean(axis=1))
+    chosen = cohort.select([cohort.patient_ids[place] for place in pool])
+    expected = expectations(model, patients_in(model, chosen), settings)
+    own_expected = expectations(model, patients, settings)
+    distance = np.sqrt(((expected - own_expected) ** 2).mean(axis=1))
     size = min(len(pool), max(_LEAST, round(_SHARE * len(pool))))
     nearest = np.argsort(distance, kind="stable")[:size]
     taken = pool[nearest]
@@ -132,7 +133,7 @@ def similar_patients(
 
 
 def expectations(
-    model: TrainedModel, cohort: Cohort, settings: TwinSettings
+    model: TrainedModel, patients: Patients, settings: TwinSettings
 ) -> Float[np.ndarray, "patient arm"]:
     """Return the expected endpoint under every arm, as it is before treatment.
 
@@ -140,10 +141,9 @@ def expectations(
     must not differ by chance.
     """
     few = replace(settings, draws=model.twin.network.members)
-    matrices = transforms.apply(model.twin.design, cohort)
+    matrices, received = patients.matrices, patients.received
     parts = []
-    strata = strata_keys(model.support.columns, cohort)
-    for belief in beliefs_of(model, matrices, received_of(cohort), few, strata=strata):
+    for belief in beliefs_of(model, matrices, received, few, strata=patients.keys):
         state = _at_the_middle(belief.state)
         under = [
             weighted_mean(endpoint_values(model, state, each), state.log_weights)

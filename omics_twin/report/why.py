@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from omics_twin.answers import Belief
-from omics_twin.cohort.cohort import Cohort
+from omics_twin.patients import Patients
 from omics_twin.report.bars import Bars, Curves, bars, curves
 from omics_twin.report.comparison import Comparison, OpenTherapy, shortened
 from omics_twin.report.drivers import Driver, Drivers, Part, drivers_of, shown_to
@@ -57,7 +57,7 @@ class Why:
 
 def why_of(
     model: TrainedModel,
-    cohort: Cohort,
+    patients: Patients,
     belief: Belief,
     comparison: Comparison,
     scale: Scale,
@@ -70,7 +70,7 @@ def why_of(
     if len(comparison.opened) < 2 or not belief.shown[0]:
         return None
     first, second = comparison.opened[:2]
-    shown = shown_to(model, cohort, belief)
+    shown = shown_to(model, patients, belief)
     found = drivers_of(
         model, belief, shown, first.arm, second.arm, interval=settings.interval, most=_BARS
     )
@@ -175,7 +175,7 @@ class Moved:
 
 def moved_of(
     model: TrainedModel,
-    cohort: Cohort,
+    patients: Patients,
     belief: Belief,
     comparison: Comparison,
     scale: Scale,
@@ -185,7 +185,7 @@ def moved_of(
     pair = tuple(each.arm for each in comparison.opened[:2])
     if not pair:
         return None
-    found = history_of(model, cohort, belief, settings, pair)
+    found = history_of(model, patients, belief, settings, pair)
     if found is None:
         return None
     factor = scale.horizon_months if scale.months else scale.factor
@@ -259,13 +259,13 @@ class Alike:
     lines: tuple[Line, ...]
 
 
-def alike_in_words(model: TrainedModel, company: Company, scale: Scale, cohort: Cohort) -> Alike:
+def alike_in_words(model: TrainedModel, company: Company, scale: Scale, source: str) -> Alike:
     """Return what happened to the patients most like this one.
 
     Parameters
     ----------
-    cohort
-        That they come from.
+    source
+        Name of the cohort that they come from.
     """
     within = scale.difference(company.distance).lstrip("+")
     header = {
@@ -278,7 +278,7 @@ def alike_in_words(model: TrainedModel, company: Company, scale: Scale, cohort: 
     return Alike(
         sentences=(
             f"The {company.nearest} of {company.pool} other patients of cohort "
-            f"“{visible(cohort.name)}” with a known therapy and outcome for whom the twin expected "
+            f"“{visible(source)}” with a known therapy and outcome for whom the twin expected "
             f"the most alike before treatment, under every therapy (within {within} on "
             "average over the therapies); each was answered by members that never saw them.",
             "This shows what happened, not what the therapies did: who received which may have "

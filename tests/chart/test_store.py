@@ -138,7 +138,8 @@ def test_a_ranking_its_decision_and_alerts_are_kept(chart: Chart) -> None:
     with pytest.raises(ChartError, match="no row 7 in the chart's rankings"):
         chart.ranking(7)
     chart.add_alert(number, "change", "growth faster than foreseen", by="watch")
-    assert chart.alerts("ada") == [(number, "change", "growth faster than foreseen")]
+    told = [(each.visit, each.kind, each.sentence) for each in chart.alerts("ada")]
+    assert told == [(number, "change", "growth faster than foreseen")]
     with pytest.raises(ChartError, match="no row 99"):
         chart.add_alert(99, "change", "", by="watch")
 

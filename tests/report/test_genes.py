@@ -14,6 +14,7 @@ import torch
 from omics_twin.answers import Belief, ranking_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.intake.settings import KnowledgeSettings
+from omics_twin.patients import patients_in
 from omics_twin.report.comparison import Comparison, compare
 from omics_twin.report.console import Console
 from omics_twin.report.drivers import drivers_of, shown_to
@@ -63,7 +64,7 @@ def told(
     model: TrainedModel, cohort: Cohort, belief: Belief, found: Comparison, graph: GeneGraph
 ) -> Genes | None:
     scale = Scale.of(model.endpoint, model.outcome_kind, "1")
-    return genes_of(model, cohort, belief, found, scale, SETTINGS, graph)
+    return genes_of(model, patients_in(model, cohort), belief, found, scale, SETTINGS, graph)
 
 
 def number(cell: str) -> float:
@@ -93,7 +94,7 @@ def test_genes_and_gene_sets_add_up_to_what_their_modality_adds(make: type, kind
     assert genes is not None
     assert genes.therapy == found.opened[0].label
     assert {line.name for line in genes.genes.lines} == GENES
-    shown = shown_to(model, cohort, belief)
+    shown = shown_to(model, patients_in(model, cohort), belief)
     drivers = drivers_of(model, belief, shown, found.opened[0].arm, None)
     expression = next(each for each in drivers.modalities if each.label == "expression")
     scale = Scale.of(model.endpoint, model.outcome_kind, "1")

@@ -16,9 +16,11 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.evaluate.calibration import wilson_interval
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.outcomes import Outcome
+from omics_twin.patients import Patients, patients_in
 from omics_twin.report.patient import write_report
 from omics_twin.report.similar import expectations, similar_patients, survival_observed
 from omics_twin.settings import Reading, TwinSettings
+from omics_twin.tracking import TrainedModel
 from omics_twin.twin.neural import Membership
 from omics_twin.types import Endpoint
 
@@ -45,12 +47,16 @@ def followed(make: type, kind: str = "binary") -> Cohort:
     return replace(cohort, outcomes={named: outcome}, received=received)
 
 
+def asked(model: TrainedModel, cohort: Cohort) -> Patients:
+    return patients_in(model, cohort.select(["SECRET-20"]))
+
+
 def test_the_nearest_are_those_for_whom_the_twin_expects_the_most_alike(make: type) -> None:
     model, cohort = make.model(), followed(make)
-    found = similar_patients(model, cohort, "SECRET-20", SETTINGS)
+    found = similar_patients(model, cohort, asked(model, cohort), SETTINGS)
     assert found is not None
     assert (found.pool, found.nearest) == (COUNT - 2, 30)
-    expected = expectations(model, cohort, SETTINGS)
+    expected = expectations(model, patients_in(model, cohort), SETTINGS)
     distance = np.sqrt(((expected - expected[20]) ** 2).mean(axis=1))
     distance[[5, 20]] = np.inf
     nearest = np.argsort(distance)[:30]
@@ -68,7 +74,7 @@ def test_fewer_than_five_patients_are_not_shown(make: type) -> None:
     model, cohort = make.model(), followed(make)
     # As many as there are: all three of the sparse arm are among them.
     few = cohort.select([f"SECRET-{number}" for number in (*range(SPARSE), *range(20, 40))])
-    found = similar_patients(model, few, "SECRET-20", SETTINGS)
+    found = similar_patients(model, few, asked(model, few), SETTINGS)
     assert found is not None
     sparse = next(each for each in found.arms if each.arm == "VC")
     assert sparse.patients is None
@@ -85,7 +91,7 @@ def test_who_was_seen_by_every_member_is_not_taken(make: type) -> None:
     model = replace(
         model, twin=replace(model.twin, membership=Membership.of(ids, seen, salt="salt"))
     )
-    found = similar_patients(model, cohort, "SECRET-20", SETTINGS)
+    found = similar_patients(model, cohort, asked(model, cohort), SETTINGS)
     assert found is not None
     assert found.pool == COUNT - 2 - 4
 
@@ -93,9 +99,9 @@ def test_who_was_seen_by_every_member_is_not_taken(make: type) -> None:
 def test_without_outcomes_nothing_is_said_of_similar_patients(make: type) -> None:
     model, cohort = make.model(), followed(make)
     bare = replace(cohort, outcomes={})
-    assert similar_patients(model, bare, "SECRET-20", SETTINGS) is None
+    assert similar_patients(model, bare, asked(model, bare), SETTINGS) is None
     alone = cohort.select(["SECRET-20"])
-    assert similar_patients(model, alone, "SECRET-20", SETTINGS) is None
+    assert similar_patients(model, alone, asked(model, alone), SETTINGS) is None
 
 
 def page_of(make: type, kind: str, folder: Path) -> str:

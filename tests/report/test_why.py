@@ -12,6 +12,7 @@ import torch
 from omics_twin.answers import Belief, ranking_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.evaluate.effect_plot import effect_figure
+from omics_twin.patients import patients_in
 from omics_twin.report.bars import bars, curves
 from omics_twin.report.comparison import compare
 from omics_twin.report.drivers import Part, answer_of, drivers_of, part_of, shown_to
@@ -42,7 +43,7 @@ def asked(make: type, *, as_of_days: float = 0.0) -> tuple[TrainedModel, Cohort,
 def test_the_drivers_add_up_to_the_difference_on_the_page(make: type, kind: str) -> None:
     model, cohort = make.model(kind=kind), make.cohort(["P-17"])
     belief = make.believe(model, cohort)[0]
-    shown = shown_to(model, cohort, belief)
+    shown = shown_to(model, patients_in(model, cohort), belief)
     found = drivers_of(model, belief, shown, "Pembro", "Ctr")
     added = sum(each.part.mean for each in found.drivers)
     assert found.total.mean == pytest.approx(added, abs=1e-5)
@@ -54,14 +55,16 @@ def test_every_measured_column_has_its_part_and_no_other(make: type) -> None:
     model = make.model()
     cohort = make.cohort(["P-17"], without=("expression",))
     belief = make.believe(model, cohort)[0]
-    found = drivers_of(model, belief, shown_to(model, cohort, belief), "Pembro", "Ctr")
+    found = drivers_of(
+        model, belief, shown_to(model, patients_in(model, cohort), belief), "Pembro", "Ctr"
+    )
     assert {each.label for each in found.drivers} == {"age years", "tumour grade", "ki67"}
     assert [each.label for each in found.modalities] == ["clinical"]
 
 
 def test_turning_the_question_around_turns_the_reasons_around(make: type) -> None:
     model, cohort, belief = asked(make)
-    shown = shown_to(model, cohort, belief)
+    shown = shown_to(model, patients_in(model, cohort), belief)
     ahead = drivers_of(model, belief, shown, "Pembro", "Ctr")
     back = drivers_of(model, belief, shown, "Ctr", "Pembro")
     lower = replace(model, endpoint=replace(model.endpoint, higher_is_better=False))
@@ -90,7 +93,9 @@ def test_the_page_says_what_speaks_for_the_first_over_the_second(
     assert "The model's reasons, not causes." in words
     assert "this is why the twin leans to one of them, not a reason to choose it" in words
     assert "members disagree" in words
-    found = drivers_of(model, belief, shown_to(model, cohort, belief), first.arm, second.arm)
+    found = drivers_of(
+        model, belief, shown_to(model, patients_in(model, cohort), belief), first.arm, second.arm
+    )
     for each in found.drivers[:3]:
         assert f"{each.label} ({each.modality})" in words
 
@@ -132,7 +137,7 @@ def test_how_the_ranking_moved_is_told_where_there_was_a_visit(written: Writer) 
 
 def test_what_a_visit_changed_is_the_difference_between_the_answers(make: type) -> None:
     model, cohort, belief = asked(make, as_of_days=30.0)
-    history = history_of(model, cohort, belief, SETTINGS, ("Pembro", "VC"))
+    history = history_of(model, patients_in(model, cohort), belief, SETTINGS, ("Pembro", "VC"))
     assert history is not None
     before, after = history.steps
     assert (before.day, after.day) == (0.0, 21.0)
@@ -150,7 +155,7 @@ def test_what_a_visit_changed_is_the_difference_between_the_answers(make: type) 
 
 def test_a_visit_after_the_day_asked_about_is_not_looked_at(make: type) -> None:
     model, cohort, belief = asked(make, as_of_days=5.0)
-    assert history_of(model, cohort, belief, SETTINGS, ("Pembro", "VC")) is None
+    assert history_of(model, patients_in(model, cohort), belief, SETTINGS, ("Pembro", "VC")) is None
 
 
 def test_the_summary_over_a_cohort_is_plain_and_leaves_out_what_is_never_open(make: type) -> None:

@@ -1,0 +1,83 @@
+"""Patients in the order and units of a model: whom it is asked about, wherever they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from omics_twin.answers import ranking_in, received_of, strata_of
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.settings import TwinSettings
+from omics_twin.tensors import transforms
+from omics_twin.tensors.transforms import DesignMatrices
+from omics_twin.therapy.support import stratum_key
+from omics_twin.tracking import TrainedModel
+from omics_twin.types import Ranking, TwinState
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Whom a model is asked about.
+
+    Attributes
+    ----------
+    matrices
+        What was measured; it holds the order of the patients.
+    received
+        Arm by patient, None where it is not known.
+    strata
+        Column -> value by patient; what was not measured says so.
+    source, fingerprint
+        Where they come from, and of which data.
+    basis
+        On what basis they may be asked about.
+    """
+
+    matrices: DesignMatrices
+    received: tuple[str | None, ...]
+    strata: tuple[Mapping[str, str], ...]
+    source: str
+    fingerprint: str
+    basis: str
+
+    @property
+    def patient_ids(self) -> tuple[str, ...]:
+        """Order of the patient axis."""
+        return self.matrices.patient_ids
+
+    @property
+    def keys(self) -> list[str]:
+        """Stratum of each patient."""
+        return [stratum_key(tuple(each), list(each.values())) for each in self.strata]
+
+
+def patients_in(model: TrainedModel, cohort: Cohort) -> Patients:
+    """Return a cohort's patients as a model is asked about them.
+
+    Raises
+    ------
+    CohortError
+        If a column that makes a stratum is missing.
+    ModelError
+        If a measured channel is not as the model expects it.
+    """
+    return Patients(
+        matrices=transforms.apply(model.twin.design, cohort),
+        received=tuple(received_of(cohort)),
+        strata=tuple(strata_of(model.support.columns, cohort)),
+        source=cohort.name,
+        fingerprint=cohort.fingerprint,
+        basis=cohort.permission.basis,
+    )
+
+
+def ranking_about(
+    model: TrainedModel,
+    patients: Patients,
+    state: TwinState,
+    rows: Sequence[int],
+    settings: TwinSettings,
+) -> Ranking:
+    """Return the catalogue's therapies compared for the patients of some rows."""
+    keys = patients.keys
+    return ranking_in(model, state, [keys[row] for row in rows], settings)
