@@ -124,7 +124,7 @@ def beliefs_of(
         for visit in transforms.take(visits, rows):
             if float(visit.days.min()) <= as_of_days:
                 state = _observe(model, state, visit, received[rows], as_of_days)
-        shown = _shown(model, state)
+        shown = shown_in(model, state)
         yield Belief(np.arange(start, start + len(ids)), state, shown)
 
 
@@ -183,7 +183,8 @@ def _only(visit: Observation, rows: Tensor, state: TwinState) -> Observation:
     return Observation(visit.patient_ids, days, values)
 
 
-def _shown(model: TrainedModel, state: TwinState) -> tuple[tuple[str, ...], ...]:
+def shown_in(model: TrainedModel, state: TwinState) -> tuple[tuple[str, ...], ...]:
+    """Return the channels that the twin was shown, by patient."""
     flags = model.twin.shown(state)
     names = [channel.name for channel in model.twin.design.channels]
     return tuple(

@@ -60,6 +60,10 @@ class KeptBelief:
         """Return the belief with a further visit."""
         return replace(self, visits=(*self.visits, visit))
 
+    def without_last(self) -> KeptBelief:
+        """Return the belief before the last visit."""
+        return replace(self, visits=self.visits[:-1])
+
 
 def states(
     twin: Twin, kept: KeptBelief, spread: Float[Tensor, "1"] | None = None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from omics_twin.answers import draws_of, ranking_in
+from omics_twin.answers import Belief, draws_of, ranking_in, shown_in
 from omics_twin.belief import KeptBelief, read_told, replay, states
 from omics_twin.errors import TwinError, nearest, quoted
+from omics_twin.patients import Patients
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.design import ChannelDesign, encoded
+from omics_twin.tensors.transforms import DesignMatrices
 from omics_twin.therapy.support import stratum_key, stratum_values
 from omics_twin.told import PatientRecord, RecordedVisit, record_of
 from omics_twin.tracking import TrainedModel
@@ -35,6 +39,54 @@ def visits_of(model: TrainedModel, record: PatientRecord) -> tuple[Visit, ...]:
         If an arm is not known.
     """
     found: list[Visit] = []
+    for place, (told, rows) in enumerate(_read(model, record)):
+        values = {
+            channel.modality: torch.tensor([row], dtype=torch.float64) for channel, row in rows
+        }
+        day = torch.tensor([told.day], dtype=torch.float64)
+        observation = Observation((record.patient_id,), day, values)
+        found.append(Visit(observation, _under(model, told, place)))
+    return tuple(found)
+
+
+def patients_told(
+    model: TrainedModel, record: PatientRecord, *, source: str, basis: str
+) -> Patients:
+    """Return a record's one patient as a model is asked about, see :func:`visits_of`.
+
+    Parameters
+    ----------
+    source, basis
+        Where the record comes from, and on what basis it may be asked about.
+    """
+    values = {
+        channel.name: torch.full((1, len(channel.features)), torch.nan)
+        for channel in model.twin.design.channels
+    }
+    days = {name: torch.full((1,), torch.nan, dtype=torch.float64) for name in values}
+    given = set()
+    for place, (told, rows) in enumerate(_read(model, record)):
+        under = _under(model, told, place)
+        given |= {under.name} if under != NO_INTERVENTION else set()
+        for channel, row in rows:
+            values[channel.name] = torch.tensor([row], dtype=torch.float32)
+            days[channel.name] = torch.tensor([told.day], dtype=torch.float64)
+    stratum_of(model, record)
+    stratum = {each: record.stratum.get(each, _NOT_MEASURED) for each in strata_in(model)}
+    return Patients(
+        matrices=DesignMatrices((record.patient_id,), values, days, ()),
+        received=(given.pop() if len(given) == 1 else None,),
+        strata=(stratum,),
+        source=source,
+        fingerprint=hashlib.sha256(record.model_dump_json().encode()).hexdigest(),
+        basis=basis,
+    )
+
+
+def _read(
+    model: TrainedModel, record: PatientRecord
+) -> Iterator[tuple[RecordedVisit, list[tuple[ChannelDesign, list[float]]]]]:
+    """Yield each visit with what was measured, channel by channel."""
     seen: set[str] = set()
     before = float("-inf")
     for place, told in enumerate(record.visits):
@@ -43,7 +95,7 @@ def visits_of(model: TrainedModel, record: PatientRecord) -> tuple[Visit, ...]:
                 f"visit {place} of the record is before the one ahead of it: order visits by day"
             )
         before = told.day
-        values = {}
+        rows = []
         for modality, columns in told.values.items():
             channel = _channel(model, modality, told.day, place)
             row = encoded(channel, columns)
@@ -55,11 +107,8 @@ def visits_of(model: TrainedModel, record: PatientRecord) -> tuple[Visit, ...]:
                     "each scheduled visit once"
                 )
             seen.add(channel.name)
-            values[modality] = torch.tensor([row], dtype=torch.float64)
-        day = torch.tensor([told.day], dtype=torch.float64)
-        observation = Observation((record.patient_id,), day, values)
-        found.append(Visit(observation, _under(model, told, place)))
-    return tuple(found)
+            rows.append((channel, row))
+        yield told, rows
 
 
 def _channel(model: TrainedModel, modality: str, day: float, place: int) -> ChannelDesign:
@@ -141,6 +190,12 @@ def beliefs_in(model: TrainedModel, kept: KeptBelief) -> Iterator[TwinState]:
 def belief_in(model: TrainedModel, kept: KeptBelief) -> TwinState:
     """Return the belief after the last visit."""
     return replay(model.twin, kept, model.calibration.moved_apart([kept.stratum]))
+
+
+def belief_about(model: TrainedModel, kept: KeptBelief) -> Belief:
+    """Return the belief after the last visit, with what it rests on."""
+    state = belief_in(model, kept)
+    return Belief(np.arange(1), state, shown_in(model, state))
 
 
 def ranked(

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from omics_twin.answers import draws_of, ranking_lines
+from omics_twin.answers import ranking_in, ranking_lines
+from omics_twin.belief import KeptBelief
 from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
 from omics_twin.errors import ChartError
-from omics_twin.record import ranked
+from omics_twin.record import belief_in, kept_of, ranked
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose
+from omics_twin.types import TwinState
+
+
+@dataclass(frozen=True)
+class Given:
+    """A ranking as it was given.
+
+    Attributes
+    ----------
+    number
+        Its number in the chart.
+    lines
+        As of :func:`omics_twin.answers.ranking_lines`.
+    record, kept, state
+        What the chart held, and the belief that it leads to.
+    """
+
+    number: int
+    lines: list[dict[str, Any]]
+    record: PatientRecord
+    kept: KeptBelief
+    state: TwinState
 
 
 def give(
     chart: Chart, model: TrainedModel, patient_id: str, settings: TwinSettings, *, by: str
-) -> tuple[int, list[dict[str, Any]]]:
-    """Return a ranking's number in the chart and its lines; kept before it is returned.
+) -> Given:
+    """Return a ranking from the chart, kept there before it is returned.
+
+    Where the patient's last ranking is the same, from the same visits, it is that one again.
 
     Raises
     ------
@@ -31,11 +57,13 @@ def give(
     chart.check_consent(patient_id, Purpose.SCORING)
     visits = chart.visits(patient_id)
     record = chart.record(patient_id, visits)
-    start = (patient_id, model.digest, draws_of(model, settings), settings.seed, record.stratum)
-    lines = _lines(model, record, settings)
-    belief = StoredBelief(*start, visits)
+    kept = kept_of(model, record, settings)
+    state = belief_in(model, kept)
+    lines = ranking_lines(ranking_in(model, state, [kept.stratum], settings), 0, excluded=True)
+    belief = StoredBelief(patient_id, model.digest, kept.draws, kept.seed, record.stratum, visits)
     told = StoredRanking(belief, settings.interval, settings.confidence, lines)
-    return chart.add_ranking(told, by=by), lines
+    number = chart.given_before(told) or chart.add_ranking(told, by=by)
+    return Given(number, lines, record, kept, state)
 
 
 def replayed(chart: Chart, model: TrainedModel, number: int) -> list[dict[str, Any]]:
@@ -56,17 +84,11 @@ def replayed(chart: Chart, model: TrainedModel, number: int) -> list[dict[str, A
     record = chart.record(belief.patient_id, belief.visits)
     record = record.model_copy(update={"stratum": dict(belief.stratum)})
     settings = TwinSettings(belief.draws, belief.seed, told.interval, told.confidence)
-    lines = _lines(model, record, settings)
+    _, ranking = ranked(model, record, settings)
+    lines = ranking_lines(ranking, 0, excluded=True)
     if lines != told.lines:
         raise ChartError(
             f"ranking {number} comes out another way than it was given: the chart, the model or "
             "the libraries are not those that gave it"
         )
     return lines
-
-
-def _lines(
-    model: TrainedModel, record: PatientRecord, settings: TwinSettings
-) -> list[dict[str, Any]]:
-    _, ranking = ranked(model, record, settings)
-    return ranking_lines(ranking, 0, excluded=True)

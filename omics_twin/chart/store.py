@@ -137,7 +137,14 @@ class Chart:
             raise ConsentError(f"{refused[patient_id]}: the chart is not opened for it")
 
     def add_visit(
-        self, patient_id: str, visit: RecordedVisit, *, key: str, by: str, amends: int | None = None
+        self,
+        patient_id: str,
+        visit: RecordedVisit,
+        *,
+        key: str,
+        by: str,
+        amends: int | None = None,
+        alerts: Sequence[tuple[str, str]] = (),
     ) -> int:
         """Keep a visit and return its number; when it returns, the visit is on disk.
 
@@ -148,6 +155,8 @@ class Chart:
             arrived sends it again under the same key, and it counts once.
         amends
             Number of the visit that this one corrects; both stay in the chart.
+        alerts
+            Kind and sentence of each alert that the visit raised; kept with it or not at all.
 
         Raises
         ------
@@ -181,7 +190,11 @@ class Chart:
                 return int(before["id"])
             if amends is not None:
                 _check_amendable(connection, patient_id, amends)
-            return _added(connection, VISITS, {**row, "written_by": by})
+            number = _added(connection, VISITS, {**row, "written_by": by})
+            for kind, sentence in alerts:
+                told = {"visit_id": number, "kind": kind, "sentence": sentence, "written_by": by}
+                connection.execute(insert(ALERTS).values(told))
+            return number
 
     def visits(self, patient_id: str) -> tuple[int, ...]:
         """Return the numbers of the visits that hold, in time order."""
@@ -291,19 +304,6 @@ class Chart:
                 raise ChartError("another therapy than the first was chosen: say why in 'reason'")
             row = {"ranking_id": ranking, "intervention": intervention, "reason": reason}
             return _added(connection, DECISIONS, {**row, "written_by": by})
-
-    def add_alert(self, visit: int, kind: str, sentence: str, *, by: str) -> int:
-        """Keep an alert that a visit raised.
-
-        Raises
-        ------
-        ChartError
-            If there is no such visit.
-        """
-        row = {"visit_id": visit, "kind": kind, "sentence": sentence, "written_by": by}
-        with transaction(self.engine) as connection:
-            _row(connection, VISITS, visit)
-            return _added(connection, ALERTS, row)
 
     def alerts(self, patient_id: str) -> list[StoredAlert]:
         """Return a patient's alerts in the order raised."""

@@ -49,12 +49,15 @@ def decided(decision: Decision, day: int) -> Entry:
 
 def test_a_ranking_given_is_told_again_bit_for_bit(chart: Chart, model: TrainedModel) -> None:
     chart.add_consent(decided(Decision.GRANT, 1), by=BY)
-    number, lines = give(chart, model, "ada", SETTINGS, by=BY)
+    given = give(chart, model, "ada", SETTINGS, by=BY)
+    number, lines = given.number, given.lines
     assert lines[0]["rank"] == 1
+    assert give(chart, model, "ada", SETTINGS, by=BY).number == number
     corrected = record_of({**TOLD, "visits": [{"values": {"clinical": {"age_years": 71}}}]})
     first = chart.visits("ada")[0]
     chart.add_visit("ada", corrected.visits[0], key="corrected", by=BY, amends=first)
-    later, others = give(chart, model, "ada", SETTINGS, by=BY)
+    again = give(chart, model, "ada", SETTINGS, by=BY)
+    later, others = again.number, again.lines
     assert others != lines
     assert replayed(chart, model, number) == lines
     assert replayed(chart, model, later) == others
@@ -83,6 +86,6 @@ def test_who_did_not_consent_or_withdrew_is_not_ranked(chart: Chart, model: Trai
 
 def test_another_model_cannot_replay_a_ranking(chart: Chart, model: TrainedModel) -> None:
     chart.add_consent(decided(Decision.GRANT, 1), by=BY)
-    number, _ = give(chart, model, "ada", SETTINGS, by=BY)
+    number = give(chart, model, "ada", SETTINGS, by=BY).number
     with pytest.raises(ChartError, match="load the model that gave it"):
         replayed(chart, replace(model, digest="0" * 64), number)

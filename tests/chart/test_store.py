@@ -137,11 +137,25 @@ def test_a_ranking_its_decision_and_alerts_are_kept(chart: Chart) -> None:
         chart.add_decision(ranking, "c", by=BY, reason="none")
     with pytest.raises(ChartError, match="no row 7 in the chart's rankings"):
         chart.ranking(7)
-    chart.add_alert(number, "change", "growth faster than foreseen", by="watch")
-    told = [(each.visit, each.kind, each.sentence) for each in chart.alerts("ada")]
-    assert told == [(number, "change", "growth faster than foreseen")]
-    with pytest.raises(ChartError, match="no row 99"):
-        chart.add_alert(99, "change", "", by="watch")
+    assert [each.intervention for each in chart.decisions("ada")] == ["a", "b"]
+    assert chart.given_before(told) == ranking
+
+
+def test_an_alert_is_kept_with_its_visit_and_closed_once(chart: Chart) -> None:
+    raised = [("change", "growth faster than foreseen")]
+    number = chart.add_visit("ada", visit(), key="k", by=BY, alerts=raised)
+    assert chart.add_visit("ada", visit(), key="k", by=BY, alerts=raised) == number
+    (alert,) = chart.alerts("ada")
+    assert (alert.visit, alert.kind, alert.sentence) == (number, *raised[0])
+    assert alert.closed_by == ""
+    with pytest.raises(ChartError, match="say what was done"):
+        chart.close_alert("ada", alert.number, " ", by=BY)
+    with pytest.raises(ChartError, match="not of this patient"):
+        chart.close_alert("ada", 99, "scan repeated", by=BY)
+    chart.close_alert("ada", alert.number, "scan repeated", by=BY)
+    assert chart.alerts("ada")[0].closed_by == BY
+    with pytest.raises(ChartError, match="closed before"):
+        chart.close_alert("ada", alert.number, "again", by=BY)
 
 
 def test_a_refused_row_is_told_without_its_values(chart: Chart) -> None:

@@ -1,0 +1,47 @@
+"""Keep a visit in the chart, and say what the twin learned from it."""
+
+from __future__ import annotations
+
+from omics_twin.bedside_ranking import RankingChange, shown
+from omics_twin.chart.store import Chart
+from omics_twin.record import kept_of
+from omics_twin.settings import TwinSettings
+from omics_twin.told import RecordedVisit
+from omics_twin.tracking import TrainedModel
+from omics_twin.trust.consent import Purpose
+
+
+def learn(
+    chart: Chart,
+    model: TrainedModel,
+    patient_id: str,
+    visit: RecordedVisit,
+    settings: TwinSettings,
+    *,
+    key: str,
+    by: str,
+) -> tuple[int, RankingChange | None]:
+    """Return a visit's number in the chart and what it changed; kept together with its alerts.
+
+    A visit that the model cannot be shown is refused before anything is kept. One that comes late,
+    from before another that is in the chart, changes the belief and raises no alert.
+
+    Raises
+    ------
+    ConsentError
+        If the patient's chart does not permit scoring.
+    ChartError
+        If the patient has no chart, or the key was used for something else.
+    OmicsTwinError
+        If the model cannot be shown the visit.
+    """
+    chart.check_consent(patient_id, Purpose.SCORING)
+    before = chart.record(patient_id)
+    told = sorted([*before.visits, visit], key=lambda each: each.day)
+    kept = kept_of(model, before.model_copy(update={"visits": told}), settings)
+    change = None
+    # A visit sent again is in the chart already and counts once.
+    if told[-1] is visit and visit not in before.visits and kept.visits:
+        _, change = shown(model, kept.without_last(), kept.visits[-1], settings)
+    alerts = [] if change is None else [(each.kind.value, each.sentence) for each in change.alerts]
+    return chart.add_visit(patient_id, visit, key=key, by=by, alerts=alerts), change

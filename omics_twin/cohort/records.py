@@ -1,0 +1,74 @@
+"""A cohort's patients as a hospital would tell of them: visits with what was measured at each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.intake.declaration import Kind
+from omics_twin.told import PatientRecord, record_of
+
+
+def records_in(cohort: Cohort) -> Iterator[PatientRecord]:
+    """Yield each patient's record; after the index date under the therapy received.
+
+    Measurements on any days (``repeated``) and doses are not part of a record.
+
+    Raises
+    ------
+    TwinError
+        If a patient's identifier cannot be kept.
+    """
+    parts = {name: _rows(part) for name, part in cohort.measurements.mod.items()}
+    received = {} if cohort.received is None else cohort.received.dropna().to_dict()
+    strata = cohort.strata.astype(object)
+    for patient, row in zip(cohort.patient_ids, strata.itertuples(index=False), strict=True):
+        visits: dict[float, dict[str, dict[str, Any]]] = {}
+        for name, part in cohort.measurements.mod.items():
+            place = parts[name].get(patient)
+            if place is None:
+                continue
+            measured = _measured(part, place)
+            if measured:
+                day = float(part.obs["day"].iloc[place])
+                visits.setdefault(day, {})[str(part.uns["modality"])] = measured
+        arm = received.get(patient)
+        stratum = dict(zip(map(str, strata.columns), row, strict=True))
+        yield record_of(
+            {
+                "patient_id": patient,
+                "stratum": {name: str(value) for name, value in stratum.items() if value == value},
+                "visits": [
+                    {
+                        "day": day,
+                        "values": visits[day],
+                        "under": str(arm) if arm and day > 0 else None,
+                    }
+                    for day in sorted(visits)
+                ],
+            }
+        )
+
+
+def _rows(part: AnnData) -> dict[str, int]:
+    return {str(patient): place for place, patient in enumerate(part.obs_names)}
+
+
+def _measured(part: AnnData, place: int) -> dict[str, Any]:
+    """Return what was measured in one patient, column by column."""
+    numbers = np.asarray(part.X[place], dtype=float).ravel()
+    binary = (part.var["kind"] == Kind.BINARY.value).to_numpy()
+    found: dict[str, Any] = {
+        str(column): int(number) if yes_no else float(number)
+        for column, number, yes_no in zip(part.var_names, numbers, binary, strict=True)
+        if not np.isnan(number)
+    }
+    for column in part.uns["categories"]:
+        level = part.obs[column].iloc[place]
+        if level == level:
+            found[str(column)] = str(level)
+    return found
