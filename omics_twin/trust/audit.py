@@ -174,8 +174,7 @@ class AuditLog:
     def _check_anchor(self, tail: _Tail) -> None:
         if self.anchor is None:
             return
-        known = self.anchor.exists()
-        anchor = _read_anchor(self.anchor) if known else Anchor(0, _BEGINNING)
+        anchor = _expected(self.anchor if self.anchor.exists() else None)
         if anchor == Anchor(tail.number - 1, tail.previous):
             # A crash came between the event and its anchor.
             self._move_anchor(tail)
@@ -202,6 +201,7 @@ class AuditLog:
     def _move_anchor(self, tail: _Tail) -> None:
         if self.anchor is not None:
             write_anchor(self.anchor, Anchor(tail.number, tail.seal))
+            _sync_folder(self.anchor.parent)
 
 
 def verify(path: Path, key: bytes, anchor: Path | None = None) -> Verified:
@@ -213,9 +213,10 @@ def verify(path: Path, key: bytes, anchor: Path | None = None) -> Verified:
         At the first line that is wrong: changed, removed, moved, put in, or, by the anchor, cut
         off.
     """
+    expected = _expected(anchor)
     end, torn = _extent(path)
     count, first, last = 0, b"", b""
-    for line in _lines(path, end, key, anchor):
+    for line in _lines(path, end, key, expected):
         count += 1
         first = first or line
         last = line
@@ -232,8 +233,9 @@ def read_events(path: Path, key: bytes, anchor: Path | None = None) -> list[Reco
     AuditError
         As :func:`verify`.
     """
+    expected = _expected(anchor)
     end, _ = _extent(path)
-    return [_parsed(path, line) for line in _lines(path, end, key, anchor)]
+    return [_parsed(path, line) for line in _lines(path, end, key, expected)]
 
 
 def write_anchor(path: Path, anchor: Anchor) -> None:
@@ -256,9 +258,13 @@ def _extent(path: Path) -> tuple[int, int]:
     return size - len(torn), len(torn)
 
 
-def _lines(path: Path, end: int, key: bytes, anchor: Path | None) -> Iterator[bytes]:
+def _expected(anchor: Path | None) -> Anchor:
+    """Return what a log must hold; read before the log, so that no writer comes in between."""
+    return Anchor(0, _BEGINNING) if anchor is None else _read_anchor(anchor)
+
+
+def _lines(path: Path, end: int, key: bytes, expected: Anchor) -> Iterator[bytes]:
     """Yield every line up to a place, each checked before it is yielded."""
-    expected = _read_anchor(anchor) if anchor is not None else Anchor(0, _BEGINNING)
     chain = _derived(key, b"chain")
     number, seal, place = 0, _BEGINNING, 0
     with path.open("rb") as stream:

@@ -11,9 +11,9 @@ from pathlib import Path
 from omics_twin.errors import AuditError
 
 VARIABLE = "OMICS_TWIN_AUDIT_KEY"
-FEWEST_BYTES = 32
+_FEWEST_BYTES = 32
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_EXPECTED = f"{2 * FEWEST_BYTES} or more hexadecimal digits"
+_EXPECTED = f"{2 * _FEWEST_BYTES} or more hexadecimal digits"
 
 
 def audit_key(path: Path | None, *, log: Path, create: bool = False) -> bytes:
@@ -72,7 +72,7 @@ def _bytes_of(text: str, where: str) -> bytes:
         key = bytes.fromhex(text.strip())
     except ValueError:
         raise AuditError(f"{where} is not hexadecimal, expected {_EXPECTED}") from None
-    if len(key) < FEWEST_BYTES:
+    if len(key) < _FEWEST_BYTES:
         raise AuditError(f"{where} holds {len(key)} bytes, expected {_EXPECTED}")
     return key
 
@@ -84,7 +84,7 @@ def _create(path: Path) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
             with os.fdopen(handle, "w") as stream:
-                stream.write(secrets.token_hex(FEWEST_BYTES) + "\n")
+                stream.write(secrets.token_hex(_FEWEST_BYTES) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
             os.link(temporary, path)

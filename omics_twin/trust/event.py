@@ -13,7 +13,7 @@ from omics_twin.errors import AuditError, shown
 from omics_twin.files import sha256
 from omics_twin.trust.consent import Purpose
 
-LONGEST_NAME = 200
+_LONGEST_NAME = 200
 _LARGEST_SEED = 2**63 - 1
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -82,9 +82,9 @@ class Event:
         """Refuse names that are none, text where a digest belongs, and a seed without bounds."""
         for name in ("who", "role"):
             text = getattr(self, name)
-            if not 0 < len(text.strip()) <= len(text) <= LONGEST_NAME or not text.isprintable():
+            if not 0 < len(text.strip()) <= len(text) <= _LONGEST_NAME or not text.isprintable():
                 raise AuditError(
-                    f"'{name}' of an event is {shown(text)}, expected 1 to {LONGEST_NAME} "
+                    f"'{name}' of an event is {shown(text)}, expected 1 to {_LONGEST_NAME} "
                     "characters that can be printed"
                 )
         for name in ("patient", "model", "data", "answer"):

@@ -274,6 +274,22 @@ def test_two_processes_lose_nothing(tmp_path: Path, path: Path, anchor: Path) ->
     assert [names[each] for each in told[0] + told[1]] == ["one"] * 500 + ["other"] * 500
 
 
+def test_a_log_is_whole_while_others_write(
+    log: AuditLog, path: Path, anchor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(log, 3)
+    read, waiting = Path.read_bytes, [EVENT]
+
+    def read_while_one_is_written(self: Path) -> bytes:
+        if waiting:
+            log.append(waiting.pop())
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_while_one_is_written)
+    assert verify(path, KEY, anchor).count == 4
+    assert not waiting
+
+
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, path: Path, anchor: Path) -> None:
     dice, acknowledged = random.Random(1), []
     for round_ in range(8):
