@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import resource
 import stat
@@ -249,6 +251,16 @@ def test_what_a_crash_left_is_set_aside_and_written_down(
     assert verify(path, KEY, anchor).torn_bytes == 0
 
 
+def test_more_than_an_event_left_by_a_crash_is_set_aside_whole(log: AuditLog, path: Path) -> None:
+    filled(log, 2)
+    left = b"x" * 5_000
+    with path.open("ab") as stream:
+        stream.write(left)
+    assert log.append(EVENT) == 4
+    assert verify(path, KEY).torn_bytes == 0
+    assert path.with_name("audit.jsonl.torn").read_bytes() == left + b"\n"
+
+
 def test_another_key_neither_reads_nor_writes(log: AuditLog, path: Path, anchor: Path) -> None:
     filled(log, 2)
     other = bytes(32)
@@ -327,6 +339,23 @@ def test_a_full_disk_releases_nothing(log: AuditLog, path: Path, anchor: Path) -
         assert path.read_bytes() == before
     assert log.append(EVENT) == 6
     assert verify(path, KEY, anchor).count == 6
+
+
+def test_what_the_disk_does_not_confirm_is_not_acknowledged(
+    log: AuditLog, path: Path, anchor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(log, 3)
+    before = path.read_bytes()
+
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", failing)
+        with pytest.raises(AuditError, match="cannot be written .Input/output error"):
+            log.append(EVENT)
+    assert path.read_bytes() == before
+    assert verify(path, KEY, anchor).count == 3
 
 
 def test_a_full_disk_hides_nothing_that_a_crash_left(log: AuditLog, path: Path) -> None:
