@@ -37,6 +37,7 @@ VERBS = {
         "omics-twin synthesise intake.patients=1000 output=FOLDER"
     ),
     "check": "is a file what it should be:            omics-twin check intake=vcf intake.path=FILE",
+    "audit": "is an audit log as it was written:      omics-twin audit log=FILE key=FILE",
     "fetch": "a cohort's public source files:         omics-twin fetch cohort=ispy2 output=FOLDER",
 }
 _NEEDS = {
@@ -51,6 +52,7 @@ _NEEDS = {
     "simulate": ("model_uri", "patient", "output"),
     "serve": ("model_uri",),
     "check": ("intake",),
+    "audit": ("log",),
     "fetch": ("cohort",),
 }
 

@@ -68,6 +68,8 @@ class Config:
         JSON file with a visit, or a list of visits, to show to a patient's twin.
     beliefs
         Folder in which beliefs about patients are kept; null: ``beliefs`` below the output root.
+    log, key, anchor
+        An audit log, the file of its key where the environment does not hold it, and its anchor.
     excluded
         Whether a ranking also lists the therapies that are not open to a patient.
     as_of_days
@@ -87,6 +89,9 @@ class Config:
     intervention: str | None = None
     observation: str | None = None
     beliefs: str | None = None
+    log: str | None = None
+    key: str | None = None
+    anchor: str | None = None
     excluded: bool = False
     as_of_days: float = 0.0
     accept_unverified: bool = False
@@ -123,6 +128,9 @@ class Config:
             "intervention",
             "observation",
             "beliefs",
+            "log",
+            "key",
+            "anchor",
         ]:
             require_named(setting, getattr(self, setting))
         require("as_of_days", self.as_of_days, 0.0)
@@ -250,6 +258,9 @@ def digest(config: Config, fingerprint: str) -> str:
         "intervention",
         "observation",
         "beliefs",
+        "log",
+        "key",
+        "anchor",
         "excluded",
         "as_of_days",
         "accept_unverified",

@@ -50,6 +50,10 @@ class ChartError(OmicsTwinError, RuntimeError):
     """The patient's chart cannot be opened, or does not take or hold what it is asked for."""
 
 
+class AuditError(OmicsTwinError, RuntimeError):
+    """The audit log is not as it was written, or does not take an event."""
+
+
 class FetchError(OmicsTwinError, OSError):
     """A public source file could not be downloaded or is not the file expected."""
 

@@ -518,6 +518,36 @@ def check(config: Config, console: Console) -> CheckReport:
     return report
 
 
+def audit(config: Config, console: Console) -> None:
+    """Say whether an audit log is as it was written; write its anchor or, as FHIR, its events."""
+    from omics_twin.report import audit_event
+    from omics_twin.trust import audit as audits
+    from omics_twin.trust.audit_key import audit_key
+
+    if not config.log:
+        raise ConfigError("no audit log was named: add log=FILE")
+    output = _output(config, ".json") if config.output else None
+    log = Path(config.log)
+    anchor = Path(config.anchor) if config.anchor else None
+    key = audit_key(Path(config.key) if config.key else None, log=log)
+    found = audits.verify(log, key, anchor)
+    span = f", {found.first} to {found.last}" if found.count else ""
+    console.say(f"'{log}' is as it was written: {found.count:,} events{span}, head {found.head}")
+    if found.torn_bytes:
+        console.warn(
+            f"{found.torn_bytes} bytes after them are of an event that a crash cut off and nobody "
+            "acknowledged: the next writer sets them aside"
+        )
+    if anchor is None:
+        console.warn("no anchor was named: a log that was cut at its end would pass for whole")
+    if output and output.name.endswith(audit_event.ENDING):
+        audit_event.write_events(audits.read_events(log, key, anchor), output)
+        console.say(f"events: {output}")
+    elif output:
+        audits.write_anchor(output, audits.Anchor(found.count, found.head))
+        console.say(f"anchor: {output}")
+
+
 def fetch(config: Config, console: Console) -> Path:
     """Download a cohort's public source files, verified."""
     from omics_twin.intake import fetch as downloads
