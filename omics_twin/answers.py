@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -223,10 +223,22 @@ def ranking_of(
 
 
 def ranking_in(
-    model: TrainedModel, state: TwinState, strata: Sequence[str], settings: TwinSettings
+    model: TrainedModel,
+    state: TwinState,
+    strata: Sequence[str],
+    settings: TwinSettings,
+    among: Collection[str] = (),
 ) -> Ranking:
-    """Return the catalogue's therapies compared for patients of known strata."""
+    """Return the catalogue's therapies compared for patients of known strata.
+
+    Parameters
+    ----------
+    among
+        Arms to compare; none: all.
+    """
     eligible, support, reasons = model.support.judge(model.catalogue, strata)
+    if among:
+        eligible = eligible & torch.tensor([arm in among for arm in model.catalogue.arms])
     return rank_therapies(
         model.twin,
         state,

@@ -31,6 +31,11 @@ VERBS = {
         "omics-twin simulate model_uri=… patient=… output=plans.html"
     ),
     "serve": "answer over HTTP behind a strict gate:  omics-twin serve model_uri=… serve.port=8000",
+    "admit": "patients into a chart, with consent:    omics-twin admit chart=… cohort=…",
+    "account": (
+        "who may sign in to the page:            "
+        "omics-twin account chart=… account=NAME role=clinician"
+    ),
     "results": "docs/results.md from the tracked runs:  omics-twin results",
     "synthesise": (
         "a synthetic trial with known truth:     "
@@ -50,7 +55,8 @@ _NEEDS = {
     "report": ("model_uri", "cohort", "patient", "output"),
     "update": ("model_uri", "patient"),
     "simulate": ("model_uri", "patient", "output"),
-    "serve": ("model_uri",),
+    "admit": ("chart",),
+    "account": ("chart", "account", "role"),
     "check": ("intake",),
     "audit": ("log",),
     "fetch": ("cohort",),

@@ -70,6 +70,12 @@ class Config:
         Folder in which beliefs about patients are kept; null: ``beliefs`` below the output root.
     log, key, anchor
         An audit log, the file of its key where the environment does not hold it, and its anchor.
+    chart
+        Database with the patients' charts: ``sqlite:///file`` or ``postgresql://…``.
+    account, role
+        Who may sign in to the page, and as what; ``none`` closes the account.
+    demo
+        Serve the synthetic trial's twin, with a chart of its own.
     excluded
         Whether a ranking also lists the therapies that are not open to a patient.
     as_of_days
@@ -92,6 +98,10 @@ class Config:
     log: str | None = None
     key: str | None = None
     anchor: str | None = None
+    chart: str | None = None
+    account: str | None = None
+    role: str | None = None
+    demo: bool = False
     excluded: bool = False
     as_of_days: float = 0.0
     accept_unverified: bool = False
@@ -128,6 +138,9 @@ class Config:
             "intervention",
             "observation",
             "beliefs",
+            "chart",
+            "account",
+            "role",
             "log",
             "key",
             "anchor",
@@ -258,6 +271,10 @@ def digest(config: Config, fingerprint: str) -> str:
         "intervention",
         "observation",
         "beliefs",
+        "chart",
+        "account",
+        "role",
+        "demo",
         "log",
         "key",
         "anchor",

@@ -470,11 +470,38 @@ def report(config: Config, console: Console) -> Path:
 
 
 def serve(config: Config, console: Console) -> None:
-    """Answer for patients' records over HTTP until interrupted."""
+    """Answer for patients' records over HTTP, and show the page of a chart, until interrupted."""
+    from omics_twin import desk
     from omics_twin.serve.server import listen, scorer_of
 
-    scorer = scorer_of(config.model_uri or "", config.tracking)
-    listen(scorer, config.serve, console.say)
+    asked = desk.demonstrated(config, console) if config.demo else config
+    if not asked.model_uri:
+        raise ConfigError("'serve' needs model_uri=… or demo=true")
+    scorer = scorer_of(asked.model_uri, asked.tracking)
+    if asked.chart is None:
+        listen(scorer, asked.serve, console.say)
+        return
+    there = Path(asked.cohort.root).exists()
+    company = read_cohort(asked, console, Purpose.SCORING) if there else None
+    with desk.opened(asked, scorer.model, company, console) as page:
+        listen(scorer, asked.serve, console.say, page)
+
+
+def admit(config: Config, console: Console) -> None:
+    """Fill a chart from a cohort: patients with their consent and visits."""
+    from omics_twin import desk
+
+    model = _model(config, console) if config.model_uri else None
+    cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
+    patients, visits = desk.admitted(config, cohort, model, console)
+    console.say(f"chart: {patients} patients and {visits} visits were added")
+
+
+def account(config: Config, console: Console) -> None:
+    """Let somebody sign in to the page of a chart, or close the account."""
+    from omics_twin import desk
+
+    desk.set_account(config, console)
 
 
 def results(config: Config, console: Console) -> Path:

@@ -7,10 +7,9 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from omics_twin.answers import Belief, draws_of, ranking_in, shown_in
+from omics_twin.answers import draws_of, ranking_in
 from omics_twin.belief import KeptBelief, read_told, replay, states
 from omics_twin.errors import TwinError, nearest, quoted
 from omics_twin.patients import Patients
@@ -81,6 +80,11 @@ def patients_told(
         fingerprint=hashlib.sha256(record.model_dump_json().encode()).hexdigest(),
         basis=basis,
     )
+
+
+def channels_shown(model: TrainedModel, record: PatientRecord) -> set[str]:
+    """Return the scheduled visits that a record has something of."""
+    return {channel.name for _, rows in _read(model, record) for channel, _ in rows}
 
 
 def _read(
@@ -190,12 +194,6 @@ def beliefs_in(model: TrainedModel, kept: KeptBelief) -> Iterator[TwinState]:
 def belief_in(model: TrainedModel, kept: KeptBelief) -> TwinState:
     """Return the belief after the last visit."""
     return replay(model.twin, kept, model.calibration.moved_apart([kept.stratum]))
-
-
-def belief_about(model: TrainedModel, kept: KeptBelief) -> Belief:
-    """Return the belief after the last visit, with what it rests on."""
-    state = belief_in(model, kept)
-    return Belief(np.arange(1), state, shown_in(model, state))
 
 
 def ranked(

@@ -531,6 +531,8 @@ class ServeSettings:
         For a request to arrive, and for the model to answer it [s].
     at_once
         Requests that the model answers at the same time; others wait.
+    https
+        Whether a proxy before it speaks HTTPS: the page's cookie never travels without.
     """
 
     host: str = "127.0.0.1"
@@ -539,6 +541,7 @@ class ServeSettings:
     most_patients: int = 256
     timeout_seconds: float = 30.0
     at_once: int = 4
+    https: bool = False
 
     def __post_init__(self) -> None:
         """Refuse limits under which nothing is answered."""

@@ -111,6 +111,11 @@ class Chart:
                 raise ChartError("the patient already has a chart: add visits to it")
             connection.execute(insert(PATIENTS).values(row))
 
+    def has(self, patient_id: str) -> bool:
+        """Whether a patient has a chart."""
+        with transaction(self.engine, reads=True) as connection:
+            return connection.execute(_of(PATIENTS, patient_id)).first() is not None
+
     def add_consent(self, entry: Entry, *, by: str) -> None:
         """Keep what a patient decided; a withdrawal holds from the next question on."""
         row = {

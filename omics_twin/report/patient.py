@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from importlib import metadata, resources
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from omics_twin.answers import Belief
@@ -36,7 +36,7 @@ from omics_twin.report.words import Scale, percent, stratum_in_words, visible
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.graph import GeneGraph
 from omics_twin.tracking import TrainedModel
-from omics_twin.types import NO_INTERVENTION, Ranking
+from omics_twin.types import NO_INTERVENTION, Ranking, TwinState
 
 
 def write_report(
@@ -102,7 +102,7 @@ def page_of(
     ranking = ranking_about(model, patients, belief.state, [0], settings)
     patient = _patient(model, patients, belief)
     comparison = _in_words(compare(model, belief, ranking), patients, patient)
-    scale = Scale.of(model.endpoint, model.outcome_kind, _unit(model, belief))
+    scale = scale_of(model, belief.state)
     measured, notes = measured_in(model, patients, belief.shown[0])
     return {
         "patient": patient,
@@ -172,9 +172,11 @@ def _in_words(comparison: Comparison, patients: Patients, patient: Patient) -> C
     return replace(comparison, closed=closed)
 
 
-def _unit(model: TrainedModel, belief: Belief) -> str:
-    simulated = model.twin.simulate(belief.state, NO_INTERVENTION, model.endpoint.days())
-    return dict(zip(simulated.names, simulated.units, strict=True))[model.endpoint.quantity]
+def scale_of(model: TrainedModel, state: TwinState) -> Scale:
+    """Return how a model's endpoint is written."""
+    simulated = model.twin.simulate(state, NO_INTERVENTION, model.endpoint.days())
+    units = dict(zip(simulated.names, simulated.units, strict=True))
+    return Scale.of(model.endpoint, model.outcome_kind, units[model.endpoint.quantity])
 
 
 def _provenance(
@@ -209,11 +211,23 @@ def _version() -> str:
 
 def render(page: dict[str, Any]) -> str:
     """Return the page as HTML that loads nothing and runs nothing."""
-    folder = resources.files("omics_twin.report")
-    style = (folder / "patient.css").read_text(encoding="utf-8")
+    style = template_text("patient.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((folder / "patient.html.j2").read_text(encoding="utf-8"))
+    template = environment(template_text).get_template("patient.html.j2")
     return template.render(page, style=Markup(style), style_digest=digest) + "\n"
+
+
+def environment(text_of: Callable[[str], str | None]) -> Environment:
+    """Return what renders a page: everything is escaped, and nothing may be missing."""
+    return Environment(
+        loader=FunctionLoader(text_of),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def template_text(name: str) -> str:
+    """Return a file that a page is made from."""
+    return (resources.files("omics_twin.report") / name).read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _LOG = logging.getLogger("omics_twin.serve")
 _SCORE, _SCHEMA = "/invocations", "/schema"
-_ASKED = {"/ping": "GET", "/health": "GET", "/version": "GET", _SCHEMA: "GET", _SCORE: "POST"}
+PATHS = {"/ping": "GET", "/health": "GET", "/version": "GET", _SCHEMA: "GET", _SCORE: "POST"}
 # Of a refused body so many times the limit is taken and thrown away, for so long.
 _DISCARDED, _PATIENCE_SECONDS = 8, 2.0
 _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
@@ -95,7 +95,7 @@ class Gate:
             await incoming.discard(_DISCARDED * self.limits.most_bytes)
         # Never a path or a body: they may hold what is a patient's.
         took = 1000 * (time.monotonic() - begun)
-        path = scope["path"] if scope["path"] in _ASKED else "another path"
+        path = scope["path"] if scope["path"] in PATHS else "another path"
         _LOG.info("%s %d %d bytes %.1f ms", path, status, len(body), took)
         headers = [*_HEADERS, (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -103,10 +103,10 @@ class Gate:
 
     async def _answer(self, scope: Message, incoming: _Incoming) -> tuple[int, bytes]:
         path, method = scope["path"], scope["method"]
-        if path not in _ASKED:
-            raise RefusedError(404, f"nothing is here: ask {', '.join(_ASKED)}")
-        if method != _ASKED[path]:
-            raise RefusedError(405, f"{path} is asked by {_ASKED[path]}: send that")
+        if path not in PATHS:
+            raise RefusedError(404, f"nothing is here: ask {', '.join(PATHS)}")
+        if method != PATHS[path]:
+            raise RefusedError(405, f"{path} is asked by {PATHS[path]}: send that")
         if scope["query_string"]:
             raise RefusedError(400, "a query is not read: leave out what follows '?'")
         if path == _SCHEMA:

@@ -14,7 +14,7 @@ from mlflow.pyfunc import scoring_server
 
 from omics_twin.errors import TrackingError
 from omics_twin.logs import quiet
-from omics_twin.serve.gate import Gate
+from omics_twin.serve.gate import PATHS, App, Gate, Message, Receive, Send
 from omics_twin.settings import ServeSettings, TrackingSettings
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel, load_model, packing, tracker
 
@@ -45,8 +45,18 @@ def scorer_of(uri: str, settings: TrackingSettings) -> Scorer:
         return Scorer(mlflow.pyfunc.load_model(str(packed)), model)
 
 
-def listen(scorer: Scorer, settings: ServeSettings, say: Callable[[str], None]) -> None:
+def listen(
+    scorer: Scorer,
+    settings: ServeSettings,
+    say: Callable[[str], None],
+    page: App | None = None,
+) -> None:
     """Answer until interrupted.
+
+    Parameters
+    ----------
+    page
+        Answers what the scoring app is not asked; see :func:`omics_twin.serve.web.page_app`.
 
     Raises
     ------
@@ -69,9 +79,11 @@ def listen(scorer: Scorer, settings: ServeSettings, say: Callable[[str], None]) 
     listener.listen()
     host, port = listener.getsockname()[:2]
     say(f"model {scorer.model.twin.name}: http://{host}:{port}/invocations, and /schema")
+    if page is not None:
+        say(f"page: http://{host}:{port}/")
     server = uvicorn.Server(
         uvicorn.Config(
-            gate,
+            gate if page is None else _Beside(gate, page),
             access_log=False,
             log_level="warning",
             server_header=False,
@@ -82,3 +94,15 @@ def listen(scorer: Scorer, settings: ServeSettings, say: Callable[[str], None]) 
     )
     with listener:
         server.run(sockets=[listener])
+
+
+class _Beside:
+    """The page, and the scoring app under its own paths."""
+
+    def __init__(self, gate: Gate, page: App) -> None:
+        self.gate, self.page = gate, page
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass a request on to whom it is for."""
+        asked = scope["type"] == "lifespan" or scope.get("path") in PATHS
+        await (self.gate if asked else self.page)(scope, receive, send)

@@ -1,0 +1,79 @@
+"""Fill a chart: a patient is admitted with consent and visits, and the twin is shown each visit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+
+from omics_twin.chart.learned import learn
+from omics_twin.chart.store import Chart
+from omics_twin.settings import TwinSettings
+from omics_twin.told import PatientRecord, RecordedVisit
+from omics_twin.tracking import TrainedModel
+from omics_twin.trust.consent import Decision, Entry, Purpose
+
+_BY = "admit"
+
+
+def admit(
+    chart: Chart,
+    records: Iterable[tuple[PatientRecord, Sequence[Entry]]],
+    *,
+    model: TrainedModel | None,
+    settings: TwinSettings,
+    until_days: float,
+    progress: Callable[[int, int], None],
+    count: int,
+) -> tuple[int, int]:
+    """Return how many patients and visits were kept; what is there already counts once.
+
+    Parameters
+    ----------
+    records
+        Each patient with what the patient decided.
+    model
+        Shown every visit under therapy, so that it can raise an alert; None: visits are kept alone.
+    until_days
+        Later visits are left out [day].
+    progress, count
+        Told how many of how many patients were admitted.
+
+    Raises
+    ------
+    OmicsTwinError
+        If a visit is not one that the model can be shown, or differs from the one in the chart.
+    """
+    patients = visits = 0
+    for place, (record, entries) in enumerate(records, start=1):
+        name = record.patient_id
+        # One that was interrupted is begun anew: what is there is the same and counts once.
+        if not chart.has(name):
+            chart.add_patient(name, stratum=record.stratum, by=_BY)
+            patients += 1
+        known = chart.consents(name)
+        for entry in entries:
+            if entry not in known:
+                chart.add_consent(entry, by=_BY)
+        before = len(chart.visits(name))
+        for visit in record.visits:
+            if visit.day > until_days:
+                continue
+            key = _key_of(visit)
+            if model is None or visit.day <= 0:
+                chart.add_visit(name, visit, key=key, by=_BY)
+            else:
+                learn(chart, model, name, visit, settings, key=key, by=_BY)
+        visits += len(chart.visits(name)) - before
+        progress(place, count)
+    return patients, visits
+
+
+def granted(patient_id: str, on: date) -> Entry:
+    """Return that a patient permits scoring, as a study's protocol says of all of them."""
+    return Entry(patient_id, Decision.GRANT, Purpose.SCORING.value, on)
+
+
+def _key_of(visit: RecordedVisit) -> str:
+    """Return the same key for the same visit, however often it is sent."""
+    return hashlib.blake2b(visit.model_dump_json().encode(), digest_size=16).hexdigest()

@@ -1,0 +1,164 @@
+"""The chart of a configuration: filled from a cohort, opened for the page, demonstrated."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from omics_twin import tracking
+from omics_twin.admitting import admit, granted
+from omics_twin.chart import accounts
+from omics_twin.chart.store import Chart
+from omics_twin.cohort.cohort import Cohort, build_cohort
+from omics_twin.cohort.records import records_in
+from omics_twin.config import Config
+from omics_twin.errors import ConfigError, ModelError
+from omics_twin.intake.tables import read_tables
+from omics_twin.report.console import Console
+from omics_twin.report.genes import known_genes
+from omics_twin.tracking import TrainedModel
+from omics_twin.trust.audit import AuditLog
+from omics_twin.trust.audit_key import audit_key
+from omics_twin.trust.consent import Purpose, permit
+
+_DEMO = "demo"
+_DEMO_PATIENTS, _DEMO_DAYS = 40, 21.0
+_CLOSED = "none"
+
+
+def place_of(config: Config) -> str:
+    """Return where the chart is.
+
+    Raises
+    ------
+    ConfigError
+        If none is named.
+    """
+    if not config.chart:
+        raise ConfigError("no chart was named: add chart=sqlite:///FILE or chart=postgresql://…")
+    return config.chart
+
+
+def admitted(
+    config: Config, cohort: Cohort, model: TrainedModel | None, console: Console
+) -> tuple[int, int]:
+    """Return how many patients and visits of a cohort were added to the chart."""
+    today = date.today()
+    with closing(Chart.open(place_of(config))) as chart:
+        told = (
+            # What a patient has decided since is not overruled.
+            (each, [] if chart.consents(each.patient_id) else [granted(each.patient_id, today)])
+            for each in records_in(cohort)
+        )
+        return admit(
+            chart,
+            told,
+            model=model,
+            settings=config.twin,
+            until_days=config.as_of_days or float("inf"),
+            progress=console.progress("patients admitted"),
+            count=len(cohort.patient_ids),
+        )
+
+
+def set_account(config: Config, console: Console) -> None:
+    """Let somebody sign in; the password is asked for, or is the first line that comes in."""
+    role = None if config.role == _CLOSED else config.role
+    password = "" if role is None else _password()
+    name = config.account or ""
+    with closing(Chart.open(place_of(config))) as chart:
+        accounts.set_account(chart, name, role, password, by="account")
+    console.say(f"account '{name}': {role or 'closed'}")
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass("password: ")
+    return sys.stdin.readline().rstrip("\n")
+
+
+@contextmanager
+def opened(
+    config: Config, model: TrainedModel, cohort: Cohort | None, console: Console
+) -> Iterator[Any]:
+    """Yield the page of a chart as an ASGI app.
+
+    Parameters
+    ----------
+    cohort
+        Patients that one is compared with; None: the page says nothing of similar patients.
+
+    Raises
+    ------
+    ConfigError
+        If no audit log is named, or the page's libraries are not installed.
+    """
+    if not config.log:
+        raise ConfigError(
+            "the page of a chart needs a log of who asked what: add log=FILE and key=FILE"
+        )
+    try:
+        from omics_twin.serve.about import Desk
+        from omics_twin.serve.web import page_app
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            f"the page needs {missing.name}, which is not installed: pip install 'omics-twin[page]'"
+        ) from missing
+    log = Path(config.log)
+    key = audit_key(Path(config.key) if config.key else None, log=log, create=config.demo)
+    anchor = Path(config.anchor) if config.anchor else None
+    if anchor is None:
+        console.warn("no anchor was named: an audit log that is cut at its end passes for whole")
+    written = AuditLog.open(log, key, anchor)
+    graph = known_genes(model.twin.design, config.knowledge, console)
+    with closing(Chart.open(place_of(config))) as chart:
+        desk = Desk(chart, model, config.twin, cohort, graph)
+        yield page_app(desk, written, https=config.serve.https)
+
+
+def demonstrated(config: Config, console: Console) -> Config:
+    """Return the configuration of a demonstration, its chart filled and its accounts told.
+
+    Raises
+    ------
+    ModelError
+        If the synthetic trial's twin was not trained yet.
+    """
+    latest = Path(config.output_root) / "synthetic_response" / "latest.json"
+    if config.model_uri is None and not latest.is_file():
+        raise ModelError(
+            f"'{latest}' is not there: train the twin to show by scripts/demo, then start again"
+        )
+    uri = config.model_uri or json.loads(latest.read_text())["run_folder"]
+    folder = Path(config.output_root) / _DEMO
+    for each in ("log", "key", "anchor"):
+        (folder / each).mkdir(parents=True, exist_ok=True)
+    asked = replace(
+        config,
+        model_uri=uri,
+        chart=config.chart or f"sqlite:///{folder / 'chart.db'}",
+        log=config.log or str(folder / "log" / "audit.jsonl"),
+        key=config.key or str(folder / "key" / "audit.key"),
+        anchor=config.anchor or str(folder / "anchor" / "anchor.json"),
+        as_of_days=_DEMO_DAYS,
+    )
+    model = tracking.load_model(uri, config.tracking)
+    tables = read_tables(config.cohort, scoring=True)
+    cohort = build_cohort(tables, permit(tables.patient_ids, ledger=None, purpose=Purpose.SCORING))
+    few = cohort.select(cohort.patient_ids[:_DEMO_PATIENTS])
+    with closing(Chart.open(place_of(asked))) as chart:
+        if not all(map(chart.has, few.patient_ids)):
+            admitted(asked, few, model, console)
+        for role in accounts.Role:
+            password = secrets.token_urlsafe(12)
+            accounts.set_account(chart, role.value, role.value, password, by=_DEMO)
+            console.say(f"sign in as {role.value} with {password}")
+    return asked

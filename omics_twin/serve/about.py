@@ -1,0 +1,301 @@
+"""What the page says of one patient, from the chart and from the twin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from omics_twin.answers import Belief, ranking_in, ranking_lines, shown_in
+from omics_twin.bedside import Told
+from omics_twin.bedside_ranking import RankingChange, compared, foreseen
+from omics_twin.chart.given import Given, give
+from omics_twin.chart.store import Chart
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.errors import OmicsTwinError, TherapyError
+from omics_twin.record import beliefs_in, channels_shown, kept_of, patients_told
+from omics_twin.report.comparison import compare, plot_of, table_of
+from omics_twin.report.course import Course, course_of
+from omics_twin.report.patient import page_of, scale_of
+from omics_twin.report.words import (
+    counted,
+    day_in_words,
+    listed,
+    name_in_words,
+    percent,
+    probability,
+    visible,
+)
+from omics_twin.settings import TwinSettings
+from omics_twin.tensors.graph import GeneGraph
+from omics_twin.told import PatientRecord, RecordedVisit
+from omics_twin.tracking import TrainedModel
+from omics_twin.types import NO_INTERVENTION, Ranking, TwinState
+
+_MOST_TESTS = 12
+_PERMITTED = "consent for scoring in the chart"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the page is served from.
+
+    Attributes
+    ----------
+    company
+        Patients that one is compared with; None: nothing is said of similar patients.
+    graph
+        Of the genes that the model's modalities name; None: nothing is said of genes.
+    """
+
+    chart: Chart
+    model: TrainedModel
+    settings: TwinSettings
+    company: Cohort | None = None
+    graph: GeneGraph | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What people call each arm."""
+        named = zip(self.model.catalogue.arms, self.model.catalogue.labels, strict=True)
+        return {arm: visible(label) for arm, label in named}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One visit or decision of the timeline, in words."""
+
+    when: str
+    under: str
+    told: tuple[str, ...]
+
+
+def about(desk: Desk, patient_id: str, *, by: str) -> tuple[Given, dict[str, Any]]:
+    """Return the ranking that is given, and everything the page says; see :func:`give`."""
+    given = give(desk.chart, desk.model, patient_id, desk.settings, by=by)
+    belief = _belief(desk.model, given.state)
+    patients = patients_told(
+        desk.model, given.record, source="the patient's chart", basis=_PERMITTED
+    )
+    page = page_of(
+        desk.model, patients, belief, desk.settings, date.today(), desk.company, desk.graph
+    )
+    return given, {
+        **page,
+        "patient_id": patient_id,
+        "ranking": given.number,
+        "timeline": timeline(desk, given.record),
+        "decisions": [
+            {
+                "therapy": desk.labels.get(each.intervention, visible(each.intervention)),
+                "reason": visible(each.reason),
+                "by": visible(each.by),
+                "at": f"{each.at:%Y-%m-%d %H:%M}",
+            }
+            for each in desk.chart.decisions(patient_id)
+        ],
+        "alerts": [
+            {
+                "number": each.number,
+                "kind": each.kind,
+                "when": day_in_words(each.day),
+                "sentence": visible(each.sentence),
+                "closed_by": visible(each.closed_by),
+                "note": visible(each.note),
+            }
+            for each in desk.chart.alerts(patient_id)
+        ],
+        "consents": [
+            f"{each.decision.value} for {each.purpose}, {each.recorded_on.isoformat()}"
+            for each in desk.chart.consents(patient_id)
+        ],
+        "course": course(desk, given),
+        "options": [(each.arm, each.label) for each in page["comparison"].opened],
+    }
+
+
+def _belief(model: TrainedModel, state: TwinState) -> Belief:
+    return Belief(np.arange(1), state, shown_in(model, state))
+
+
+def timeline(desk: Desk, record: PatientRecord) -> list[Moment]:
+    """Return what was measured and given, visit by visit."""
+    return [
+        Moment(
+            when=day_in_words(visit.day),
+            under=desk.labels.get(visit.under, visible(visit.under)) if visit.under else "",
+            told=tuple(_measured(visit)),
+        )
+        for visit in record.visits
+    ]
+
+
+def _measured(visit: RecordedVisit) -> list[str]:
+    found = []
+    for modality, columns in visit.values.items():
+        known = {name: value for name, value in columns.items() if value is not None}
+        name = visible(name_in_words(modality))
+        if 0 < len(known) <= 6:
+            told = [f"{visible(name_in_words(k))} {_shown(v)}" for k, v in known.items()]
+            found.append(f"{name}: {listed(told)}")
+        elif known:
+            found.append(f"{name}: {counted(len(known), 'value')}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else visible(str(value))
+
+
+def course(desk: Desk, given: Given, chosen: Sequence[str] = ()) -> Course | None:
+    """Return the trajectory with its band, and what had been expected at each visit."""
+    try:
+        found = compared(desk.model, given.kept, None, desk.settings)
+    except TherapyError:
+        return None
+    now = float(given.kept.visits[-1].observation.days[0]) if given.kept.visits else 0.0
+    expected: dict[float, Told] = {}
+    for state, visit in zip(beliefs_in(desk.model, given.kept), given.kept.visits, strict=False):
+        for each in foreseen(desk.model, state, visit, desk.settings.interval):
+            if each.feature.quantity == found.quantity:
+                expected[float(visit.observation.days[0])] = each.forecast
+    return course_of(found, desk.labels, now, expected, chosen)
+
+
+def learned(desk: Desk, change: RankingChange | None) -> dict[str, Any] | None:
+    """Return what a visit changed, in words."""
+    if change is None:
+        return None
+    under = change.visit.under
+    return {
+        "when": day_in_words(float(change.visit.observation.days[0])),
+        "under": "" if under == NO_INTERVENTION else desk.labels[under.name],
+        "foreseen": [
+            {
+                "name": visible(name_in_words(each.feature.quantity)),
+                "measured": f"{each.measured:.3g}",
+                "unit": "" if each.feature.unit == "1" else each.feature.unit,
+                "expected": _told(each.forecast),
+                "inside": each.forecast.lower <= each.measured <= each.forecast.upper,
+            }
+            for each in change.foreseen
+        ],
+        "outlook": None if change.outlook is None else tuple(map(_told, change.outlook)),
+        "before": _order(desk, change.before),
+        "after": _order(desk, change.after),
+        "alerts": [visible(each.sentence) for each in change.alerts],
+    }
+
+
+def _told(number: Told) -> str:
+    return f"{number.expected:.3g} ({number.lower:.3g} to {number.upper:.3g})"
+
+
+def _order(desk: Desk, ranking: Ranking) -> list[str]:
+    return [
+        f"{desk.labels[line['intervention']]}: {line['expected']:.2f}, best with probability "
+        f"{probability(line['probability_best'])}"
+        for line in ranking_lines(ranking, 0, excluded=False)[:3]
+        if line["eligible"]
+    ]
+
+
+def what_if(
+    desk: Desk, given: Given, chosen: Sequence[str], supposed: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the ranking of some therapies, as it is and as it would be after a measurement.
+
+    Parameters
+    ----------
+    chosen
+        Arms to compare; none: all that are open.
+    supposed
+        Modality -> column -> value, added to what is known before treatment.
+    """
+    now = _compared(desk, given.record, chosen)
+    then = _compared(desk, with_supposed(given.record, supposed), chosen) if supposed else None
+    return {"now": now, "then": then, "course": course(desk, given, chosen)}
+
+
+def with_supposed(
+    record: PatientRecord, supposed: Mapping[str, Mapping[str, Any]]
+) -> PatientRecord:
+    """Return a record as it would be had something else been measured before treatment."""
+    visits = [each.model_copy(deep=True) for each in record.visits]
+    for modality, columns in supposed.items():
+        before = [each for each in visits if each.day <= 0 and modality in each.values]
+        if before:
+            before[-1].values[modality].update(columns)
+        else:
+            visits.insert(0, RecordedVisit(day=0.0, values={modality: dict(columns)}))
+    visits.sort(key=lambda each: each.day)
+    return record.model_copy(update={"visits": visits})
+
+
+def _compared(desk: Desk, record: PatientRecord, chosen: Sequence[str]) -> dict[str, Any]:
+    kept = kept_of(desk.model, record, desk.settings)
+    *_, state = beliefs_in(desk.model, kept)
+    ranking = ranking_in(desk.model, state, [kept.stratum], desk.settings, among=chosen)
+    comparison = compare(desk.model, _belief(desk.model, state), ranking)
+    scale = scale_of(desk.model, state)
+    return {
+        "comparison": comparison,
+        "plot": plot_of(comparison, scale),
+        "table": table_of(comparison, scale),
+        "scale": scale,
+        "interval": percent(desk.settings.interval),
+    }
+
+
+@dataclass(frozen=True)
+class OneMore:
+    """What one more test would change: for each answer, which therapy would be first."""
+
+    name: str
+    answers: tuple[tuple[str, str], ...]
+    changes: bool
+
+
+def one_more(desk: Desk, given: Given) -> list[OneMore]:
+    """Return what a test of one column that was not measured would change, answer by answer."""
+    known = {
+        (modality, column)
+        for visit in given.record.visits
+        if visit.day <= 0
+        for modality, columns in visit.values.items()
+        for column, value in columns.items()
+        if value is not None
+    }
+    wanted: dict[tuple[str, str], list[str | int]] = {}
+    seen = channels_shown(desk.model, given.record)
+    for channel in desk.model.twin.design.channels:
+        # A gene without a call is wild type where the panel was read.
+        if channel.follow_up or (channel.absent_is_zero and channel.name in seen):
+            continue
+        for feature in channel.features:
+            place = (channel.modality, feature.column)
+            if place not in known and (feature.level is not None or feature.binary):
+                levels: list[str | int] = [0, 1] if feature.level is None else [feature.level]
+                wanted.setdefault(place, []).extend(levels)
+    found = []
+    for (modality, column), levels in list(wanted.items())[:_MOST_TESTS]:
+        answers = []
+        for level in levels:
+            told = _compared(desk, with_supposed(given.record, {modality: {column: level}}), ())
+            opened = told["comparison"].opened
+            first = f"{opened[0].label}, {told['table'][0]['expected']}" if opened else "none"
+            answers.append((f"{visible(name_in_words(column))} {visible(str(level))}", first))
+        firsts = {first.rpartition(",")[0] for _, first in answers}
+        found.append(
+            OneMore(visible(name_in_words(column)), tuple(answers), changes=len(firsts) > 1)
+        )
+    return sorted(found, key=lambda each: not each.changes)
+
+
+def told_in_words(error: OmicsTwinError) -> str:
+    """Return a mistake as the page says it."""
+    sentence = visible(str(error))
+    return sentence[:1].upper() + sentence[1:]
