@@ -22,7 +22,7 @@ from omics_twin.told import PatientRecord
 # A reserved name: nobody is asked for a resource there.
 _BASE = "http://omics-twin.invalid"
 _ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
-_CODE_OF = {unit: code for code, unit in reversed(UNITS.items())}
+_CODE_OF = {unit: code for code, unit in reversed(list(UNITS.items()))}
 
 
 def bundle_of(record: PatientRecord, mapping: FhirMapping, index_date: date) -> dict[str, Any]:
@@ -67,9 +67,8 @@ def _not_told() -> IntakeError:
 def _resources(
     record: PatientRecord, mapping: FhirMapping, index_date: date
 ) -> Iterator[dict[str, Any]]:
-    name = record.patient_id
-    subject = {"reference": f"Patient/{name}"}
-    yield {"resourceType": "Patient", "id": name}
+    subject = {"reference": f"Patient/{record.patient_id}"}
+    yield {"resourceType": "Patient", "id": record.patient_id}
     if mapping.index and mapping.index[0].event is IndexEvent.PROCEDURE:
         yield {
             "resourceType": "Procedure",
@@ -79,13 +78,7 @@ def _resources(
             "subject": subject,
             "performedDateTime": index_date.isoformat(),
         }
-    told: list[tuple[float, Target, Value]] = [
-        (0.0, Target("", column), value) for column, value in record.stratum.items()
-    ]
-    for visit in record.visits:
-        for modality, columns in visit.values.items():
-            told += [(visit.day, Target(modality, each), held) for each, held in columns.items()]
-    for place, (day, target, value) in enumerate(told):
+    for place, (day, target, value) in enumerate(_told(record, mapping)):
         code, rule = _rule_of(target, mapping)
         yield {
             "resourceType": "Observation",
@@ -98,10 +91,10 @@ def _resources(
         }
     before = 0.0
     for place, visit in enumerate(record.visits):
-        for agent, code in _agents(visit.under, mapping):
+        for number, code in enumerate(_agents(visit.under, mapping)):
             yield {
                 "resourceType": "MedicationStatement",
-                "id": f"given-{place}-{agent}",
+                "id": f"given-{place}-{number}",
                 "status": "completed",
                 "medicationCodeableConcept": _concept(code),
                 "subject": subject,
@@ -111,6 +104,17 @@ def _resources(
                 },
             }
         before = max(before, visit.day)
+
+
+def _told(record: PatientRecord, mapping: FhirMapping) -> Iterator[tuple[float, Target, Value]]:
+    """Yield day, column and value; what makes the stratum by its column is told there."""
+    for column, value in record.stratum.items():
+        if column not in mapping.strata:
+            yield 0.0, Target("", column), value
+    for visit in record.visits:
+        for modality, columns in visit.values.items():
+            for column, held in columns.items():
+                yield visit.day, Target(modality, column), held
 
 
 def _on(index_date: date, day: float) -> str:
@@ -149,12 +153,12 @@ def _said(value: Value, rule: ObservationRule, code: Code) -> dict[str, Any]:
     return {"valueInteger": int(value)}
 
 
-def _agents(arm: str | None, mapping: FhirMapping) -> list[tuple[str, Code]]:
-    """Return agent and code for each agent of an arm."""
+def _agents(arm: str | None, mapping: FhirMapping) -> list[Code]:
+    """Return a code for each agent of an arm."""
     if arm is None:
         return []
     agents = next((given for given, name in mapping.arms.items() if name == arm), None)
     if agents is None:
         raise IntakeError("the mapping does not know an arm: add its agents")
     codes = {agent: code for code, agent in mapping.agents.items()}
-    return [(each, codes.get(each, (mapping.agent_system, each))) for each in sorted(agents)]
+    return [codes.get(each, (mapping.agent_system, each)) for each in sorted(agents)]

@@ -79,11 +79,14 @@ def _settled(facts: Sequence[Fact]) -> tuple[list[Value], list[Reason]]:
     measured = [fact for fact in facts if fact.value is not None]
     if not measured:
         return [None], []
+    whole = [fact for fact in measured if fact.combine is Combine.LATEST]
     parts: dict[str, list[Fact]] = {}
-    for fact in measured:
+    for fact in whole or measured:
         parts.setdefault(fact.part, []).append(fact)
     latest: dict[str, Value] = {}
-    untold: list[Reason] = []
+    # Whoever tells a column as a whole need not be asked for its parts.
+    besides = (fact for fact in measured if whole and fact.combine is not Combine.LATEST)
+    untold = [_replaced(fact, whole[0]) for fact in besides]
     for part, told in parts.items():
         newest = max((fact.on, fact.issued) for fact in told)
         last = [fact for fact in told if (fact.on, fact.issued) == newest]
@@ -94,9 +97,9 @@ def _settled(facts: Sequence[Fact]) -> tuple[list[Value], list[Reason]]:
             latest[part] = by.value
         earlier = (fact for fact in told if (fact.on, fact.issued) != newest)
         untold += [_replaced(fact, by) for fact in earlier if fact.value != by.value]
-    first = measured[0]
-    if first.combine is Combine.LATEST:
+    if whole:
         return list(latest.values()), untold
+    first = measured[0]
     missing = sorted(first.parts - set(latest))
     if any(value == 1 for value in latest.values()):
         return [1], untold
@@ -114,4 +117,4 @@ def _contradicted(fact: Fact) -> Reason:
 
 
 def _replaced(fact: Fact, by: Fact) -> Reason:
-    return Reason(f"{fact.where}: differs from the later {by.where}, which counts")
+    return Reason(f"{fact.where}: gives way to {by.where}, for {fact.target}")
