@@ -98,8 +98,8 @@ def read_bundle(
         place = next(places, None)
         first = f", the first in entry {place}" if place is not None else ""
         raise IntakeError(
-            f"the Bundle is not as FHIR R4 has it in {len(mistakes):,} places{first}: "
-            "'omics-twin check intake=fhir' names them"
+            f"the Bundle is not as FHIR R4 has it ({len(mistakes):,} findings{first}): correct "
+            "what 'omics-twin check intake=fhir' names"
         )
     return _read(resource, mapping, patient_id)
 

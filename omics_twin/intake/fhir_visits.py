@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 
-from omics_twin.errors import quoted
 from omics_twin.intake.fhir_mapping import Combine, FhirMapping, Target
 from omics_twin.intake.fhir_parts import Reason, Value
 from omics_twin.intake.fhir_values import Fact
@@ -104,7 +103,7 @@ def _settled(facts: Sequence[Fact]) -> tuple[list[Value], list[Reason]]:
     if any(value == 1 for value in latest.values()):
         return [1], untold
     if missing:
-        alone = f"{first.where}: says nothing alone of {first.target}, without {quoted(missing)}"
+        alone = f"{first.where}: says nothing alone of {first.target}, without {', '.join(missing)}"
         return [], [*untold, Reason(alone)]
     return ([0] if latest else []), untold
 
