@@ -18,7 +18,7 @@ from omics_twin.errors import IntakeError, quoted
 from omics_twin.intake.fhir_check import mistakes_in, read_checked
 from omics_twin.intake.fhir_contents import Contents, contents_of
 from omics_twin.intake.fhir_mapping import FhirMapping, IndexEvent, Target
-from omics_twin.intake.fhir_parts import Held, Object, Value, day_of, text_in
+from omics_twin.intake.fhir_parts import Held, Object, Value, day_of, object_in, text_in
 from omics_twin.intake.fhir_rules import objects_of
 from omics_twin.intake.fhir_therapy import arms_before
 from omics_twin.intake.fhir_visits import Visits, text_of, visits_of
@@ -104,24 +104,48 @@ def read_bundle(
     return _read(resource, mapping, patient_id)
 
 
-def wrapped(resources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a Bundle of resources; what Bundles among them hold is taken out of them.
+def wrapped(resources: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Return a Bundle of resources, such as a prefetch of CDS Hooks; ``None`` stands for none.
+
+    What Bundles among them hold is taken out of them, and the same resource counts once.
 
     Examples
     --------
     >>> labs = {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Observation"}}]}
-    >>> prefetch = {"patient": {"resourceType": "Patient"}, "labs": labs}
+    >>> prefetch = {"patient": {"resourceType": "Patient"}, "labs": labs, "scans": None}
     >>> [each["resource"]["resourceType"] for each in wrapped(prefetch.values())["entry"]]
     ['Patient', 'Observation']
     """
-    entries: list[dict[str, Any]] = []
+    entries: list[Any] = []
+    following: list[Object] = []
     for resource in resources:
-        if resource.get("resourceType") == "Bundle":
-            for each in objects_of(resource, "entry"):
-                entries.append({key: each[key] for key in ("fullUrl", "resource") if key in each})
+        if resource is None:
+            continue
+        inside = resource.get("entry")
+        if resource.get("resourceType") == "Bundle" and isinstance(inside, list):
+            entries += [_bare(each) for each in inside]
+            links = objects_of(resource, "link")
+            following += [each for each in links if each.get("relation") == "next"]
         else:
             entries.append({"resource": dict(resource)})
-    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": list(_once(entries))}
+    return bundle | ({"link": following[:1]} if following else {})
+
+
+def _bare(entry: Any) -> Any:
+    """Return an entry without how it was searched for or sent."""
+    if not isinstance(entry, dict):
+        return entry
+    return {key: entry[key] for key in ("fullUrl", "resource") if key in entry}
+
+
+def _once(entries: Iterable[Any]) -> Iterator[Any]:
+    seen: dict[tuple[str, str], Object] = {}
+    for entry in entries:
+        held = object_in(entry, "resource") if isinstance(entry, dict) else {}
+        key = (text_in(held, "resourceType"), text_in(held, "id"))
+        if not key[1] or seen.setdefault(key, held) is held or seen[key] != held:
+            yield entry
 
 
 def _read(bundle: Object, mapping: FhirMapping, patient_id: str | None) -> FromFhir:
@@ -161,9 +185,10 @@ def _index(contents: Contents, mapping: FhirMapping) -> date:
         if days:
             return min(days)
     asked = quoted(each.event.name for each in mapping.index)
+    rest = f"; not used: {contents.untold[0]}" if contents.untold else ""
     raise IntakeError(
         f"the Bundle has no index date, expected the day of one of {asked}: add it, or another "
-        "event under 'index' of the mapping"
+        f"event under 'index' of the mapping{rest}"
     )
 
 

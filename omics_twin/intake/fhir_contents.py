@@ -97,12 +97,12 @@ def contents_of(bundle: Object, mapping: FhirMapping, patient_id: str | None) ->
         If it is no Bundle of resources, or has no patient, several, or one without a name.
     """
     held = _held(bundle)
-    patient, entry = _patient(held)
+    patient = _patient(held)
     name = patient_id or text_in(patient.resource, "id")
     if not name:
         raise IntakeError("the Patient has no id: give the name that the record is to have")
-    reader = _Reader(mapping, name, Named.of(entry, patient.resource), _medications(held))
-    told = [each for one, _ in held for each in reader.read(one)]
+    reader = _Reader(mapping, name, Named.of(patient), _medications(held))
+    told = [each for one in held for each in reader.read(one)]
     return Contents(
         patient=patient,
         patient_id=name,
@@ -117,36 +117,36 @@ def contents_of(bundle: Object, mapping: FhirMapping, patient_id: str | None) ->
     )
 
 
-def _held(bundle: Object) -> list[tuple[Held, Object]]:
+def _held(bundle: Object) -> list[Held]:
     kind, use = text_in(bundle, "resourceType"), text_in(bundle, "type")
     if kind != "Bundle":
-        raise IntakeError(f"found a {kind or 'value'}, expected a Bundle: wrap it in one")
+        raise IntakeError(f"found a {kind}, expected a Bundle: wrap it in one")
     if use not in _TYPES:
         raise IntakeError(f"found a Bundle of type {shown(use)}, expected one of {quoted(_TYPES)}")
     return [
-        (Held(place, object_in(entry, "resource")), entry)
+        Held(place, object_in(entry, "resource"), text_in(entry, "fullUrl"))
         for place, entry in enumerate(objects_of(bundle, "entry"))
     ]
 
 
-def _patient(held: list[tuple[Held, Object]]) -> tuple[Held, Object]:
-    found = [(each, entry) for each, entry in held if each.kind == "Patient"]
+def _patient(held: list[Held]) -> Held:
+    found = [each for each in held if each.kind == "Patient"]
     if len(found) != 1:
         raise IntakeError(
             f"the Bundle holds {len(found):,} Patients, expected one: send a Bundle per patient"
         )
-    if _not_understood(found[0][0].resource):
+    if _not_understood(found[0].resource):
         raise IntakeError("the Patient has a modifierExtension or implicitRules: resolve them")
     return found[0]
 
 
-def _medications(held: list[tuple[Held, Object]]) -> dict[str, Object]:
-    return {
-        reference: each.resource
-        for each, entry in held
-        if each.kind == "Medication"
-        for reference in Named.of(entry, each.resource).references
-    }
+def _medications(held: list[Held]) -> dict[str, tuple[Named, Object]]:
+    found: dict[str, tuple[Named, Object]] = {}
+    for each in held:
+        if each.kind == "Medication" and not _not_understood(each.resource):
+            named = Named.of(each)
+            found |= dict.fromkeys((named.relative, named.url), (named, each.resource))
+    return found
 
 
 def _incomplete(bundle: Object) -> Iterator[str]:
@@ -168,7 +168,7 @@ class _Reader:
     mapping: FhirMapping
     patient_id: str
     names: Named
-    medications: dict[str, Object]
+    medications: dict[str, tuple[Named, Object]]
 
     def read(self, held: Held) -> Iterator[Told]:
         kind, resource = held.kind, held.resource
@@ -176,9 +176,9 @@ class _Reader:
             return
         if kind not in _READ:
             yield Reason(f"{held}: this type is not read" if kind else f"{held} holds no resource")
-        elif not self.names.meant_by(object_in(resource, _READ[kind])):
+        elif not self.names.meant_by(object_in(resource, _READ[kind]), held):
             yield Reason(f"{held}: is not about the patient of the Bundle")
-        elif any(self._of_another(each) for each in objects_of(resource, "focus")):
+        elif any(self._of_another(each, held) for each in objects_of(resource, "focus")):
             yield Reason(f"{held}: its focus is another person")
         elif _not_understood(resource):
             yield Reason(f"{held}: has a modifierExtension or implicitRules, which is not read")
@@ -191,9 +191,9 @@ class _Reader:
         else:
             yield given_in(held, self.mapping, self.medications)
 
-    def _of_another(self, focus: Object) -> bool:
+    def _of_another(self, focus: Object, held: Held) -> bool:
         is_person = text_in(focus, "reference").startswith(_PERSONS)
-        return is_person and not self.names.meant_by(focus)
+        return is_person and not self.names.meant_by(focus, held)
 
     def _event(self, held: Held) -> Iterator[Told]:
         codes, profiles = _event_codes(held.resource), profiles_of(held.resource)

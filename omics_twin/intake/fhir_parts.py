@@ -22,15 +22,28 @@ _VERSION = re.compile(r"/_history/\S+$")
 
 @dataclass(frozen=True)
 class Held:
-    """One resource of a Bundle and its place there, counted from 0."""
+    """One resource of a Bundle and its place there, counted from 0.
+
+    Attributes
+    ----------
+    url
+        The ``fullUrl`` of the entry; empty where it has none.
+    """
 
     place: int
     resource: Object
+    url: str = ""
 
     @property
     def kind(self) -> str:
         """What the resource is, such as ``Observation``."""
         return text_in(self.resource, "resourceType")
+
+    @property
+    def base(self) -> str:
+        """The server that the resource is of; empty where its url does not say."""
+        end = f"/{self.kind}/{text_in(self.resource, 'id')}"
+        return self.url.removesuffix(end) if self.url.endswith(end) else ""
 
     def __str__(self) -> str:
         """Return how a sentence names the resource, without a value of the patient."""
@@ -102,31 +115,37 @@ class Named:
 
     Attributes
     ----------
-    references
-        ``Type/id`` and the ``fullUrl``.
+    relative, url
+        ``Type/id``, which is the resource's on its own server alone, and the ``fullUrl``.
+    base
+        Its server.
     identifiers
         System and value of its business identifiers.
     """
 
-    references: frozenset[str]
+    relative: str
+    url: str
+    base: str
     identifiers: frozenset[Code]
 
     @staticmethod
-    def of(entry: Object, resource: Object) -> Named:
-        """Return the names of the resource of an entry."""
-        kind, name = text_in(resource, "resourceType"), text_in(resource, "id")
-        references = {f"{kind}/{name}" if name else "", text_in(entry, "fullUrl")}
-        listed = objects_of(resource, "identifier")
+    def of(held: Held) -> Named:
+        """Return the names of a resource."""
+        name = text_in(held.resource, "id")
+        listed = objects_of(held.resource, "identifier")
         identifiers = {(text_in(each, "system"), text_in(each, "value")) for each in listed}
         return Named(
-            frozenset(references - {""}),
-            frozenset(each for each in identifiers if all(each)),
+            relative=f"{held.kind}/{name}" if name else "",
+            url=held.url,
+            base=held.base,
+            identifiers=frozenset(each for each in identifiers if all(each)),
         )
 
-    def meant_by(self, reference: Object) -> bool:
-        """Return whether a Reference is to this resource."""
-        written = text_in(reference, "reference")
+    def meant_by(self, reference: Object, by: Held) -> bool:
+        """Return whether a Reference in another resource is to this one."""
+        written = _VERSION.sub("", text_in(reference, "reference"))
         if written:
-            return _VERSION.sub("", written) in self.references
+            elsewhere = self.base and by.base and self.base != by.base
+            return written == self.url or (written == self.relative and not elsewhere)
         identifier = object_in(reference, "identifier")
         return (text_in(identifier, "system"), text_in(identifier, "value")) in self.identifiers

@@ -16,7 +16,16 @@ from datetime import date
 
 from omics_twin.errors import quoted, shown
 from omics_twin.intake.fhir_mapping import FhirMapping
-from omics_twin.intake.fhir_parts import Held, Object, Reason, codes_of, day_of, object_in, text_in
+from omics_twin.intake.fhir_parts import (
+    Held,
+    Named,
+    Object,
+    Reason,
+    codes_of,
+    day_of,
+    object_in,
+    text_in,
+)
 from omics_twin.intake.fhir_rules import objects_of
 
 _GIVEN = {
@@ -35,19 +44,21 @@ class Given:
     where: str
 
 
-def given_in(held: Held, mapping: FhirMapping, medications: Mapping[str, Object]) -> Given | Reason:
+def given_in(
+    held: Held, mapping: FhirMapping, medications: Mapping[str, tuple[Named, Object]]
+) -> Given | Reason:
     """Return what a MedicationAdministration or MedicationStatement gave, or why it is not read.
 
     Parameters
     ----------
     medications
-        Reference -> Medication of the Bundle.
+        Reference -> names and resource of a Medication of the Bundle.
     """
     resource = held.resource
     concept = object_in(resource, "medicationCodeableConcept")
     reference = object_in(resource, "medicationReference")
     if reference:
-        concept = object_in(_referenced(resource, reference, medications), "code")
+        concept = object_in(_referenced(held, reference, medications), "code")
     codes = codes_of(concept)
     where = f"{held} {mapping.spelled(codes[0])}" if codes else f"{held} without a code"
     status = text_in(resource, "status")
@@ -65,12 +76,15 @@ def given_in(held: Held, mapping: FhirMapping, medications: Mapping[str, Object]
     return Given(agent, start, end, where)
 
 
-def _referenced(resource: Object, reference: Object, medications: Mapping[str, Object]) -> Object:
+def _referenced(
+    held: Held, reference: Object, medications: Mapping[str, tuple[Named, Object]]
+) -> Object:
     written = text_in(reference, "reference")
     if written.startswith("#"):
-        inside = objects_of(resource, "contained")
+        inside = objects_of(held.resource, "contained")
         return next((each for each in inside if each.get("id") == written[1:]), {})
-    return medications.get(written, {})
+    named, medication = medications.get(written, (None, {}))
+    return medication if named is not None and named.meant_by(reference, held) else {}
 
 
 def arms_before(

@@ -468,9 +468,27 @@ def test_a_page_of_a_search_says_that_more_follow(mapping: FhirMapping) -> None:
 
 
 def test_a_prefetch_is_wrapped(mapping: FhirMapping) -> None:
-    prefetch = {"patient": PATIENT, "labs": bundled(HB, patient={**HB, "id": "other"})}
-    told = read_bundle(wrapped(prefetch.values()), mapping)
+    labs = bundled({**HB, "id": "1"}, {**HB, "id": "1"}, kind="searchset")
+    labs["entry"][0]["search"] = {"mode": "include"}
+    labs["link"] = [{"relation": "next", "url": "http://a.org/?page=2"}]
+    prefetch = {"patient": PATIENT, "labs": labs, "scans": None}
+    bundle = wrapped(prefetch.values())
+    assert len(bundle["entry"]) == 2
+    told = read_bundle(bundle, mapping)
     assert told.record.visits[0].values["lab"] == {"haemoglobin": 12.5}
+    assert len(told.unmapped) == 1
+    with pytest.raises(IntakeError, match="not as FHIR R4 has it"):
+        read_bundle(wrapped([PATIENT, {**bundled(), "entry": [3]}]), mapping)
+
+
+def test_the_same_id_on_another_server_is_another_patient(mapping: FhirMapping) -> None:
+    bundle = bundled({**HB, "id": "1"})
+    bundle["entry"][0]["fullUrl"] = "http://a.org/Patient/p-1"
+    bundle["entry"][1]["fullUrl"] = "http://b.org/Observation/1"
+    with pytest.raises(IntakeError, match=r"no index date.*entry 1 .* is not about the patient"):
+        read_bundle(bundle, mapping)
+    bundle["entry"][1]["fullUrl"] = "http://a.org/Observation/1"
+    assert read_bundle(bundle, mapping).unmapped == ()
 
 
 def test_a_file_is_refused_in_the_sentences_of_the_check(

@@ -11,6 +11,7 @@ from omics_twin.config import load
 from omics_twin.errors import IntakeError, OmicsTwinError
 from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.intake.synthetic_truth import DRIVERS
+from omics_twin.settings import config_folder
 from tests.intake import fhir_resources as fhir
 
 RULE = {"codes": ["loinc|1"], "modality": "m", "column": "c"}
@@ -94,3 +95,14 @@ def test_genes_of_the_synthetic_mapping_are_columns_there() -> None:
     variants = fhir.shipped("synthetic").variants
     assert variants is not None
     assert set(variants.genes.values()) <= {f"{gene}_mutation" for gene in DRIVERS}
+
+
+def test_the_mapping_of_the_documentation_is_one(tmp_path: Path) -> None:
+    page = config_folder().parent / "docs" / "fhir.md"
+    if not page.exists():
+        pytest.skip("an installation has no docs")
+    path = tmp_path / "mapping.yaml"
+    path.write_text(page.read_text().split("```yaml\n")[1].split("```")[0])
+    mapping = mapping_of(path)
+    assert mapping.arms == {frozenset({"paclitaxel"}): "control"}
+    assert mapping.baseline_days == 90
