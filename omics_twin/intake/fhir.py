@@ -178,7 +178,7 @@ def _index(contents: Contents, mapping: FhirMapping) -> date:
         if rule.event is IndexEvent.FIRST_TREATMENT:
             days = [each.start for each in contents.given]
         elif rule.event is IndexEvent.LAST_MEASURED:
-            measured = [each.on for each in contents.facts if each.on is not None]
+            measured = [each.on for each in contents.facts if each.on and not each.lasting]
             days = [max(measured)] if measured else []
         else:
             days = [each.on for each in contents.events if each.rule == place]

@@ -179,10 +179,10 @@ class FhirMapping:
         return None
 
     def agent_of(self, codes: Sequence[Code]) -> str | None:
-        """Return the agent of a medication's codes, ``None`` where it is none that is known."""
-        named = [self.agents[each] for each in codes if each in self.agents]
-        local = [code for system, code in codes if system == self.agent_system]
-        return next(iter((*named, *local)), None)
+        """Return the agent of a medication's codes, ``None`` where they are none or several."""
+        named = {self.agents[each] for each in codes if each in self.agents}
+        found = named or {code for system, code in codes if system == self.agent_system}
+        return found.pop() if len(found) == 1 else None
 
     def spelled(self, code: Code) -> str:
         """Return a code as a sentence names it, such as ``'loinc|718-7'``."""

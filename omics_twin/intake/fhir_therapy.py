@@ -64,7 +64,7 @@ def given_in(
     status = text_in(resource, "status")
     agent = mapping.agent_of(codes)
     if agent is None:
-        return Reason(f"{where}: its medication is no agent of the mapping")
+        return Reason(f"{where}: its medication is no agent, or several, of the mapping")
     if status not in _GIVEN[held.kind]:
         return Reason(f"{where} is {shown(status)}, expected what was given")
     period = object_in(resource, "effectivePeriod")
@@ -73,6 +73,8 @@ def given_in(
     end = start if written else day_of(text_in(period, "end"))
     if start is None or ("end" in period and end is None):
         return Reason(f"{where}: has no days as its dates, expected such as 2024-03-01")
+    if end is None and status in ("completed", "stopped"):
+        return Reason(f"{where}: is {shown(status)}, and has no end")
     return Given(agent, start, end, where)
 
 

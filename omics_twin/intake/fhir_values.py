@@ -67,6 +67,7 @@ UNITS: Mapping[str, str] = {
     "10*9/L": "10^9/L",
     "10*3/uL": "10^9/L",
 }
+_WRITTEN = frozenset(UNITS.values())
 # Units that a bare number is in, which UCUM writes as 1.
 _UNITY = frozenset({"1", "count", "score", "fraction", "z"})
 _LOINC = "http://loinc.org"
@@ -91,8 +92,8 @@ class Fact:
     ----------
     on
         The day it was measured on; ``None``: undated, which only what makes a stratum may be.
-    issued
-        When it was made known, which decides between two of the same day.
+    told_at
+        When it was issued, then when it was measured, which decide between two of the same day.
     part, parts
         Where several codes make one value: which this is, and all of them.
     lasting
@@ -102,7 +103,7 @@ class Fact:
     target: Target
     on: date | None
     value: Value
-    issued: datetime
+    told_at: tuple[datetime, datetime]
     where: str
     combine: Combine = Combine.LATEST
     part: str = ""
@@ -153,7 +154,7 @@ def _read(held: Held, holder: Object, where: str, mapping: FhirMapping) -> Fact 
         target=rule.target(code),
         on=on,
         value=value,
-        issued=_issued(held.resource),
+        told_at=_told_at(held.resource),
         where=where,
         combine=rule.combine,
         part=mapping.spelled(code) if several else "",
@@ -170,9 +171,13 @@ def _observed_on(resource: Object) -> date | None:
     return day_of(text_in(resource, "effectiveDateTime") or text_in(resource, "effectiveInstant"))
 
 
-def _issued(resource: Object) -> datetime:
+def _told_at(resource: Object) -> tuple[datetime, datetime]:
+    return _moment(text_in(resource, "issued")), _moment(text_in(resource, "effectiveDateTime"))
+
+
+def _moment(written: str) -> datetime:
     try:
-        read = datetime.fromisoformat(text_in(resource, "issued"))
+        read = datetime.fromisoformat(written)
     except ValueError:
         return _NEVER
     return read if read.tzinfo else read.replace(tzinfo=UTC)
@@ -243,9 +248,10 @@ def _factor(quantity: Object, wanted: str) -> float | Reason:
         return Reason(f"its quantity has no unit, expected one in '{wanted}'")
     if not code or text_in(quantity, "system") != UCUM:
         return Reason(f"its unit has no code of UCUM, expected one for '{wanted}'")
-    found = UNITS.get(code, code[1:-1] if code.startswith("{") and code.endswith("}") else "")
+    # UCUM writes what it has no unit for as a remark in braces: {score}, but never {cm}.
+    remark = code[1:-1] if code.startswith("{") and code.endswith("}") else ""
     try:
-        return conversion(found, wanted)
+        return conversion(UNITS.get(code, "" if remark in _WRITTEN else remark), wanted)
     except IntakeError:
         return Reason(f"its unit {shown(code)} is not converted to '{wanted}'")
 
@@ -285,8 +291,7 @@ def _variant(held: Held, rule: VariantRule, where: str) -> Fact | Reason:
     if on is None:
         return Reason(f"{where}: has no day as its date, expected one as 2024-03-01")
     target = Target(rule.modality, rule.genes[known[0]])
-    issued = _issued(held.resource)
-    return Fact(target, on, value, issued, where, Combine.ANY, part=where)
+    return Fact(target, on, value, _told_at(held.resource), where, Combine.ANY, part=where)
 
 
 def diagnosed(held: Held, mapping: FhirMapping) -> Iterator[Fact | Reason]:
@@ -309,11 +314,13 @@ def diagnosed(held: Held, mapping: FhirMapping) -> Iterator[Fact | Reason]:
             if on is None and rule.target.modality:
                 yield Reason(f"{where}: has no day as its onset, expected one as 2024-03-01")
             else:
-                yield Fact(rule.target, on, rule.value, _NEVER, where, lasting=True)
+                yield Fact(rule.target, on, rule.value, (_NEVER, _NEVER), where, lasting=True)
 
 
 def is_valid_condition(resource: Object) -> bool:
-    """Return whether a Condition holds, and nobody doubts it."""
+    """Return whether a Condition holds still, and nobody doubts it."""
+    if any(key.startswith("abatement") for key in resource):
+        return False
     said = {
         key: {code for _, code in codes_of(object_in(resource, key))}
         for key in ("clinicalStatus", "verificationStatus")

@@ -87,14 +87,14 @@ def _settled(facts: Sequence[Fact]) -> tuple[list[Value], list[Reason]]:
     besides = (fact for fact in measured if whole and fact.combine is not Combine.LATEST)
     untold = [_replaced(fact, whole[0]) for fact in besides]
     for part, told in parts.items():
-        newest = max((fact.on, fact.issued) for fact in told)
-        last = [fact for fact in told if (fact.on, fact.issued) == newest]
+        newest = max((fact.on, fact.told_at) for fact in told)
+        last = [fact for fact in told if (fact.on, fact.told_at) == newest]
         by = last[-1]
         if any(fact.value != by.value for fact in last):
             untold += [_contradicted(fact) for fact in last]
         else:
             latest[part] = by.value
-        earlier = (fact for fact in told if (fact.on, fact.issued) != newest)
+        earlier = (fact for fact in told if (fact.on, fact.told_at) != newest)
         untold += [_replaced(fact, by) for fact in earlier if fact.value != by.value]
     if whole:
         return list(latest.values()), untold

@@ -124,11 +124,13 @@ def test_every_kind_of_value_is_read(
         ),
         ({"resourceType": "Basic", "code": {"text": "x"}, "subject": SUBJECT}, "not read"),
         (fhir.given("L01CD01", "2024-03-01", status="not-taken"), "is 'not-taken'"),
-        (fhir.given("L01CD01", "2024-03"), "has no days as its dates"),
+        (fhir.given("L01CD01", "2024-03", status="active"), "has no days as its dates"),
         (fhir.given("L01CD01", "2024-03-01", "2024-04"), "has no days as its dates"),
-        (fhir.given("N02BE01", "2024-03-01"), "no agent of the mapping"),
+        (fhir.given("N02BE01", "2024-03-01"), "no agent, or several,"),
         (fhir.given("L01CD01", "2023-01-01", "2023-02-01"), "before the index date"),
-        (fhir.given("L01CD01", "2024-03-01"), "after the last visit"),
+        (fhir.given("L01CD01", "2024-03-01", status="active"), "after the last visit"),
+        (fhir.given("L01CD01", "2024-03-01"), "is 'completed', and has no end"),
+        (observation("718-7", **quantity(1, "{g/dL}")), "'{g/dL}' is not converted"),
     ],
 )
 def test_what_cannot_be_used_is_listed(
@@ -251,6 +253,13 @@ def test_of_two_on_a_day_the_latest_issued_counts(mapping: FhirMapping) -> None:
         assert ["gives way to" in each for each in told.unmapped] == [True]
 
 
+def test_without_issues_the_later_time_of_day_counts(mapping: FhirMapping) -> None:
+    early = {**HB, "effectiveDateTime": "2024-03-01T09:00:00+02:00"}
+    late = {**HB, **quantity(11, "g/dL"), "effectiveDateTime": "2024-03-01T08:00:00Z"}
+    told = read(mapping, late, early)
+    assert told.record.visits[0].values["lab"] == {"haemoglobin": 11}
+
+
 def test_a_contradiction_leaves_the_column_open(mapping: FhirMapping) -> None:
     told = read(mapping, HB, {**HB, **quantity(11, "g/dL")})
     assert "lab" not in told.record.visits[0].values
@@ -280,7 +289,7 @@ def test_an_arm_is_what_was_given_since_the_visit_before(mapping: FhirMapping) -
 def test_a_medication_is_found_by_its_reference(mapping: FhirMapping) -> None:
     bare = {
         key: value
-        for key, value in fhir.given("", "2024-03-01").items()
+        for key, value in fhir.given("", "2024-03-01", status="active").items()
         if key != "medicationCodeableConcept"
     }
     drug = {"resourceType": "Medication", "id": "m", "code": concept(fhir.RXNORM, "56946")}
@@ -370,9 +379,10 @@ def test_a_condition_is_a_column_or_a_stratum(mapping: FhirMapping) -> None:
     assert told.record.visits[0].values["clinical"]["diabetes"] == 1
     assert told.record.stratum == {"cancer": "1"}
     doubted = concept("http://a.org/v", "refuted")
-    told = read(mapping, HB, {**diabetes, "verificationStatus": doubted})
-    assert ["is not active and confirmed" in each for each in told.unmapped] == [True]
-    assert "diabetes" not in told.record.visits[0].values["clinical"]
+    for change in ({"verificationStatus": doubted}, {"abatementDateTime": "2010-01-01"}):
+        told = read(mapping, HB, {**diabetes, **change})
+        assert ["is not active and confirmed" in each for each in told.unmapped] == [True]
+        assert "diabetes" not in told.record.visits[0].values["clinical"]
 
 
 def test_consents_become_entries(mapping: FhirMapping) -> None:
