@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omics_twin.errors import ConsentError, IntakeError, nearest, quoted
+from omics_twin.errors import IntakeError, nearest, quoted
 from omics_twin.intake.fhir_mapping import (
     Combine,
     ConditionRule,
@@ -33,6 +34,7 @@ _TARGET = ("modality", "column", "stratum")
 _OBSERVATION = ("codes", "system", *_TARGET, "unit", "answers", "combine")
 _GENDERS = ("male", "female", "other", "unknown")
 _Named = TypeVar("_Named", bound=Enum)
+_Read = TypeVar("_Read")
 
 
 def mapping_of(path: Path) -> FhirMapping:
@@ -68,10 +70,7 @@ def _mapping(given: Mapping[str, Any]) -> FhirMapping:
         name: reader.answers(listed, f"answers.{name}")
         for name, listed in _section(given.get("answers", {}), "answers").items()
     }
-    rules = tuple(
-        reader.observation(each, f"observations[{place}]", answers)
-        for place, each in enumerate(_list(given.get("observations", []), "observations"))
-    )
+    rules = _each(given, "observations", partial(reader.observation, answers=answers))
     _check_different([*(code for rule in rules for code in rule.codes)], "observations")
     _check_different([rule.system for rule in rules if rule.system], "observations")
     patient = _section(given.get("patient", {}), "patient", ("age", "gender"))
@@ -80,6 +79,8 @@ def _mapping(given: Mapping[str, Any]) -> FhirMapping:
     )
     values = _section(genders.get("values", {}), "patient.gender.values", _GENDERS)
     agents, agent_system = reader.agents(given.get("agents", {}))
+    # Where every code of a system is an agent, any name may be one.
+    known = None if agent_system else set(agents.values())
     variants = given.get("variants")
     return FhirMapping(
         name=_text(given["name"], "name"),
@@ -88,10 +89,7 @@ def _mapping(given: Mapping[str, Any]) -> FhirMapping:
         gender=_column(_without(genders, "values"), "patient.gender") if genders else None,
         genders={each: _value(told, "patient.gender.values") for each, told in values.items()},
         observations=rules,
-        conditions=tuple(
-            reader.condition(each, f"conditions[{place}]")
-            for place, each in enumerate(_list(given.get("conditions", []), "conditions"))
-        ),
+        conditions=_each(given, "conditions", reader.condition),
         variants=None if variants is None else reader.variants(variants),
         strata={
             column: _column(each, f"strata.{column}")
@@ -99,14 +97,9 @@ def _mapping(given: Mapping[str, Any]) -> FhirMapping:
         },
         agents=agents,
         agent_system=agent_system,
-        arms=_arms(given.get("arms", {}), set(agents.values()) if not agent_system else None),
-        continuing=frozenset(_names(given.get("continuing", []), "continuing")),
-        index=tuple(
-            reader.index(each, f"index[{place}]")
-            for place, each in enumerate(
-                _list(given.get("index", [{"event": "FIRST_TREATMENT"}]), "index")
-            )
-        ),
+        arms=_arms(given.get("arms", {}), known),
+        continuing=_agents(given.get("continuing", []), "continuing", known),
+        index=_each({"index": [{"event": "FIRST_TREATMENT"}], **given}, "index", reader.index),
         baseline_days=_whole(given.get("baseline_days"), "baseline_days"),
         consents=reader.consents(given.get("consents", [])),
     )
@@ -223,7 +216,7 @@ class _Reader:
             purposes = _names(given["purposes"], where)
             for purpose in purposes:
                 if purpose not in known:
-                    raise ConsentError(
+                    raise IntakeError(
                         f"'{where}': unknown purpose '{purpose}'{nearest(purpose, known)}"
                     )
             codes = self.codes(given["codes"], where)
@@ -247,6 +240,13 @@ def _section(
     if missing:
         raise IntakeError(f"{place} has no {quoted(missing)}: add it")
     return given
+
+
+def _each(
+    given: Mapping[str, Any], key: str, read: Callable[[Any, str], _Read]
+) -> tuple[_Read, ...]:
+    listed = _list(given.get(key, []), key)
+    return tuple(read(each, f"{key}[{place}]") for place, each in enumerate(listed))
 
 
 def _list(given: Any, where: str) -> list[Any]:
@@ -308,17 +308,20 @@ def _without(given: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {each: held for each, held in given.items() if each != key}
 
 
+def _agents(given: Any, where: str, known: set[str] | None) -> frozenset[str]:
+    agents = frozenset(_names(given, where))
+    for agent in sorted(agents):
+        if known is not None and agent not in known:
+            raise IntakeError(f"'{where}' has an unknown agent '{agent}'{nearest(agent, known)}")
+    return agents
+
+
 def _arms(given: Any, known: set[str] | None) -> dict[frozenset[str], str]:
-    """Return agents -> arm; agents are known where no system makes every code one."""
+    """Return agents -> arm."""
     found: dict[frozenset[str], str] = {}
     for arm, listed in _section(given, "arms").items():
         for each in _list(listed, f"arms.{arm}"):
-            agents = frozenset(_names(each, f"arms.{arm}"))
-            for agent in sorted(agents):
-                if known is not None and agent not in known:
-                    raise IntakeError(
-                        f"arm '{arm}' has an unknown agent '{agent}'{nearest(agent, known)}"
-                    )
+            agents = _agents(each, f"arms.{arm}", known)
             if not agents or agents in found:
                 raise IntakeError(f"arm '{arm}' has no agents, or those of another arm: correct it")
             found[agents] = arm

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omics_twin.errors import IntakeError
 from omics_twin.intake.fhir import read_bundle, read_bundle_file
 from omics_twin.intake.fhir_bundle import bundle_of
+from omics_twin.record import ranked
+from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord, record_of
+from omics_twin.tracking import TrainedModel
+from tests.conftest import SmallRun
 from tests.intake import fhir_resources as fhir
 
 pytest.importorskip("fhir.resources")
@@ -94,6 +99,25 @@ def test_the_other_mapping_tells_its_records_too() -> None:
     )
     mapping = fhir.shipped("ispy2")
     assert read_bundle(bundle_of(record, mapping, INDEX), mapping).record == record
+
+
+def test_a_patient_comes_as_a_bundle_and_is_ranked(small_run: SmallRun) -> None:
+    model = TrainedModel.load(small_run.model)
+    clinical = {"age_years": 51, "hr_positive": 1, "her2_positive": 0, "stage": "II"}
+    follow_up = {"radiomics": {"tumour_volume_cm3": 4.5}}
+    record = record_of(
+        {
+            "patient_id": "p1",
+            "stratum": {"hr_positive": "1", "her2_positive": "0"},
+            "visits": [
+                {"values": {"clinical": clinical}},
+                {"day": 21.0, "values": follow_up, "under": "paclitaxel"},
+            ],
+        }
+    )
+    told = read_bundle(bundle_of(record, SYNTHETIC, INDEX), SYNTHETIC).record
+    again, expected = (ranked(model, each, TwinSettings())[1] for each in (told, record))
+    assert torch.equal(again.expected, expected.expected)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from omics_twin.config import load
-from omics_twin.errors import IntakeError, OmicsTwinError
+from omics_twin.errors import IntakeError
 from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.intake.synthetic_truth import DRIVERS
 from omics_twin.settings import config_folder
@@ -44,6 +44,7 @@ RULE = {"codes": ["loinc|1"], "modality": "m", "column": "c"}
         ({"baseline_days": -1}, "expected a whole number of days"),
         ({"arms": {"A": [["paclitaxl"]]}}, "did you mean 'paclitaxel'"),
         ({"arms": {"A": [["paclitaxel"]], "B": [["paclitaxel"]]}}, "those of another arm"),
+        ({"continuing": ["water"]}, "'continuing' has an unknown agent 'water'"),
         ({"consents": [{"codes": ["scope|research"], "purposes": ["scorin"]}]}, "'scorin'"),
         ({"patient": {"gender": {"values": {"woman": 1}}}}, "'patient.gender.values.woman'"),
         ({"name": 3}, "'name' holds no text"),
@@ -52,7 +53,7 @@ RULE = {"codes": ["loinc|1"], "modality": "m", "column": "c"}
 def test_a_mistake_in_a_mapping_is_named(
     changed: dict[str, Any], told: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(OmicsTwinError, match=told):
+    with pytest.raises(IntakeError, match=told):
         fhir.declared(tmp_path, **changed)
 
 
