@@ -576,6 +576,10 @@ def config_folder() -> Path:
     return next(each for each in (package / "conf", package.parent / "conf") if each.is_dir())
 
 
+# Folders whose files are named by their path, and choose nothing of a run.
+_NAMED_BY_PATH = frozenset({"fhir"})
+
+
 def options(group: str) -> list[str]:
     """Return the choices of a config group."""
     return sorted(each.stem for each in (config_folder() / group).glob("*.yaml"))
@@ -583,4 +587,5 @@ def options(group: str) -> list[str]:
 
 def groups() -> list[str]:
     """Return the names of the config groups."""
-    return sorted(each.name for each in config_folder().iterdir() if each.is_dir())
+    folders = (each.name for each in config_folder().iterdir() if each.is_dir())
+    return sorted(each for each in folders if each not in _NAMED_BY_PATH)

@@ -22,6 +22,7 @@ _SCALE: dict[str, tuple[str, float]] = {
     "ng/mL": ("concentration", 1e-3),
     "mg/L": ("concentration", 1.0),
     "mg/dL": ("concentration", 10.0),
+    "g/L": ("concentration", 1e3),
     "g/dL": ("concentration", 1e4),
     "fraction": ("share", 1.0),
     "percent": ("share", 0.01),

@@ -63,13 +63,33 @@ def check_fhir(path: Path) -> CheckReport:
     ----------
     FHIR R4B, 4.3.0: https://hl7.org/fhir/R4B
     """
-    model_of = _models()
+    return read_checked(path)[1]
+
+
+def read_checked(path: Path) -> tuple[dict[str, object] | None, CheckReport]:
+    """Return the resource of a file beside everything that is wrong with it."""
+    models = _models()
     resource, found = read_json(path)
     if resource is None:
-        return CheckReport(str(path), {"resources": 0}, tuple(found))
-    told = [*_shape(resource, model_of), *sentences(resource)]
-    listed = [error(path.name, None, sentence) for sentence in dict.fromkeys(told)]
-    return CheckReport(str(path), {"resources": _count(resource)}, _bounded(path, found + listed))
+        return None, CheckReport(str(path), {"resources": 0}, tuple(found))
+    listed = [error(path.name, None, each) for each in _mistakes(resource, models)]
+    amounts = {"resources": _count(resource)}
+    return resource, CheckReport(str(path), amounts, _bounded(path, found + listed))
+
+
+def mistakes_in(resource: dict[str, object]) -> list[str]:
+    """Return what is wrong with a resource that is read already; values stand in the sentences.
+
+    Raises
+    ------
+    IntakeError
+        If ``fhir.resources`` is not installed.
+    """
+    return _mistakes(resource, _models())
+
+
+def _mistakes(resource: dict[str, object], model_of: Any) -> list[str]:
+    return list(dict.fromkeys([*_shape(resource, model_of), *sentences(resource)]))
 
 
 def _models() -> Any:

@@ -162,7 +162,7 @@ _REFERENCE = frozenset({"reference", "display", "type", "identifier", "id", "ext
 
 def _contained(value: Mapping[str, object]) -> Sentences:
     """Contained resources hold no others (dom-2) and are found by '#id' (ref-1)."""
-    listed = _objects_of(value, "contained")
+    listed = objects_of(value, "contained")
     names = Counter(str(each.get("id")) for each in listed)
     for name, times in names.items():
         if times > 1:
@@ -180,14 +180,15 @@ def _contained(value: Mapping[str, object]) -> Sentences:
         yield f"reference '#{name}' is to no contained resource, expected one with this id"
 
 
-def _objects_of(value: Mapping[str, object], key: str) -> list[dict[str, object]]:
+def objects_of(value: Mapping[str, object], key: str) -> list[dict[str, object]]:
+    """Return the objects of a list under a key."""
     held = value.get(key)
     return [each for each in held if isinstance(each, dict)] if isinstance(held, list) else []
 
 
 def _bundle(value: Mapping[str, object]) -> Sentences:
     """Section 2.36.1: fullUrls are absolute and differ; a search says how each entry was found."""
-    entries = _objects_of(value, "entry")
+    entries = objects_of(value, "entry")
     seen: set[tuple[str, str]] = set()
     for place, entry in enumerate(entries):
         url, resource = entry.get("fullUrl"), entry.get("resource")
@@ -206,7 +207,7 @@ def _bundle(value: Mapping[str, object]) -> Sentences:
             yield f"entry[{place}] has search mode 'outcome', expected an OperationOutcome"
         if isinstance(search, dict) and value.get("type") != "searchset":
             yield f"entry[{place}] has 'search', expected in a Bundle of type 'searchset' only"
-    relations = Counter(str(each.get("relation")) for each in _objects_of(value, "link"))
+    relations = Counter(str(each.get("relation")) for each in objects_of(value, "link"))
     for relation, times in relations.items():
         if times > 1 and relation in ("self", "first", "last", "next", "previous"):
             yield f"link holds relation '{relation}' {times} times, expected it once"
