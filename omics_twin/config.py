@@ -72,6 +72,8 @@ class Config:
         An audit log, the file of its key where the environment does not hold it, and its anchor.
     chart
         Database with the patients' charts: ``sqlite:///file`` or ``postgresql://…``.
+    mapping
+        What the codes of FHIR resources mean: a file such as ``conf/fhir/ispy2.yaml``.
     account, role
         Who may sign in to the page, and as what; ``none`` closes the account.
     demo
@@ -99,6 +101,7 @@ class Config:
     key: str | None = None
     anchor: str | None = None
     chart: str | None = None
+    mapping: str | None = None
     account: str | None = None
     role: str | None = None
     demo: bool = False
@@ -139,6 +142,7 @@ class Config:
             "observation",
             "beliefs",
             "chart",
+            "mapping",
             "account",
             "role",
             "log",
@@ -272,6 +276,7 @@ def digest(config: Config, fingerprint: str) -> str:
         "observation",
         "beliefs",
         "chart",
+        "mapping",
         "account",
         "role",
         "demo",

@@ -15,12 +15,15 @@ from typing import Any
 
 from omics_twin import tracking
 from omics_twin.admitting import admit, granted
+from omics_twin.belief import read_told
 from omics_twin.chart import accounts
 from omics_twin.chart.store import Chart
 from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.cohort.records import records_in
 from omics_twin.config import Config
 from omics_twin.errors import ConfigError, ModelError
+from omics_twin.intake.fhir import read_bundle_file
+from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.intake.tables import read_tables
 from omics_twin.report.console import Console
 from omics_twin.report.genes import known_genes
@@ -45,6 +48,25 @@ def place_of(config: Config) -> str:
     if not config.chart:
         raise ConfigError("no chart was named: add chart=sqlite:///FILE or chart=postgresql://…")
     return config.chart
+
+
+def from_fhir(config: Config, model: TrainedModel | None, console: Console) -> tuple[int, int]:
+    """Return how many patients and visits of a FHIR Bundle were added to the chart."""
+    if not config.intake.path or not config.mapping:
+        raise ConfigError("a FHIR Bundle needs intake.path=FILE and mapping=conf/fhir/NAME.yaml")
+    told = read_bundle_file(Path(config.intake.path), mapping_of(Path(config.mapping)))
+    for each in told.unmapped:
+        console.warn(f"not used: {each}")
+    with closing(Chart.open(place_of(config))) as chart:
+        return admit(
+            chart,
+            [(told.record, told.consents)],
+            model=model,
+            settings=config.twin,
+            until_days=config.as_of_days or float("inf"),
+            progress=console.progress("patients admitted"),
+            count=1,
+        )
 
 
 def admitted(
@@ -121,7 +143,25 @@ def opened(
     graph = known_genes(model.twin.design, config.knowledge, console)
     with closing(Chart.open(place_of(config))) as chart:
         desk = Desk(chart, model, config.twin, cohort, graph)
-        yield page_app(desk, written, https=config.serve.https)
+        hospital = _hospital(config)
+        yield page_app(desk, written, https=config.serve.https, hospital=hospital)
+
+
+def _hospital(config: Config) -> Any:
+    """Return whose CDS Hooks are answered; None: nobody's."""
+    from omics_twin.serve.cds_hooks import Hospital
+
+    asked = config.serve
+    if not asked.hospital_keys:
+        return None
+    if not asked.hospital_issuer:
+        raise ConfigError("serve.hospital_keys has no serve.hospital_issuer beside it: add it")
+    keys = read_told(Path(asked.hospital_keys), "the public keys as a JWKS")
+    if not isinstance(keys, dict) or not keys.get("keys"):
+        raise ConfigError(f"'{asked.hospital_keys}' holds no 'keys', expected a JWKS")
+    mapping = mapping_of(Path(config.mapping)) if config.mapping else None
+    address = asked.address or f"http://{asked.host}:{asked.port}"
+    return Hospital(keys, asked.hospital_issuer, address, mapping)
 
 
 def demonstrated(config: Config, console: Console) -> Config:

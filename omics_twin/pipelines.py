@@ -28,6 +28,7 @@ from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
 from omics_twin.evaluate.sites import site_notes
 from omics_twin.files import write_json
 from omics_twin.intake.findings import CheckReport, counted, listed
+from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate, read_truth
 from omics_twin.intake.tables import read_tables
 from omics_twin.living import LivingModel
@@ -488,12 +489,15 @@ def serve(config: Config, console: Console) -> None:
 
 
 def admit(config: Config, console: Console) -> None:
-    """Fill a chart from a cohort: patients with their consent and visits."""
+    """Fill a chart from a cohort or a FHIR Bundle: patients with their consent and visits."""
     from omics_twin import desk
 
     model = _model(config, console) if config.model_uri else None
-    cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
-    patients, visits = desk.admitted(config, cohort, model, console)
+    if config.intake.format is Format.FHIR:
+        patients, visits = desk.from_fhir(config, model, console)
+    else:
+        cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
+        patients, visits = desk.admitted(config, cohort, model, console)
     console.say(f"chart: {patients} patients and {visits} visits were added")
 
 

@@ -533,6 +533,11 @@ class ServeSettings:
         Requests that the model answers at the same time; others wait.
     https
         Whether a proxy before it speaks HTTPS: the page's cookie never travels without.
+    address
+        Where others reach it, without a slash at its end; null: ``http://host:port``.
+    hospital_keys, hospital_issuer
+        JWKS file of the hospital system whose CDS Hooks are answered, and the issuer of its tokens;
+        null: none is.
     """
 
     host: str = "127.0.0.1"
@@ -542,6 +547,9 @@ class ServeSettings:
     timeout_seconds: float = 30.0
     at_once: int = 4
     https: bool = False
+    address: str | None = None
+    hospital_keys: str | None = None
+    hospital_issuer: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse limits under which nothing is answered."""

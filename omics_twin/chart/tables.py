@@ -147,3 +147,23 @@ ACCOUNTS = Table(
     Column("password_hash", String(400), nullable=False),
     *_written(),
 )
+
+# A card of CDS Hooks that was sent, and the ranking it told of where the chart holds it.
+CARDS = Table(
+    "cards",
+    METADATA,
+    Column("card", String(36), primary_key=True),
+    Column("ranking_id", ForeignKey("rankings.id")),
+    *_written(),
+)
+
+FEEDBACK = Table(
+    "feedback",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("card", ForeignKey("cards.card"), nullable=False, index=True),
+    Column("outcome", String(20), nullable=False),
+    Column("reason", String(40), nullable=False),
+    Column("comment", Text, nullable=False),
+    *_written(),
+)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from omics_twin.serve.cds_hooks import PREFIX
+
 _MOST_BYTES = 200_000
 _Message = MutableMapping[str, Any]
 
@@ -21,7 +23,8 @@ class SmallBodies:
 
     async def __call__(self, scope: _Message, receive: Any, send: Any) -> None:
         """Pass a request on as long as its body is small."""
-        if scope["type"] != "http":
+        # What a hospital system sends is larger, and limited where it is read.
+        if scope["type"] != "http" or scope["path"].startswith(PREFIX):
             await self.app(scope, receive, send)
             return
         taken, begun = 0, False

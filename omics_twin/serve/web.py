@@ -28,6 +28,7 @@ from omics_twin.report.patient import environment, template_text
 from omics_twin.report.risk import risk_assessments
 from omics_twin.report.words import name_in_words, visible
 from omics_twin.serve import about, visit_form
+from omics_twin.serve.cds_hooks import Hospital, cds_router
 from omics_twin.serve.sessions import COOKIE, LONGEST, Sessions
 from omics_twin.serve.small import SmallBodies
 from omics_twin.trust.audit import AuditLog, read_events
@@ -151,19 +152,25 @@ class Site:
         return self.page(request, "refused", who, {"told": told}, status)
 
 
-def page_app(desk: about.Desk, log: AuditLog, *, https: bool = False) -> FastAPI:
+def page_app(
+    desk: about.Desk, log: AuditLog, *, https: bool = False, hospital: Hospital | None = None
+) -> FastAPI:
     """Return the page as an ASGI app.
 
     Parameters
     ----------
     https
         Whether it is reached by HTTPS alone, so that the cookie never travels without.
+    hospital
+        Whose system is answered by CDS Hooks; None: nobody's.
     """
     site = Site(desk, log, Sessions(desk.chart))
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_doors(app, site)
     _add_reading(app, site)
     _add_writing(app, site)
+    if hospital is not None:
+        app.include_router(cds_router(desk, log, hospital))
     app.add_middleware(
         SessionMiddleware,
         secret_key=site.sessions.secret,

@@ -1,4 +1,4 @@
-"""Who may sign in, and the alerts that somebody has dealt with."""
+"""Who may sign in, alerts that were dealt with, cards of CDS Hooks and their feedback."""
 
 from datetime import datetime
 
@@ -36,3 +36,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("alert_id", name=op.f("pk_closings")),
     )
     op.create_index(op.f("ix_belief_visits_visit_id"), "belief_visits", ["visit_id"])
+    op.create_table(
+        "cards",
+        sa.Column("card", sa.String(length=36), nullable=False),
+        sa.Column("ranking_id", sa.Integer(), nullable=True),
+        *_written(),
+        sa.ForeignKeyConstraint(["ranking_id"], ["rankings.id"], name=op.f("fk_cards_ranking_id")),
+        sa.PrimaryKeyConstraint("card", name=op.f("pk_cards")),
+    )
+    op.create_table(
+        "feedback",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("card", sa.String(length=36), nullable=False),
+        sa.Column("outcome", sa.String(length=20), nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("comment", sa.Text(), nullable=False),
+        *_written(),
+        sa.ForeignKeyConstraint(["card"], ["cards.card"], name=op.f("fk_feedback_card")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_feedback")),
+    )
+    op.create_index(op.f("ix_feedback_card"), "feedback", ["card"])

@@ -1,0 +1,404 @@
+"""CDS Hooks 2.0: a hospital system asks while a patient is open, and is told in cards.
+
+A card is an estimate to talk about, never an order. Who does not permit scoring gets no card, and
+nothing says why. What became of a card comes back as feedback and is kept.
+
+References
+----------
+CDS Hooks 2.0: https://cds-hooks.hl7.org/2.0/
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from omics_twin.answers import Belief, ranking_in, ranking_lines, shown_in
+from omics_twin.chart.cards import Feedback, add_card, add_feedback
+from omics_twin.chart.given import give
+from omics_twin.errors import OmicsTwinError
+from omics_twin.intake.fhir import read_bundle, wrapped
+from omics_twin.intake.fhir_mapping import FhirMapping
+from omics_twin.record import belief_in, kept_of
+from omics_twin.report.comparison import Comparison, compare
+from omics_twin.report.patient import scale_of
+from omics_twin.report.words import Scale, counted, percent, probability, visible
+from omics_twin.serve.about import Desk
+from omics_twin.serve.reading import RefusedError, parsed
+from omics_twin.therapy.rank import order
+from omics_twin.trust.audit import AuditLog
+from omics_twin.trust.consent import Purpose, refusals
+from omics_twin.trust.event import Action, Event, Outcome, digest_of
+from omics_twin.types import Ranking, TwinState
+
+PREFIX = "/cds-services"
+_LONGEST_SUMMARY = 139
+_MOST_BYTES = 20_000_000
+_LISTED = 8
+_LONGEST_TOKEN_SECONDS = 300
+_ALGORITHMS = ["ES384", "RS384", "ES256", "RS256"]
+_HOOKS = {"omics-twin-patient-view": "patient-view", "omics-twin-order-select": "order-select"}
+_OUTCOMES = ("accepted", "overridden")
+_PREFETCH = {
+    "patient": "Patient/{{context.patientId}}",
+    "conditions": "Condition?patient={{context.patientId}}",
+    "observations": "Observation?patient={{context.patientId}}",
+    "administrations": "MedicationAdministration?patient={{context.patientId}}",
+    "statements": "MedicationStatement?patient={{context.patientId}}",
+    "procedures": "Procedure?patient={{context.patientId}}",
+    "consents": "Consent?patient={{context.patientId}}",
+}
+_REASONS = {
+    "contraindicated": "The therapy is contraindicated",
+    "preference": "The patient prefers another therapy",
+    "unavailable": "The therapy is not available",
+    "disagree": "The estimate is not believed",
+    "other": "Another reason",
+}
+_REASON_SYSTEM = "urn:omics-twin:override-reason"
+
+
+@dataclass(frozen=True)
+class Hospital:
+    """Whose system may ask.
+
+    Attributes
+    ----------
+    keys
+        Public keys of the system, as a JWKS.
+    issuer
+        Who signs.
+    address
+        Where this server is reached, without a slash at its end.
+    mapping
+        What the codes of a prefetch mean; None: only patients of the chart are answered.
+    """
+
+    keys: Mapping[str, Any]
+    issuer: str
+    address: str
+    mapping: FhirMapping | None = None
+
+
+@dataclass
+class _Seen:
+    """Tokens that were used: none counts twice."""
+
+    until: dict[str, float] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    def first_time(self, number: str, until: float) -> bool:
+        with self.lock:
+            now = time.time()
+            self.until = {each: end for each, end in self.until.items() if end > now}
+            if number in self.until:
+                return False
+            self.until[number] = until
+            return True
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A ranking and what it rests on."""
+
+    ranking: Ranking
+    state: TwinState
+    lines: list[dict[str, Any]]
+    shown: Any
+    number: int | None
+    unmapped: int
+
+
+def cds_router(desk: Desk, log: AuditLog, hospital: Hospital) -> APIRouter:
+    """Return discovery, the two services and their feedback."""
+    router, seen = APIRouter(), _Seen()
+
+    @router.get(PREFIX)
+    def discovery() -> Response:
+        services = [
+            {
+                "hook": hook,
+                "id": name,
+                "title": "Therapies compared by the patient's twin",
+                "description": f"Expected {visible(desk.model.title)} under each therapy, with "
+                "intervals. Research use only: never an order.",
+                "prefetch": _PREFETCH,
+                "usageRequirements": "Consent for scoring, in the chart or as a FHIR Consent.",
+            }
+            for name, hook in _HOOKS.items()
+        ]
+        # Anybody may read what there is, from a browser too.
+        return JSONResponse({"services": services}, headers={"access-control-allow-origin": "*"})
+
+    @router.post(PREFIX + "/{service}")
+    async def ask(request: Request, service: str) -> Response:
+        return await _told(
+            request, lambda body: _cards(desk, log, hospital, seen, request, service, body)
+        )
+
+    @router.post(PREFIX + "/{service}/feedback")
+    async def feedback(request: Request, service: str) -> Response:
+        return await _told(
+            request, lambda body: _feedback(desk, log, hospital, seen, request, service, body)
+        )
+
+    return router
+
+
+async def _told(request: Request, answer: Any) -> Response:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_BYTES:
+            return _refusal(413, f"the body is larger than {_MOST_BYTES} bytes: send less")
+    try:
+        return JSONResponse(await run_in_threadpool(answer, bytes(body)))
+    except RefusedError as refused:
+        return _refusal(refused.status, refused.sentence)
+    except OmicsTwinError:
+        # The sentence may name what stands in the prefetch.
+        return _refusal(422, "what was sent cannot be shown to the twin: see the patient's chart")
+
+
+def _refusal(status: int, sentence: str) -> Response:
+    return JSONResponse({"error": sentence}, status)
+
+
+def _signed(hospital: Hospital, seen: _Seen, request: Request, path: str) -> str:
+    """Return who signed a request.
+
+    Raises
+    ------
+    RefusedError
+        If nobody did, or not for this.
+    """
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    try:
+        if kind.lower() != "bearer":
+            raise jwt.InvalidTokenError
+        named = jwt.get_unverified_header(token).get("kid")
+        keys = jwt.PyJWKSet.from_dict(dict(hospital.keys)).keys
+        key = next(each for each in keys if each.key_id == named)
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=_ALGORITHMS,
+            issuer=hospital.issuer,
+            audience=hospital.address + path,
+            options={"require": ["exp", "iat", "jti", "aud", "iss"]},
+        )
+        short = claims["exp"] - claims["iat"] <= _LONGEST_TOKEN_SECONDS
+        if not short or not seen.first_time(str(claims["jti"]), claims["exp"]):
+            raise jwt.InvalidTokenError
+    except (jwt.PyJWTError, StopIteration, TypeError):
+        raise RefusedError(
+            401, "the request is not signed for this service: send a JWT of five minutes at most"
+        ) from None
+    return hospital.issuer
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    told = parsed(body)
+    if not isinstance(told, dict):
+        raise RefusedError(400, "the body is no JSON object: send one as CDS Hooks 2.0 has it")
+    return told
+
+
+def _text(told: Mapping[str, Any], name: str) -> str:
+    found = told.get(name)
+    if not isinstance(found, str) or not found or not found.isprintable():
+        raise RefusedError(400, f"'{name}' is missing or no text: send it as CDS Hooks 2.0 has it")
+    return found
+
+
+def _cards(
+    desk: Desk,
+    log: AuditLog,
+    hospital: Hospital,
+    seen: _Seen,
+    request: Request,
+    service: str,
+    body: bytes,
+) -> dict[str, Any]:
+    if service not in _HOOKS:
+        raise RefusedError(404, f"no service of this name: GET {PREFIX} lists them")
+    who = _signed(hospital, seen, request, f"{PREFIX}/{service}")
+    told = _object(body)
+    if _text(told, "hook") != _HOOKS[service]:
+        raise RefusedError(400, f"'hook' is another, expected '{_HOOKS[service]}'")
+    _text(told, "hookInstance")
+    context, prefetch = told.get("context"), told.get("prefetch")
+    if not isinstance(context, dict):
+        raise RefusedError(400, "'context' is missing: send it as CDS Hooks 2.0 has it")
+    patient = _text(context, "patientId")
+    answer = _answer(desk, hospital, who, patient, prefetch)
+    if answer is None:
+        _note(desk, log, who, patient, Action.REFUSED, Outcome.REFUSED)
+        return {"cards": []}
+    cards = _card(desk, hospital, patient, answer)
+    for each in cards:
+        add_card(desk.chart, each["uuid"], answer.number, by=who)
+    _note(desk, log, who, patient, Action.RANK, shown=answer.shown, answer=cards)
+    return {"cards": cards}
+
+
+def _answer(
+    desk: Desk, hospital: Hospital, who: str, patient: str, prefetch: Any
+) -> _Answer | None:
+    """Return the answer from the chart or, for a patient without one, from what was sent."""
+    given = hospital.mapping is not None and isinstance(prefetch, dict) and prefetch
+    entries, told = desk.chart.consents(patient), None
+    if not desk.chart.has(patient):
+        if not given:
+            raise RefusedError(
+                412, "the patient has no chart and nothing was prefetched: send the prefetch"
+            )
+        resources = [each for each in prefetch.values() if isinstance(each, dict)]
+        told = read_bundle(wrapped(resources), hospital.mapping, patient_id=patient)  # type: ignore[arg-type]
+        entries = [*entries, *told.consents]
+    if refusals([patient], entries, Purpose.SCORING):
+        return None
+    model, settings = desk.model, desk.settings
+    if told is None:
+        kept = give(desk.chart, model, patient, settings, by=who)
+        ranking = ranking_in(model, kept.state, [kept.kept.stratum], settings)
+        return _Answer(ranking, kept.state, kept.lines, kept.record.model_dump(), kept.number, 0)
+    belief = kept_of(model, told.record, settings)
+    state = belief_in(model, belief)
+    ranking = ranking_in(model, state, [belief.stratum], settings)
+    lines = ranking_lines(ranking, 0, excluded=True)
+    return _Answer(ranking, state, lines, told.record.model_dump(), None, len(told.unmapped))
+
+
+def _card(desk: Desk, hospital: Hospital, patient: str, answer: _Answer) -> list[dict[str, Any]]:
+    model, scale = desk.model, scale_of(desk.model, answer.state)
+    belief = Belief(np.arange(1), answer.state, shown_in(model, answer.state))
+    comparison = compare(model, belief, answer.ranking)
+    warns = bool(comparison.abstention or not order(answer.ranking, 0))
+    card: dict[str, Any] = {
+        "uuid": str(uuid.uuid4()),
+        "summary": _summary(desk, comparison, scale),
+        "detail": _detail(desk, comparison, scale, answer),
+        "indicator": "warning" if warns else "info",
+        "source": {"label": f"omics_twin, model {model.twin.name}: research use only"},
+        "overrideReasons": [
+            {"code": code, "system": _REASON_SYSTEM, "display": display}
+            for code, display in _REASONS.items()
+        ],
+    }
+    if answer.number is not None:
+        url = f"{hospital.address}/patient?{urlencode({'id': patient})}"
+        card["links"] = [{"label": "Open the patient's twin", "url": url, "type": "absolute"}]
+    return [card]
+
+
+def _summary(desk: Desk, comparison: Comparison, scale: Scale) -> str:
+    if not comparison.opened:
+        told = "Twin: no therapy that it knows is open to this patient"
+    elif comparison.abstention:
+        told = f"Twin recommends nothing: {comparison.abstention}"
+    else:
+        first = comparison.opened[0]
+        interval = scale.interval(first.lower, first.upper)
+        told = f"Twin: {first.label}, {scale.value(first.expected)} ({interval})"
+        tied = len(comparison.tied) - 1
+        told += f"; {counted(tied, 'other')} not clearly different" if tied else ""
+    return told if len(told) <= _LONGEST_SUMMARY else told[: _LONGEST_SUMMARY - 1] + "…"
+
+
+def _detail(desk: Desk, comparison: Comparison, scale: Scale, answer: _Answer) -> str:
+    lines = [
+        f"Expected {_plain(desk.model.title)}, {percent(answer.ranking.interval)} interval. "
+        "**Research use only: an estimate to talk about, never an order.**",
+        "",
+    ]
+    for place, each in enumerate(comparison.opened[:_LISTED]):
+        thin = ", thin support" if each.thin else ""
+        tied = ", not clearly different from the first" if place and each.tied else ""
+        lines.append(
+            f"- {_plain(each.label)}: {scale.value(each.expected)} "
+            f"({scale.interval(each.lower, each.upper)}), best with probability "
+            f"{probability(each.probability_best)}{thin}{tied}"
+        )
+    lines += [
+        f"- {_plain(each.label)}: {_plain(each.reason)}" for each in comparison.closed[:_LISTED]
+    ]
+    if answer.unmapped:
+        lines += ["", f"{counted(answer.unmapped, 'resource')} of the prefetch could not be used."]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Return text in which nothing is markup."""
+    return "".join(f"\\{each}" if each in "\\`*_{}[]<>#|!" else each for each in visible(text))
+
+
+def _feedback(
+    desk: Desk,
+    log: AuditLog,
+    hospital: Hospital,
+    seen: _Seen,
+    request: Request,
+    service: str,
+    body: bytes,
+) -> dict[str, Any]:
+    if service not in _HOOKS:
+        raise RefusedError(404, f"no service of this name: GET {PREFIX} lists them")
+    who = _signed(hospital, seen, request, f"{PREFIX}/{service}/feedback")
+    given = _object(body).get("feedback")
+    if not isinstance(given, list) or not given or not all(isinstance(e, dict) for e in given):
+        raise RefusedError(400, "'feedback' is no list of objects: send it as CDS Hooks 2.0 has it")
+    told = [_one(each) for each in given]
+    add_feedback(desk.chart, told, by=who)
+    _note(desk, log, who, None, Action.DECIDE, answer=[each.card for each in told])
+    return {}
+
+
+def _one(given: Mapping[str, Any]) -> Feedback:
+    outcome = _text(given, "outcome")
+    if outcome not in _OUTCOMES:
+        raise RefusedError(400, "'outcome' is neither 'accepted' nor 'overridden'")
+    override = given.get("overrideReason") or {}
+    reason = override.get("reason") if isinstance(override, dict) else None
+    code = reason.get("code") if isinstance(reason, dict) else None
+    comment = override.get("userComment") if isinstance(override, dict) else None
+    if outcome == "overridden" and code is not None and code not in _REASONS:
+        raise RefusedError(400, "the override reason is none of those of the card")
+    return Feedback(_text(given, "card"), outcome, code or "", str(comment or "")[:2000])
+
+
+def _note(
+    desk: Desk,
+    log: AuditLog,
+    who: str,
+    patient: str | None,
+    action: Action,
+    outcome: Outcome = Outcome.ANSWERED,
+    shown: Any = None,
+    answer: Any = None,
+) -> None:
+    log.append(
+        Event(
+            who=who,
+            role="hospital system",
+            action=action,
+            outcome=outcome,
+            patient=None if patient is None else log.pseudonym(patient),
+            purpose=Purpose.SCORING,
+            model=desk.model.digest or None,
+            seed=desk.settings.seed,
+            data=None if shown is None else digest_of(shown),
+            answer=None if answer is None else digest_of(answer),
+        )
+    )
