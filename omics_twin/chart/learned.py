@@ -36,12 +36,13 @@ def learn(
         If the model cannot be shown the visit.
     """
     chart.check_consent(patient_id, Purpose.SCORING)
+    if chart.sent_before(patient_id, key):
+        return chart.add_visit(patient_id, visit, key=key, by=by), None
     before = chart.record(patient_id)
     told = sorted([*before.visits, visit], key=lambda each: each.day)
     kept = kept_of(model, before.model_copy(update={"visits": told}), settings)
     change = None
-    # A visit sent again is in the chart already and counts once.
-    if told[-1] is visit and visit not in before.visits and kept.visits:
+    if told[-1] is visit and kept.visits:
         _, change = shown(model, kept.without_last(), kept.visits[-1], settings)
     alerts = [] if change is None else [(each.kind.value, each.sentence) for each in change.alerts]
     return chart.add_visit(patient_id, visit, key=key, by=by, alerts=alerts), change

@@ -201,6 +201,12 @@ class Chart:
                 connection.execute(insert(ALERTS).values(told))
             return number
 
+    def sent_before(self, patient_id: str, key: str) -> bool:
+        """Whether a patient's chart holds a visit under a writer's key."""
+        wanted = (VISITS.c.patient_id == patient_id) & (VISITS.c.key == key)
+        with transaction(self.engine, reads=True) as connection:
+            return connection.execute(select(VISITS.c.id).where(wanted)).first() is not None
+
     def visits(self, patient_id: str) -> tuple[int, ...]:
         """Return the numbers of the visits that hold, in time order."""
         later = VISITS.alias()

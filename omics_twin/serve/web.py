@@ -20,6 +20,7 @@ from starlette.datastructures import FormData
 from starlette.middleware.sessions import SessionMiddleware
 
 from omics_twin.chart.accounts import Account, Role
+from omics_twin.chart.given import give
 from omics_twin.chart.learned import learn
 from omics_twin.chart.worklist import worklist
 from omics_twin.errors import ChartError, ConsentError, OmicsTwinError
@@ -96,7 +97,7 @@ class Site:
             raise _Turned(self.refusal(request, who, 403, "the form has expired: open it again"))
         if who.role not in roles:
             self.note(who, Action.REFUSED, outcome=Outcome.REFUSED)
-            told = f"this page is not for a {who.role.value}: ask whoever gave you the account"
+            told = f"the role of {who.role.value} does not see this page: ask who gave it to you"
             raise _Turned(self.refusal(request, who, 403, told))
         return who
 
@@ -286,7 +287,7 @@ def _add_reading(app: FastAPI, site: Site) -> None:
     @app.get("/patient.fhir.json")
     def exported(request: Request, id: str) -> Response:
         who = site.allowed(request, Role.CLINICIAN)
-        given, _ = about.about(desk, id, by=who.name)
+        given = give(desk.chart, desk.model, id, desk.settings, by=who.name)
         bundle = risk_assessments(desk.model, given.lines, desk.settings, datetime.now(UTC))
         site.note(who, Action.EXPORT, id, shown=given.record.model_dump(), answer=bundle)
         return JSONResponse(bundle, media_type="application/fhir+json")

@@ -1,0 +1,219 @@
+"""The page, asked over HTTP: who may see what, what is kept, and what a hostile form gets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import requests
+
+from omics_twin.chart.accounts import set_account
+from omics_twin.chart.store import Chart
+from omics_twin.cli import main
+from omics_twin.trust.audit import read_events, verify
+from tests.conftest import SmallRun
+from tests.serve.hospital import CANARY, WITHDRAWN, Running, running, token_in
+
+PATIENT = "SYN0000001"
+VISIT = "radiomics@84"
+
+
+@pytest.fixture(scope="module")
+def served(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(small_run, tmp_path_factory.mktemp("page")) as server:
+        yield server
+
+
+@pytest.fixture
+def clinician(served: Running) -> requests.Session:
+    return served.signed_in("clinician")
+
+
+def page(session: requests.Session, served: Running, path: str) -> requests.Response:
+    return session.get(served.url + path, timeout=60)
+
+
+def test_nobody_sees_anything_without_signing_in(served: Running) -> None:
+    for path in ("/", f"/patient?id={PATIENT}", f"/what-if?id={PATIENT}", "/model", "/record"):
+        answer = requests.get(served.url + path, timeout=30, allow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+        assert PATIENT not in answer.text
+
+
+def test_a_wrong_password_is_refused_and_five_are_enough(served: Running) -> None:
+    session = requests.Session()
+    for _ in range(6):
+        token = token_in(page(session, served, "/sign-in").text)
+        form = {"name": "auditor", "password": "wrong password", "csrf_token": token}
+        answer = session.post(f"{served.url}/sign-in", form, timeout=60)
+        assert answer.status_code == 401
+    token = token_in(page(session, served, "/sign-in").text)
+    form = {"name": "auditor", "password": "correct horse battery", "csrf_token": token}
+    assert session.post(f"{served.url}/sign-in", form, timeout=60).status_code == 401
+
+
+def test_each_role_sees_its_own_pages(served: Running) -> None:
+    scientist = served.signed_in("scientist")
+    assert "How it was made" in page(scientist, served, "/").text
+    refused = page(scientist, served, f"/patient?id={PATIENT}")
+    assert refused.status_code == 403
+    assert "the role of scientist" in refused.text
+    assert page(scientist, served, "/record").status_code == 403
+
+
+def test_the_worklist_and_the_patient_are_told(
+    served: Running, clinician: requests.Session
+) -> None:
+    words = page(clinician, served, "/").text
+    assert PATIENT in words
+    assert "consent for scoring withdrawn" in words
+    words = page(clinician, served, f"/patient?id={PATIENT}").text
+    for heading in ("In short", "What was measured", "Therapies open", "Observations and therapies",
+                    "Accept or override", "Add an observation", "Patients like this one",
+                    "What the twin does not know", "Provenance"):  # fmt: skip
+        assert heading in words, heading
+    # What limits the answer stands above it.
+    assert words.index("What was measured") < words.index("Therapies open")
+
+
+def test_who_withdrew_is_opened_for_nobody(served: Running, clinician: requests.Session) -> None:
+    for path in ("/patient", "/what-if", "/patient.fhir.json"):
+        answer = page(clinician, served, f"{path}?id={WITHDRAWN}")
+        assert answer.status_code == 403
+        assert "withdrawn" in answer.text
+    assert page(clinician, served, "/patient?id=nobody").status_code == 403
+
+
+def test_every_page_forbids_scripts_frames_and_caches(
+    served: Running, clinician: requests.Session
+) -> None:
+    for path in ("/", f"/patient?id={PATIENT}", "/sign-in", "/nothing", "/page.css"):
+        headers = page(clinician, served, path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["cache-control"] == "no-store"
+    cookie = page(requests.Session(), served, "/sign-in").headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+
+
+def test_a_form_of_another_site_is_refused(served: Running, clinician: requests.Session) -> None:
+    form = {"ranking": "1", "therapy": "paclitaxel", "csrf_token": "guessed"}
+    url = f"{served.url}/decision?id={PATIENT}"
+    assert clinician.post(url, form, timeout=60).status_code == 403
+    form["csrf_token"] = token_in(page(clinician, served, f"/patient?id={PATIENT}").text)
+    elsewhere = {"sec-fetch-site": "cross-site"}
+    assert clinician.post(url, form, timeout=60, headers=elsewhere).status_code == 403
+    with closing(Chart.open(served.chart)) as chart:
+        assert chart.decisions(PATIENT) == []
+
+
+def test_a_decision_is_kept_with_its_reason(served: Running, clinician: requests.Session) -> None:
+    words = page(clinician, served, "/patient?id=SYN0000003").text
+    number = re.findall(r'name="ranking" value="(\d+)"', words)[0]
+    last = re.findall(r'<option value="([^"]+)">', words)[-1]
+    form = {"ranking": number, "therapy": last, "csrf_token": token_in(words)}
+    url = f"{served.url}/decision?id=SYN0000003"
+    refused = clinician.post(url, form, timeout=60)
+    assert refused.status_code == 422
+    assert "say why" in refused.text
+    kept = clinician.post(url, {**form, "reason": "neuropathy"}, timeout=60)
+    assert "neuropathy" in kept.text
+    other = clinician.post(f"{served.url}/decision?id={PATIENT}", form, timeout=60)
+    assert "another patient" in other.text
+
+
+def test_an_observation_is_learned_once(served: Running, clinician: requests.Session) -> None:
+    address = f"/visit?id={PATIENT}&channel={VISIT}"
+    words = page(clinician, served, address).text
+    arm = re.findall(r'<option value="([^"]+)" selected', words)[0]
+    form = {
+        "csrf_token": token_in(words),
+        "key": re.findall(r'name="key" value="([^"]+)"', words)[0],
+        "day": "84",
+        "under": arm,
+        "tumour_volume_cm3": "3,5",
+        "sphericity": "1.5",
+    }
+    refused = clinician.post(served.url + address, form, timeout=60)
+    assert refused.status_code == 422
+    assert "must end" in refused.text
+    form["sphericity"] = ""
+    learned = clinician.post(served.url + address, form, timeout=60)
+    assert learned.status_code == 200
+    assert "Ranking before and after" in learned.text
+    again = clinician.post(served.url + address, form, timeout=60)
+    assert again.status_code == 200
+    with closing(Chart.open(served.chart)) as chart:
+        days = [visit.day for visit in chart.record(PATIENT).visits]
+    assert days.count(84.0) == 1
+
+
+def test_what_if_compares_what_was_asked(served: Running, clinician: requests.Session) -> None:
+    words = page(clinician, served, "/what-if?id=SYN0000003").text
+    arms = re.findall(r'name="arm" value="([^"]+)"', words)[:2]
+    asked = requests.models.PreparedRequest()
+    asked.prepare_url(
+        f"{served.url}/what-if",
+        {"id": "SYN0000003", "arm": arms, "column": "clinical.stage", "value": "III"},
+    )
+    answer = clinician.get(str(asked.url), timeout=60)
+    assert answer.status_code == 200
+    assert "If stage III" in answer.text
+    wrong = page(clinician, served, "/what-if?id=SYN0000003&column=clinical.stage&value=IX")
+    assert wrong.status_code == 422
+    assert "IX" not in wrong.text
+
+
+def test_what_is_asked_is_in_the_log_before_it_is_told(
+    served: Running, clinician: requests.Session
+) -> None:
+    before = verify(served.log, bytes.fromhex("ab" * 32), served.anchor).count
+    assert CANARY in page(clinician, served, f"/patient?id={CANARY}").text
+    assert page(clinician, served, f"/patient.fhir.json?id={CANARY}").json()["entry"]
+    events = read_events(served.log, bytes.fromhex("ab" * 32), served.anchor)[before:]
+    assert [each.event.action.value for each in events] == ["open patient", "export"]
+    assert all(each.event.who == "clinician" for each in events)
+    assert len({each.event.patient for each in events}) == 1
+    assert CANARY not in served.log.read_text()
+
+
+def test_hostile_questions_get_a_sentence(served: Running, clinician: requests.Session) -> None:
+    odd = ["%00", "'%20or%201=1--", "%3Cscript%3Ealert(1)%3C/script%3E", "a" * 5000, "%F0%9F%92%89"]
+    for each in odd:
+        for path in ("/patient?id=", "/what-if?id=", "/?named="):
+            answer = page(clinician, served, path + each)
+            assert answer.status_code < 500, (path, each[:40])
+            assert "<script>" not in answer.text
+    assert page(clinician, served, "/?start=-5").status_code == 200
+    assert page(clinician, served, "/?start=x").status_code == 422
+    assert page(clinician, served, "/patient").status_code == 422
+    large = {"csrf_token": "x" * 300_000}
+    assert clinician.post(f"{served.url}/alert?id=x", large, timeout=60).status_code == 413
+
+
+def test_who_signs_out_or_is_closed_is_out_at_once(served: Running) -> None:
+    with closing(Chart.open(served.chart)) as chart:
+        set_account(chart, "guest", "clinician", "correct horse battery", by="test")
+        guest = served.signed_in("guest")
+        copied = requests.Session()
+        copied.cookies.update(guest.cookies)
+        assert PATIENT in page(copied, served, "/").text
+        token = token_in(page(guest, served, "/").text)
+        guest.post(f"{served.url}/sign-out", {"csrf_token": token}, timeout=60)
+        assert PATIENT not in page(copied, served, "/").text
+        again = served.signed_in("guest")
+        set_account(chart, "guest", None, "", by="test")
+        assert PATIENT not in page(again, served, "/").text
+
+
+def test_a_page_without_a_log_is_not_served(
+    small_run: SmallRun,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    chart = f"chart=sqlite:///{tmp_path_factory.mktemp('bare') / 'chart.db'}"
+    assert main(["serve", f"model_uri={small_run.run}", chart, "serve.port=0"]) == 1
+    assert "add log=FILE" in capsys.readouterr().err
