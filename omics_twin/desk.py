@@ -27,6 +27,7 @@ from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.intake.tables import read_tables
 from omics_twin.report.console import Console
 from omics_twin.report.genes import known_genes
+from omics_twin.report.similar import pool_of
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.audit import AuditLog
 from omics_twin.trust.audit_key import audit_key
@@ -142,7 +143,8 @@ def opened(
     written = AuditLog.open(log, key, anchor)
     graph = known_genes(model.twin.design, config.knowledge, console)
     with closing(Chart.open(place_of(config))) as chart:
-        desk = Desk(chart, model, config.twin, cohort, graph)
+        pool = None if cohort is None else pool_of(model, cohort, config.twin)
+        desk = Desk(chart, model, config.twin, pool, graph)
         hospital = _hospital(config)
         yield page_app(desk, written, https=config.serve.https, hospital=hospital)
 

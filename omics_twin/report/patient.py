@@ -30,7 +30,7 @@ from omics_twin.report.limits import (
     summary_of,
 )
 from omics_twin.report.measured import measured_in
-from omics_twin.report.similar import similar_patients
+from omics_twin.report.similar import Pool, pool_of, similar_patients
 from omics_twin.report.why import Alike, alike_in_words, moved_of, why_of
 from omics_twin.report.words import Scale, percent, stratum_in_words, visible
 from omics_twin.settings import TwinSettings
@@ -85,7 +85,8 @@ def write_report(
         )
     asked = settings or TwinSettings()
     patients = patients_in(model, cohort)
-    page = page_of(model, patients, belief, asked, written_on or date.today(), company, graph)
+    pool = None if company is None else pool_of(model, company, asked)
+    page = page_of(model, patients, belief, asked, written_on or date.today(), pool, graph)
     write_whole(output, render(page).encode())
 
 
@@ -95,7 +96,7 @@ def page_of(
     belief: Belief,
     settings: TwinSettings,
     written_on: date,
-    company: Cohort | None = None,
+    pool: Pool | None = None,
     graph: GeneGraph | None = None,
 ) -> dict[str, Any]:
     """Return everything the page says of the only patient."""
@@ -121,7 +122,7 @@ def page_of(
         "why": why_of(model, patients, belief, comparison, scale, settings),
         "genes": genes_of(model, patients, belief, comparison, scale, settings, graph),
         "moved": moved_of(model, patients, belief, comparison, scale, settings),
-        "alike": _alike(model, patients, company, scale, settings),
+        "alike": _alike(model, patients, pool, scale, settings),
         "thin_support": model.catalogue.thin_support,
         "evidence": evidence_of(model),
         "performance": performance_of(model),
@@ -148,14 +149,14 @@ def _patient(model: TrainedModel, patients: Patients, belief: Belief) -> Patient
 def _alike(
     model: TrainedModel,
     patients: Patients,
-    company: Cohort | None,
+    pool: Pool | None,
     scale: Scale,
     settings: TwinSettings,
 ) -> Alike | None:
-    if company is None:
+    if pool is None:
         return None
-    found = similar_patients(model, company, patients, settings)
-    return None if found is None else alike_in_words(model, found, scale, company.name)
+    found = similar_patients(model, pool, patients, settings)
+    return None if found is None else alike_in_words(model, found, scale, pool.source)
 
 
 def _in_words(comparison: Comparison, patients: Patients, patient: Patient) -> Comparison:

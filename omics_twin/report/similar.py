@@ -77,57 +77,92 @@ class Company:
     arms: tuple[ArmOutcome, ...]
 
 
-def similar_patients(
-    model: TrainedModel, cohort: Cohort, patients: Patients, settings: TwinSettings
-) -> Company | None:
-    """Return what happened to the patients for whom the twin expects the most alike.
+@dataclass(frozen=True)
+class Pool:
+    """Patients that others are compared with: a known therapy and outcome, and some member's view.
 
-    Compared is what was expected before treatment, of this patient too: what was measured later
-    depends on the therapy and would bias what is said of it. Every patient is answered by members
-    that never saw them; who was seen by all of them is not taken.
-
-    Parameters
+    Attributes
     ----------
-    cohort
-        Whom the patient is compared with; the patient may be among them.
-    patients
-        The one patient asked about.
+    source
+        Name of the cohort that they come from.
+    received, values, events
+        Arm, outcome, and event where the outcome is a time, (patient,).
+    expected
+        See :func:`expectations`.
+    """
 
-    Returns
-    -------
-    Company or None
-        None where nobody else has a known therapy and outcome.
+    source: str
+    patient_ids: tuple[str, ...]
+    received: np.ndarray
+    values: np.ndarray
+    events: np.ndarray | None
+    expected: Float[np.ndarray, "patient arm"]
+
+
+def pool_of(model: TrainedModel, cohort: Cohort, settings: TwinSettings) -> Pool | None:
+    """Return whom of a cohort others can be compared with; None where there is nobody.
+
+    Every patient is answered by members that never saw them; who was seen by all of them is not
+    taken.
     """
     if model.outcome not in cohort.outcomes:
         return None
     received = received_of(cohort)
     outcome = cohort.outcomes[model.outcome]
-    own = np.isin(cohort.patient_ids, patients.patient_ids)
     known = np.isfinite(outcome.values) & np.array([a in model.catalogue.arms for a in received])
     known &= model.twin.membership.unseen(cohort.patient_ids).any(dim=1).numpy()
-    pool = np.flatnonzero(known & ~own)
-    if not len(pool):
+    places = np.flatnonzero(known)
+    if not len(places):
         return None
-    if len(pool) > _LARGEST_POOL:
-        drawn = np.random.default_rng([settings.seed, 19]).permutation(pool)[:_LARGEST_POOL]
-        pool = np.sort(drawn)
-    chosen = cohort.select([cohort.patient_ids[place] for place in pool])
-    expected = expectations(model, patients_in(model, chosen), settings)
-    own_expected = expectations(model, patients, settings)
-    distance = np.sqrt(((expected - own_expected) ** 2).mean(axis=1))
-    size = min(len(pool), max(_LEAST, round(_SHARE * len(pool))))
+    if len(places) > _LARGEST_POOL:
+        drawn = np.random.default_rng([settings.seed, 19]).permutation(places)[:_LARGEST_POOL]
+        places = np.sort(drawn)
+    chosen = cohort.select([cohort.patient_ids[place] for place in places])
+    return Pool(
+        source=cohort.name,
+        patient_ids=chosen.patient_ids,
+        received=np.array([str(received[place]) for place in places]),
+        values=outcome.values[places],
+        events=None if outcome.events is None else outcome.events[places],
+        expected=expectations(model, patients_in(model, chosen), settings),
+    )
+
+
+def similar_patients(
+    model: TrainedModel, pool: Pool, patients: Patients, settings: TwinSettings
+) -> Company | None:
+    """Return what happened to the patients for whom the twin expects the most alike.
+
+    Compared is what was expected before treatment, of this patient too: what was measured later
+    depends on the therapy and would bias what is said of it.
+
+    Parameters
+    ----------
+    patients
+        The one patient asked about, who may be of the pool.
+
+    Returns
+    -------
+    Company or None
+        None where nobody else is in the pool.
+    """
+    others = np.flatnonzero(~np.isin(pool.patient_ids, patients.patient_ids))
+    if not len(others):
+        return None
+    own = expectations(model, patients, settings)
+    distance = np.sqrt(((pool.expected[others] - own) ** 2).mean(axis=1))
+    size = min(len(others), max(_LEAST, round(_SHARE * len(others))))
     nearest = np.argsort(distance, kind="stable")[:size]
-    taken = pool[nearest]
-    events = None if outcome.events is None else outcome.events[taken]
+    taken = others[nearest]
     return Company(
         nearest=size,
-        pool=len(pool),
+        pool=len(others),
         distance=float(distance[nearest[-1]]),
         arms=_by_arm(
             model,
-            np.array([str(received[place]) for place in taken]),
-            outcome.values[taken],
-            events,
+            pool.received[taken],
+            pool.values[taken],
+            None if pool.events is None else pool.events[taken],
         ),
     )
 

@@ -14,12 +14,12 @@ from omics_twin.bedside import Told
 from omics_twin.bedside_ranking import RankingChange, compared, foreseen
 from omics_twin.chart.given import Given, give
 from omics_twin.chart.store import Chart
-from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import OmicsTwinError, TherapyError
 from omics_twin.record import beliefs_in, channels_shown, kept_of, patients_told
 from omics_twin.report.comparison import compare, plot_of, table_of
 from omics_twin.report.course import Course, course_of
 from omics_twin.report.patient import page_of, scale_of
+from omics_twin.report.similar import Pool
 from omics_twin.report.words import (
     counted,
     day_in_words,
@@ -45,7 +45,7 @@ class Desk:
 
     Attributes
     ----------
-    company
+    pool
         Patients that one is compared with; None: nothing is said of similar patients.
     graph
         Of the genes that the model's modalities name; None: nothing is said of genes.
@@ -54,7 +54,7 @@ class Desk:
     chart: Chart
     model: TrainedModel
     settings: TwinSettings
-    company: Cohort | None = None
+    pool: Pool | None = None
     graph: GeneGraph | None = None
 
     @property
@@ -80,9 +80,7 @@ def about(desk: Desk, patient_id: str, *, by: str) -> tuple[Given, dict[str, Any
     patients = patients_told(
         desk.model, given.record, source="the patient's chart", basis=_PERMITTED
     )
-    page = page_of(
-        desk.model, patients, belief, desk.settings, date.today(), desk.company, desk.graph
-    )
+    page = page_of(desk.model, patients, belief, desk.settings, date.today(), desk.pool, desk.graph)
     return given, {
         **page,
         "patient_id": patient_id,

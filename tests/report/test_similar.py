@@ -16,9 +16,15 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.evaluate.calibration import wilson_interval
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.outcomes import Outcome
-from omics_twin.patients import Patients, patients_in
+from omics_twin.patients import patients_in
 from omics_twin.report.patient import write_report
-from omics_twin.report.similar import expectations, similar_patients, survival_observed
+from omics_twin.report.similar import (
+    Company,
+    expectations,
+    pool_of,
+    similar_patients,
+    survival_observed,
+)
 from omics_twin.settings import Reading, TwinSettings
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.neural import Membership
@@ -47,13 +53,15 @@ def followed(make: type, kind: str = "binary") -> Cohort:
     return replace(cohort, outcomes={named: outcome}, received=received)
 
 
-def asked(model: TrainedModel, cohort: Cohort) -> Patients:
-    return patients_in(model, cohort.select(["SECRET-20"]))
+def company_of(model: TrainedModel, cohort: Cohort) -> Company | None:
+    pool = pool_of(model, cohort, SETTINGS)
+    asked = patients_in(model, cohort.select(["SECRET-20"]))
+    return None if pool is None else similar_patients(model, pool, asked, SETTINGS)
 
 
 def test_the_nearest_are_those_for_whom_the_twin_expects_the_most_alike(make: type) -> None:
     model, cohort = make.model(), followed(make)
-    found = similar_patients(model, cohort, asked(model, cohort), SETTINGS)
+    found = company_of(model, cohort)
     assert found is not None
     assert (found.pool, found.nearest) == (COUNT - 2, 30)
     expected = expectations(model, patients_in(model, cohort), SETTINGS)
@@ -74,7 +82,7 @@ def test_fewer_than_five_patients_are_not_shown(make: type) -> None:
     model, cohort = make.model(), followed(make)
     # As many as there are: all three of the sparse arm are among them.
     few = cohort.select([f"SECRET-{number}" for number in (*range(SPARSE), *range(20, 40))])
-    found = similar_patients(model, few, asked(model, few), SETTINGS)
+    found = company_of(model, few)
     assert found is not None
     sparse = next(each for each in found.arms if each.arm == "VC")
     assert sparse.patients is None
@@ -91,7 +99,7 @@ def test_who_was_seen_by_every_member_is_not_taken(make: type) -> None:
     model = replace(
         model, twin=replace(model.twin, membership=Membership.of(ids, seen, salt="salt"))
     )
-    found = similar_patients(model, cohort, asked(model, cohort), SETTINGS)
+    found = company_of(model, cohort)
     assert found is not None
     assert found.pool == COUNT - 2 - 4
 
@@ -99,9 +107,9 @@ def test_who_was_seen_by_every_member_is_not_taken(make: type) -> None:
 def test_without_outcomes_nothing_is_said_of_similar_patients(make: type) -> None:
     model, cohort = make.model(), followed(make)
     bare = replace(cohort, outcomes={})
-    assert similar_patients(model, bare, asked(model, bare), SETTINGS) is None
+    assert company_of(model, bare) is None
     alone = cohort.select(["SECRET-20"])
-    assert similar_patients(model, alone, asked(model, alone), SETTINGS) is None
+    assert company_of(model, alone) is None
 
 
 def page_of(make: type, kind: str, folder: Path) -> str:

@@ -93,7 +93,8 @@ def test_a_clinician_follows_a_patient_through_the_page(screen: Page) -> None:
     kept(screen, "learned")
 
     screen.get_by_role("link", name="Back to the patient").click()
-    expect(screen.get_by_role("rowheader", name="day 84")).to_be_visible()
+    timeline = screen.get_by_role("table", name="Observations and therapies")
+    expect(timeline.get_by_role("rowheader", name="day 84")).to_be_visible()
     assert screen.locator("footer dd").last.inner_text() != before
     screen.get_by_label("Reason, where it is not the first of the list").fill("agreed with her")
     screen.get_by_role("button", name="Keep the decision").click()
