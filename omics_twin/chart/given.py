@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from omics_twin.answers import ranking_in, ranking_lines
@@ -27,15 +28,20 @@ class Given:
         Its number in the chart.
     lines
         As of :func:`omics_twin.answers.ranking_lines`.
-    record, kept, state
-        What the chart held, and the belief that it leads to.
+    record, kept
+        What the chart held, and what makes the belief.
     """
 
     number: int
     lines: list[dict[str, Any]]
     record: PatientRecord
     kept: KeptBelief
-    state: TwinState
+    model: TrainedModel = field(repr=False)
+
+    @cached_property
+    def state(self) -> TwinState:
+        """The belief that the ranking was read from."""
+        return belief_in(self.model, self.kept)
 
 
 def give(
@@ -43,7 +49,7 @@ def give(
 ) -> Given:
     """Return a ranking from the chart, kept there before it is returned.
 
-    Where the patient's last ranking is the same, from the same visits, it is that one again.
+    Where the patient's last ranking was made from the same, it is that one again.
 
     Raises
     ------
@@ -58,12 +64,15 @@ def give(
     visits = chart.visits(patient_id)
     record = chart.record(patient_id, visits)
     kept = kept_of(model, record, settings)
+    start = (patient_id, model.digest, kept.draws, kept.seed, record.stratum)
+    told = StoredRanking(StoredBelief(*start, visits), settings.interval, settings.confidence, [])
+    before = chart.last_ranking(patient_id)
+    if before is not None and replace(before[1], lines=[]) == told:
+        return Given(before[0], before[1].lines, record, kept, model)
     state = belief_in(model, kept)
     lines = ranking_lines(ranking_in(model, state, [kept.stratum], settings), 0, excluded=True)
-    belief = StoredBelief(patient_id, model.digest, kept.draws, kept.seed, record.stratum, visits)
-    told = StoredRanking(belief, settings.interval, settings.confidence, lines)
-    number = chart.given_before(told) or chart.add_ranking(told, by=by)
-    return Given(number, lines, record, kept, state)
+    number = chart.add_ranking(replace(told, lines=lines), by=by)
+    return Given(number, lines, record, kept, model)
 
 
 def replayed(chart: Chart, model: TrainedModel, number: int) -> list[dict[str, Any]]:

@@ -269,13 +269,13 @@ class Chart:
             }
             return _added(connection, RANKINGS, told)
 
-    def given_before(self, ranking: StoredRanking) -> int | None:
-        """Return the number of a patient's last ranking where it is the same; else None."""
+    def last_ranking(self, patient_id: str) -> tuple[int, StoredRanking] | None:
+        """Return a patient's last ranking with its number; None where none was given."""
         asked = select(func.max(RANKINGS.c.id)).select_from(RANKINGS.join(BELIEFS))
-        own = asked.where(BELIEFS.c.patient_id == ranking.belief.patient_id)
+        own = asked.where(BELIEFS.c.patient_id == patient_id)
         with transaction(self.engine, reads=True) as connection:
             last = connection.execute(own).scalar()
-        return last if last is not None and self.ranking(last) == ranking else None
+        return None if last is None else (last, self.ranking(last))
 
     def ranking(self, number: int) -> StoredRanking:
         """Return a ranking as it was given.

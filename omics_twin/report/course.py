@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from omics_twin.bedside import Compared, Told
 from omics_twin.report.forest import Tick, ticks
-from omics_twin.report.words import day_in_words, visible
+from omics_twin.report.words import day_in_words, name_in_words, visible
 from omics_twin.therapy.rank import order
 
 _MOST = 3
@@ -114,7 +114,7 @@ def course_of(
         dots.append(CourseDot(across(day), down(value), lower, upper, told))
     decimals = 0 if marks[1] - marks[0] >= 1 else 1 if marks[1] - marks[0] >= 0.1 else 2
     return Course(
-        axis=visible(found.axis),
+        axis=visible(name_in_words(found.axis)),
         curves=tuple(curves),
         dots=tuple(dots),
         days=tuple(Tick(across(day), f"{day:g}") for day in ticks(0.0, last) if day <= last),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
+from threading import Lock, Semaphore
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from omics_twin.report.course import Course, course_of
 from omics_twin.report.patient import page_of, scale_of
 from omics_twin.report.similar import Pool
 from omics_twin.report.words import (
+    Scale,
     counted,
     day_in_words,
     listed,
@@ -36,6 +40,9 @@ from omics_twin.tracking import TrainedModel
 from omics_twin.types import NO_INTERVENTION, Ranking, TwinState
 
 _MOST_TESTS = 12
+_MOST_PAGES = 256
+_AT_ONCE = 2
+_SOURCE = "the patient's chart"
 _PERMITTED = "consent for scoring in the chart"
 
 
@@ -56,6 +63,30 @@ class Desk:
     settings: TwinSettings
     pool: Pool | None = None
     graph: GeneGraph | None = None
+    _pages: OrderedDict[int, dict[str, Any]] = field(default_factory=OrderedDict, repr=False)
+    _lock: Any = field(default_factory=Lock, repr=False)
+    _turns: Any = field(default_factory=lambda: Semaphore(_AT_ONCE), repr=False)
+
+    def once(self, number: int, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what the page says of a ranking; made once, since a ranking never changes."""
+        with self._lock:
+            if number in self._pages:
+                self._pages.move_to_end(number)
+                return self._pages[number]
+        # Threads that ask one model at once slow each other down.
+        with self._turns:
+            made = make()
+        with self._lock:
+            self._pages[number] = made
+            while len(self._pages) > _MOST_PAGES:
+                self._pages.popitem(last=False)
+        return made
+
+    @cached_property
+    def scale(self) -> Scale:
+        """How the endpoint is written."""
+        members = self.model.twin.network.members
+        return scale_of(self.model, self.model.twin.start(["anybody"], draws=members, seed=0))
 
     @property
     def labels(self) -> dict[str, str]:
@@ -76,11 +107,7 @@ class Moment:
 def about(desk: Desk, patient_id: str, *, by: str) -> tuple[Given, dict[str, Any]]:
     """Return the ranking that is given, and everything the page says; see :func:`give`."""
     given = give(desk.chart, desk.model, patient_id, desk.settings, by=by)
-    belief = _belief(desk.model, given.state)
-    patients = patients_told(
-        desk.model, given.record, source="the patient's chart", basis=_PERMITTED
-    )
-    page = page_of(desk.model, patients, belief, desk.settings, date.today(), desk.pool, desk.graph)
+    page = desk.once(given.number, lambda: _of_the_twin(desk, given))
     return given, {
         **page,
         "patient_id": patient_id,
@@ -110,9 +137,16 @@ def about(desk: Desk, patient_id: str, *, by: str) -> tuple[Given, dict[str, Any
             f"{each.decision.value} for {each.purpose}, {each.recorded_on.isoformat()}"
             for each in desk.chart.consents(patient_id)
         ],
-        "course": course(desk, given),
         "options": [(each.arm, each.label) for each in page["comparison"].opened],
     }
+
+
+def _of_the_twin(desk: Desk, given: Given) -> dict[str, Any]:
+    patients = patients_told(desk.model, given.record, source=_SOURCE, basis=_PERMITTED)
+    belief = _belief(desk.model, given.state)
+    today = date.today()
+    page = page_of(desk.model, patients, belief, desk.settings, today, desk.pool, desk.graph)
+    return {**page, "course": course(desk, given)}
 
 
 def _belief(model: TrainedModel, state: TwinState) -> Belief:
@@ -181,7 +215,12 @@ def learned(desk: Desk, change: RankingChange | None) -> dict[str, Any] | None:
             }
             for each in change.foreseen
         ],
-        "outlook": None if change.outlook is None else tuple(map(_told, change.outlook)),
+        "outlook": None
+        if change.outlook is None
+        else [
+            f"{desk.scale.value(each.expected)} ({desk.scale.interval(each.lower, each.upper)})"
+            for each in change.outlook
+        ],
         "before": _order(desk, change.before),
         "after": _order(desk, change.after),
         "alerts": [visible(each.sentence) for each in change.alerts],
@@ -194,8 +233,8 @@ def _told(number: Told) -> str:
 
 def _order(desk: Desk, ranking: Ranking) -> list[str]:
     return [
-        f"{desk.labels[line['intervention']]}: {line['expected']:.2f}, best with probability "
-        f"{probability(line['probability_best'])}"
+        f"{desk.labels[line['intervention']]}: {desk.scale.value(line['expected'])}, "
+        f"best with probability {probability(line['probability_best'])}"
         for line in ranking_lines(ranking, 0, excluded=False)[:3]
         if line["eligible"]
     ]
@@ -238,12 +277,10 @@ def _compared(desk: Desk, record: PatientRecord, chosen: Sequence[str]) -> dict[
     *_, state = beliefs_in(desk.model, kept)
     ranking = ranking_in(desk.model, state, [kept.stratum], desk.settings, among=chosen)
     comparison = compare(desk.model, _belief(desk.model, state), ranking)
-    scale = scale_of(desk.model, state)
     return {
         "comparison": comparison,
-        "plot": plot_of(comparison, scale),
-        "table": table_of(comparison, scale),
-        "scale": scale,
+        "plot": plot_of(comparison, desk.scale),
+        "table": table_of(comparison, desk.scale),
         "interval": percent(desk.settings.interval),
     }
 

@@ -32,7 +32,6 @@ from omics_twin.intake.fhir import read_bundle, wrapped
 from omics_twin.intake.fhir_mapping import FhirMapping
 from omics_twin.record import belief_in, kept_of
 from omics_twin.report.comparison import Comparison, compare
-from omics_twin.report.patient import scale_of
 from omics_twin.report.words import Scale, counted, percent, probability, visible
 from omics_twin.serve.about import Desk
 from omics_twin.serve.reading import RefusedError, parsed
@@ -282,7 +281,7 @@ def _answer(
 
 
 def _card(desk: Desk, hospital: Hospital, patient: str, answer: _Answer) -> list[dict[str, Any]]:
-    model, scale = desk.model, scale_of(desk.model, answer.state)
+    model, scale = desk.model, desk.scale
     belief = Belief(np.arange(1), answer.state, shown_in(model, answer.state))
     comparison = compare(model, belief, answer.ranking)
     warns = bool(comparison.abstention or not order(answer.ranking, 0))

@@ -10,12 +10,14 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import resources
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from jinja2 import Environment
 from starlette.datastructures import FormData
 from starlette.middleware.sessions import SessionMiddleware
 
@@ -137,7 +139,7 @@ class Site:
         status: int = 200,
     ) -> Response:
         """Return a page."""
-        template = environment(_text_of).get_template(f"{name}.html.j2")
+        template = _templates().get_template(f"{name}.html.j2")
         known = {
             "who": who,
             "token": self.sessions.token(request),
@@ -418,6 +420,12 @@ def _add_writing(app: FastAPI, site: Site) -> None:
 
 def _address(path: str, **query: Any) -> str:
     return f"{path}?{urlencode(query)}"
+
+
+@cache
+def _templates() -> Environment:
+    """Return the pages, each compiled once."""
+    return environment(_text_of)
 
 
 def _text_of(name: str) -> str:

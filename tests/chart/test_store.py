@@ -138,7 +138,8 @@ def test_a_ranking_its_decision_and_alerts_are_kept(chart: Chart) -> None:
     with pytest.raises(ChartError, match="no row 7 in the chart's rankings"):
         chart.ranking(7)
     assert [each.intervention for each in chart.decisions("ada")] == ["a", "b"]
-    assert chart.given_before(told) == ranking
+    assert chart.last_ranking("ada") == (ranking, told)
+    assert chart.last_ranking("bob") is None
 
 
 def test_an_alert_is_kept_with_its_visit_and_closed_once(chart: Chart) -> None:
