@@ -11,7 +11,7 @@ from omics_twin.chart.store import Chart
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord, RecordedVisit
 from omics_twin.tracking import TrainedModel
-from omics_twin.trust.consent import Decision, Entry, Purpose
+from omics_twin.trust.consent import Decision, Entry, Purpose, refusals
 
 _BY = "admit"
 
@@ -33,7 +33,8 @@ def admit(
     records
         Each patient with what the patient decided.
     model
-        Shown every visit under therapy, so that it can raise an alert; None: visits are kept alone.
+        Shown every visit under therapy of who permits scoring, so that it can raise an alert; None:
+        visits are kept alone.
     until_days
         Later visits are left out [day].
     progress, count
@@ -55,12 +56,13 @@ def admit(
         for entry in entries:
             if entry not in known:
                 chart.add_consent(entry, by=_BY)
+        refused = refusals([name], chart.consents(name), Purpose.SCORING)
         before = len(chart.visits(name))
         for visit in record.visits:
             if visit.day > until_days:
                 continue
             key = _key_of(visit)
-            if model is None or visit.day <= 0:
+            if model is None or visit.day <= 0 or refused:
                 chart.add_visit(name, visit, key=key, by=_BY)
             else:
                 learn(chart, model, name, visit, settings, key=key, by=_BY)
