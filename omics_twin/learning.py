@@ -30,6 +30,7 @@ from omics_twin.tensors.members import MemberPlan, check_converged, planned, spr
 from omics_twin.tracking import TrainedModel, commit
 from omics_twin.twin.course import fit_course
 from omics_twin.twin.hybrid import HybridTwin
+from omics_twin.twin.likeness import fit_likeness
 from omics_twin.twin.neural import Membership, NeuralTwin
 
 # Visits of fewer patients than this are left to the network: a course has a dozen columns.
@@ -262,6 +263,7 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
         outcome_kind=task.outcome.kind.value,
         catalogue=task.catalogue,
         support=support_of(cohort),
+        likeness=fit_likeness(_before_treatment(task)),
         provenance={
             "cohort": cohort.name,
             "cohort_title": config.cohort.title,
@@ -274,6 +276,12 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
             "config": plain(config),
         },
     )
+
+
+def _before_treatment(task: Task) -> dict[str, torch.Tensor]:
+    """Return what was measured before treatment, by channel."""
+    names = [channel.name for channel in task.design.channels if not channel.follow_up]
+    return {name: task.matrices.values[name] for name in names}
 
 
 def network_design(task: Task, config: Config) -> Design:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
 from omics_twin.twin.calibration import Calibration
 from omics_twin.twin.hybrid import HybridTwin
+from omics_twin.twin.likeness import Likeness
 from omics_twin.twin.neural import NeuralTwin
 from omics_twin.twin.storage import load_twin, readable, save_twin
 from omics_twin.types import Endpoint
@@ -45,6 +46,8 @@ class TrainedModel:
         What makes its intervals and its probabilities of being best hold.
     digest
         Of the files it was read from; empty where it was not.
+    likeness
+        What its training patients look like; None where it was not fitted.
     """
 
     twin: NeuralTwin | HybridTwin
@@ -57,6 +60,7 @@ class TrainedModel:
     provenance: Mapping[str, Any]
     calibration: Calibration = Calibration()
     digest: str = ""
+    likeness: Likeness | None = None
 
     def save(self, folder: Path) -> None:
         """Write the model, whole or not at all."""
@@ -70,7 +74,7 @@ class TrainedModel:
             "provenance": dict(self.provenance),
             "calibration": self.calibration.to_json(),
         }
-        save_twin(folder, self.twin, record)
+        save_twin(folder, self.twin, record, self.likeness)
 
     @staticmethod
     def load(folder: Path) -> TrainedModel:
@@ -81,10 +85,10 @@ class TrainedModel:
         ModelError
             If the folder holds no model or a damaged one.
         """
-        twin, record = load_twin(folder)
+        twin, record, likeness = load_twin(folder)
         with readable(folder):
             digest = sha256((folder / MANIFEST).read_bytes())
-            return TrainedModel._restored(twin, record, digest)
+            return replace(TrainedModel._restored(twin, record, digest), likeness=likeness)
 
     @staticmethod
     def _restored(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omics_twin.evaluate.score import HIGHER_IS_BETTER
+from omics_twin.patients import Patients
 from omics_twin.report.comparison import Comparison
 from omics_twin.report.console import better_baseline
 from omics_twin.report.measured import Measured
@@ -25,6 +26,8 @@ from omics_twin.report.words import (
 from omics_twin.tracking import TrainedModel
 
 _MODEL = "this twin"
+# Share of the training patients who are as unusual, below which a patient is unlike them.
+UNLIKE = 0.01
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,15 @@ def summary_of(
     scale: Scale,
     measured: Sequence[Measured],
     interval: float,
+    likeness: str = "",
 ) -> Summary:
-    """Return the answer in short, abstaining where it must."""
+    """Return the answer in short, abstaining where it must.
+
+    Parameters
+    ----------
+    likeness
+        Why the patient is unlike the training patients, see :func:`unlike`; empty where not.
+    """
     opened = comparison.opened
     absent = _absent(measured)
     if not opened:
@@ -100,9 +110,15 @@ def summary_of(
         sentences.insert(0, "Do not rely on this order: every open therapy has thin support.")
     if comparison.abstention:
         headline = f"No therapy is recommended: {comparison.abstention}."
+        if likeness:
+            sentences.insert(0, f"{likeness}.")
         # That only one therapy is known says that there is nothing to tell apart.
         apart = [_told_apart(comparison)] if len(model.catalogue.arms) > 1 else []
         return Summary("abstains", headline, (*apart, *sentences))
+    if likeness:
+        headline = "Do not rely on this ranking: the patient is unlike the training patients."
+        why = (f"{likeness}.", _told_apart(comparison), *sentences)
+        return Summary("unreliable", headline, why)
     return Summary("ranks", _told_apart(comparison), tuple(sentences))
 
 
@@ -197,6 +213,7 @@ def limits_of(
     comparison: Comparison,
     measured: Sequence[Measured],
     interval: float,
+    likeness: str = "",
 ) -> list[str]:
     """Return what the twin does not know, this patient's own gaps first."""
     return [
@@ -205,13 +222,42 @@ def limits_of(
         "The intervals say how unsure the model is about an expected value. They are not the "
         f"range of what may happen to this patient, and {_about_coverage(model, interval)}",
         _about_confounding(model),
-        "Whether this patient resembles the training patients beyond the stratum is not tested.",
+        _about_likeness(model, likeness),
         _about_endpoint(model),
         "Therapies are as given in the training cohort: other doses, sequences or lines of "
         "treatment, co-morbidity and contraindications are not considered.",
         "The twin has never been tested prospectively. Guidelines, approval and availability of "
         "the therapies are not known to it.",
     ]
+
+
+def unlike(model: TrainedModel, patients: Patients) -> str:
+    """Return why the only patient is unlike the training patients: a clause, empty where not."""
+    if model.likeness is None:
+        return ""
+    found = model.likeness.verdict(patients.matrices.values)
+    if found is None or found.share > UNLIKE:
+        return ""
+    channel = next(each for each in model.twin.design.channels if each.name == found.channel)
+    names = [visible(name_in_words(channel.features[each].column)) for each in found.features]
+    far = f", above all {listed(list(dict.fromkeys(names)))}" if names else ""
+    return (
+        f"What was measured before treatment is more unusual than in {percent(1.0 - UNLIKE)} of "
+        f"the training patients ({visible(name_in_words(channel.modality))}{far})"
+    )
+
+
+def _about_likeness(model: TrainedModel, likeness: str) -> str:
+    if model.likeness is None:
+        return (
+            "Whether this patient resembles the training patients beyond the stratum is not tested."
+        )
+    if likeness:
+        return f"{likeness}: the answer is an extrapolation."
+    return (
+        "What was measured before treatment is not more unusual than in "
+        f"{percent(1.0 - UNLIKE)} of the training patients; what was not measured is not compared."
+    )
 
 
 def _about_coverage(model: TrainedModel, interval: float) -> str:

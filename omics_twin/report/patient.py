@@ -28,6 +28,7 @@ from omics_twin.report.limits import (
     limits_of,
     performance_of,
     summary_of,
+    unlike,
 )
 from omics_twin.report.measured import measured_in
 from omics_twin.report.similar import Pool, pool_of, similar_patients
@@ -104,6 +105,7 @@ def page_of(
     patient = _patient(model, patients, belief)
     comparison = _in_words(compare(model, belief, ranking), patients, patient)
     scale = scale_of(model, belief.state)
+    likeness = unlike(model, patients)
     measured, notes = measured_in(model, patients, belief.shown[0])
     return {
         "patient": patient,
@@ -115,7 +117,9 @@ def page_of(
         "scale": scale,
         "measured": measured,
         "notes": notes,
-        "summary": summary_of(model, patient, comparison, scale, measured, settings.interval),
+        "summary": summary_of(
+            model, patient, comparison, scale, measured, settings.interval, likeness
+        ),
         "comparison": comparison,
         "plot": plot_of(comparison, scale),
         "table": table_of(comparison, scale),
@@ -126,7 +130,7 @@ def page_of(
         "thin_support": model.catalogue.thin_support,
         "evidence": evidence_of(model),
         "performance": performance_of(model),
-        "limits": limits_of(model, patient, comparison, measured, settings.interval),
+        "limits": limits_of(model, patient, comparison, measured, settings.interval, likeness),
         "provenance": _provenance(model, patients, belief, ranking, written_on),
     }
 

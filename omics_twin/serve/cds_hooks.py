@@ -24,18 +24,20 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from omics_twin.answers import Belief, ranking_in, ranking_lines, shown_in
+from omics_twin.answers import Belief, ranking_in, shown_in
 from omics_twin.chart.cards import Feedback, add_card, add_feedback
 from omics_twin.chart.given import give
 from omics_twin.errors import OmicsTwinError
 from omics_twin.intake.fhir import read_bundle, wrapped
 from omics_twin.intake.fhir_mapping import FhirMapping
-from omics_twin.record import belief_in, kept_of
+from omics_twin.record import belief_in, kept_of, patients_told
 from omics_twin.report.comparison import Comparison, compare
+from omics_twin.report.limits import unlike
 from omics_twin.report.words import Scale, counted, percent, probability, visible
 from omics_twin.serve.about import Desk
 from omics_twin.serve.reading import RefusedError, parsed
 from omics_twin.therapy.rank import order
+from omics_twin.told import PatientRecord
 from omics_twin.trust.audit import AuditLog
 from omics_twin.trust.consent import Purpose, refusals
 from omics_twin.trust.event import Action, Event, Outcome, digest_of
@@ -113,10 +115,10 @@ class _Answer:
 
     ranking: Ranking
     state: TwinState
-    lines: list[dict[str, Any]]
     shown: Any
     number: int | None
     unmapped: int
+    unlike: str
 
 
 def cds_router(desk: Desk, log: AuditLog, hospital: Hospital) -> APIRouter:
@@ -272,22 +274,29 @@ def _answer(
     if told is None:
         kept = give(desk.chart, model, patient, settings, by=who)
         ranking = ranking_in(model, kept.state, [kept.kept.stratum], settings)
-        return _Answer(ranking, kept.state, kept.lines, kept.record.model_dump(), kept.number, 0)
+        record, number = kept.record, kept.number
+        far = _unlike(desk, record)
+        return _Answer(ranking, kept.state, record.model_dump(), number, 0, far)
     belief = kept_of(model, told.record, settings)
     state = belief_in(model, belief)
     ranking = ranking_in(model, state, [belief.stratum], settings)
-    lines = ranking_lines(ranking, 0, excluded=True)
-    return _Answer(ranking, state, lines, told.record.model_dump(), None, len(told.unmapped))
+    far = _unlike(desk, told.record)
+    return _Answer(ranking, state, told.record.model_dump(), None, len(told.unmapped), far)
+
+
+def _unlike(desk: Desk, record: PatientRecord) -> str:
+    patients = patients_told(desk.model, record, source="", basis="")
+    return unlike(desk.model, patients)
 
 
 def _card(desk: Desk, hospital: Hospital, patient: str, answer: _Answer) -> list[dict[str, Any]]:
     model, scale = desk.model, desk.scale
     belief = Belief(np.arange(1), answer.state, shown_in(model, answer.state))
     comparison = compare(model, belief, answer.ranking)
-    warns = bool(comparison.abstention or not order(answer.ranking, 0))
+    warns = bool(answer.unlike or comparison.abstention or not order(answer.ranking, 0))
     card: dict[str, Any] = {
         "uuid": str(uuid.uuid4()),
-        "summary": _summary(desk, comparison, scale),
+        "summary": _summary(answer, comparison, scale),
         "detail": _detail(desk, comparison, scale, answer),
         "indicator": "warning" if warns else "info",
         "source": {"label": f"omics_twin, model {model.twin.name}: research use only"},
@@ -302,9 +311,11 @@ def _card(desk: Desk, hospital: Hospital, patient: str, answer: _Answer) -> list
     return [card]
 
 
-def _summary(desk: Desk, comparison: Comparison, scale: Scale) -> str:
+def _summary(answer: _Answer, comparison: Comparison, scale: Scale) -> str:
     if not comparison.opened:
         told = "Twin: no therapy that it knows is open to this patient"
+    elif answer.unlike:
+        told = "Twin: do not rely on the ranking, the patient is unlike the training patients"
     elif comparison.abstention:
         told = f"Twin recommends nothing: {comparison.abstention}"
     else:
@@ -333,6 +344,8 @@ def _detail(desk: Desk, comparison: Comparison, scale: Scale, answer: _Answer) -
     lines += [
         f"- {_plain(each.label)}: {_plain(each.reason)}" for each in comparison.closed[:_LISTED]
     ]
+    if answer.unlike:
+        lines += ["", f"**{_plain(answer.unlike)}.**"]
     if answer.unmapped:
         lines += ["", f"{counted(answer.unmapped, 'resource')} of the prefetch could not be used."]
     return "\n".join(lines)

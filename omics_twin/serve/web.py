@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment
 from starlette.datastructures import FormData
@@ -205,6 +206,11 @@ def page_app(
             outcome=Outcome.REFUSED,
         )
         return site.refusal(request, who, status, about.told_in_words(error))
+
+    @app.exception_handler(RequestValidationError)
+    def misread(request: Request, error: RequestValidationError) -> Response:
+        told = "the address is not one of this site: go back to the worklist"
+        return site.refusal(request, site.sessions.who(request), 422, told)
 
     @app.exception_handler(404)
     def unknown(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ from omics_twin.models.build import restored_network
 from omics_twin.tensors.design import Design
 from omics_twin.twin.course import Course
 from omics_twin.twin.hybrid import HybridTwin
+from omics_twin.twin.likeness import Likeness
 from omics_twin.twin.neural import Membership, NeuralTwin
 
 FORMAT = 1
@@ -27,7 +28,12 @@ _WEIGHTS, _TWIN = "weights.safetensors", "twin.json"
 _COURSE = ("days", "level", "response", "effects", "covariance", "lowest")
 
 
-def save_twin(folder: Path, twin: NeuralTwin | HybridTwin, record: Mapping[str, Any]) -> None:
+def save_twin(
+    folder: Path,
+    twin: NeuralTwin | HybridTwin,
+    record: Mapping[str, Any],
+    likeness: Likeness | None = None,
+) -> None:
     """Write a twin and a JSON record of what else belongs to it; whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
@@ -37,6 +43,8 @@ def save_twin(folder: Path, twin: NeuralTwin | HybridTwin, record: Mapping[str, 
         tensors["membership.seen"] = twin.membership.seen
         if isinstance(twin, HybridTwin):
             tensors |= {f"course.{k}": getattr(twin.course, k).contiguous() for k in _COURSE}
+        if likeness is not None:
+            tensors |= {f"likeness.{k}": v for k, v in likeness.to_tensors().items()}
         write_whole(temporary / _WEIGHTS, save(tensors))
         stored = {
             "format": FORMAT,
@@ -60,8 +68,10 @@ def save_twin(folder: Path, twin: NeuralTwin | HybridTwin, record: Mapping[str, 
         raise
 
 
-def load_twin(folder: Path) -> tuple[NeuralTwin | HybridTwin, dict[str, Any]]:
-    """Return a twin and its record, every file checked before anything is read.
+def load_twin(folder: Path) -> tuple[NeuralTwin | HybridTwin, dict[str, Any], Likeness | None]:
+    """Return a twin, its record, and what the training patients look like where that is known.
+
+    Every file is checked before anything is read.
 
     Raises
     ------
@@ -96,7 +106,7 @@ def readable(folder: Path) -> Iterator[None]:
 
 def _twin_of(
     folder: Path, content: Mapping[str, bytes]
-) -> tuple[NeuralTwin | HybridTwin, dict[str, Any]]:
+) -> tuple[NeuralTwin | HybridTwin, dict[str, Any], Likeness | None]:
     stored = json.loads(content[_TWIN])
     if stored["format"] > FORMAT:
         raise ModelError(
@@ -121,7 +131,9 @@ def _twin_of(
             *stored["spread"],
         ),
     )
+    own = {k.removeprefix("likeness."): v for k, v in tensors.items() if k[:9] == "likeness."}
+    likeness = Likeness.from_tensors(own)
     if course is None:
-        return twin, stored["record"]
+        return twin, stored["record"], likeness
     parts = {name: tensors[f"course.{name}"] for name in _COURSE}
-    return HybridTwin(twin, Course(course, **parts), design), stored["record"]
+    return HybridTwin(twin, Course(course, **parts), design), stored["record"], likeness

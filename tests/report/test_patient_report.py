@@ -14,6 +14,7 @@ import pytest
 
 from omics_twin.answers import ranking_lines, ranking_of
 from omics_twin.errors import CohortError, ModelError
+from omics_twin.patients import patients_in
 from omics_twin.report.comparison import compare
 from omics_twin.report.forest import ticks
 from omics_twin.report.patient import write_report
@@ -21,6 +22,7 @@ from omics_twin.report.words import Scale, marker_in_words, probability, visible
 from omics_twin.settings import Reading, TwinSettings
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.calibration import Calibration
+from omics_twin.twin.likeness import fit_likeness
 from omics_twin.types import Endpoint
 
 Writer = Callable[..., str]
@@ -179,6 +181,20 @@ def test_a_ranking_with_thin_support_throughout_is_not_to_be_relied_on(
     assert "Do not rely on this order: every open therapy has thin support." in text
     assert "No therapy is recommended:" in text
     assert "of the stratum received the first, too few." in text
+
+
+def test_a_patient_unlike_the_training_patients_is_told_first(written: Writer, make: type) -> None:
+    model = make.model()
+    cohort = make.cohort([f"P-{number}" for number in range(200)])
+    values = patients_in(model, cohort).matrices.values
+    assert "is not tested" in _text(written(model))
+    alike = _text(written(replace(model, likeness=fit_likeness(values))))
+    assert "not more unusual than in 99 % of the training patients" in alike
+    elsewhere = fit_likeness({name: each + 100.0 for name, each in values.items()})
+    unlike = _text(written(replace(model, likeness=elsewhere)))
+    assert "more unusual than in 99 % of the training patients (" in unlike
+    assert "the answer is an extrapolation" in unlike
+    assert unlike.index("more unusual") < unlike.index("Therapies open to this patient")
 
 
 def test_a_doubtful_first_therapy_is_not_recommended_over_the_usual_one(
