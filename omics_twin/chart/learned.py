@@ -31,18 +31,21 @@ def learn(
     ConsentError
         If the patient's chart does not permit scoring.
     ChartError
-        If the patient has no chart, or the key was used for something else.
+        If the patient has no chart, the key was used for something else, or another visit came in
+        between.
     OmicsTwinError
         If the model cannot be shown the visit.
     """
     chart.check_consent(patient_id, Purpose.SCORING)
     if chart.sent_before(patient_id, key):
         return chart.add_visit(patient_id, visit, key=key, by=by), None
-    before = chart.record(patient_id)
+    visits = chart.visits(patient_id)
+    before = chart.record(patient_id, visits)
     told = sorted([*before.visits, visit], key=lambda each: each.day)
     kept = kept_of(model, before.model_copy(update={"visits": told}), settings)
     change = None
     if told[-1] is visit and kept.visits:
         _, change = shown(model, kept.without_last(), kept.visits[-1], settings)
     alerts = [] if change is None else [(each.kind.value, each.sentence) for each in change.alerts]
-    return chart.add_visit(patient_id, visit, key=key, by=by, alerts=alerts), change
+    number = chart.add_visit(patient_id, visit, key=key, by=by, alerts=alerts, beside=visits)
+    return number, change

@@ -150,6 +150,7 @@ class Chart:
         by: str,
         amends: int | None = None,
         alerts: Sequence[tuple[str, str]] = (),
+        beside: Sequence[int] | None = None,
     ) -> int:
         """Keep a visit and return its number; when it returns, the visit is on disk.
 
@@ -162,12 +163,14 @@ class Chart:
             Number of the visit that this one corrects; both stay in the chart.
         alerts
             Kind and sentence of each alert that the visit raised; kept with it or not at all.
+        beside
+            The visits that it was checked with, as of :meth:`visits`.
 
         Raises
         ------
         ChartError
-            If the patient has no chart, the key was used for something else, or what is amended is
-            no visit of the patient or was amended before.
+            If the patient has no chart, the key was used for something else, what is amended is no
+            visit of the patient or was amended before, or another visit came since it was checked.
         """
         if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
             raise ChartError(
@@ -193,6 +196,8 @@ class Chart:
                         "correction under a new key, with the number of the visit it amends"
                     )
                 return int(before["id"])
+            if beside is not None and _holding(connection, patient_id) != tuple(beside):
+                raise ChartError("another visit came in between: look at it, then send yours again")
             if amends is not None:
                 _check_amendable(connection, patient_id, amends)
             number = _added(connection, VISITS, {**row, "written_by": by})
@@ -209,12 +214,8 @@ class Chart:
 
     def visits(self, patient_id: str) -> tuple[int, ...]:
         """Return the numbers of the visits that hold, in time order."""
-        later = VISITS.alias()
-        holds = ~exists().where(later.c.amends == VISITS.c.id)
-        wanted = (VISITS.c.patient_id == patient_id) & holds
-        asked = select(VISITS.c.id).where(wanted).order_by(VISITS.c.day, VISITS.c.id)
         with transaction(self.engine, reads=True) as connection:
-            return tuple(connection.execute(asked).scalars())
+            return _holding(connection, patient_id)
 
     def record(self, patient_id: str, visits: Sequence[int] | None = None) -> PatientRecord:
         """Return a patient's record from the chart.
@@ -389,6 +390,14 @@ def _row(connection: Connection, table: Any, number: int) -> dict[str, Any]:
     if row is None:
         raise ChartError(f"no row {number} in the chart's {table.name}: check the number")
     return dict(row)
+
+
+def _holding(connection: Connection, patient_id: str) -> tuple[int, ...]:
+    later = VISITS.alias()
+    holds = ~exists().where(later.c.amends == VISITS.c.id)
+    wanted = (VISITS.c.patient_id == patient_id) & holds
+    asked = select(VISITS.c.id).where(wanted).order_by(VISITS.c.day, VISITS.c.id)
+    return tuple(connection.execute(asked).scalars())
 
 
 def _check_amendable(connection: Connection, patient_id: str, amends: int) -> None:

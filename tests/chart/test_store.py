@@ -142,6 +142,14 @@ def test_a_ranking_its_decision_and_alerts_are_kept(chart: Chart) -> None:
     assert chart.last_ranking("bob") is None
 
 
+def test_a_visit_that_was_checked_beside_others_is_refused_where_more_came(chart: Chart) -> None:
+    first = chart.add_visit("ada", visit(), key="k", by=BY)
+    chart.add_visit("ada", visit(), key="l", by=BY, beside=[first])
+    with pytest.raises(ChartError, match="another visit came in between"):
+        chart.add_visit("ada", visit(), key="m", by=BY, beside=[first])
+    assert len(chart.visits("ada")) == 2
+
+
 def test_an_alert_is_kept_with_its_visit_and_closed_once(chart: Chart) -> None:
     raised = [("change", "growth faster than foreseen")]
     number = chart.add_visit("ada", visit(), key="k", by=BY, alerts=raised)
