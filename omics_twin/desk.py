@@ -151,7 +151,7 @@ def opened(
 
 def _hospital(config: Config) -> Any:
     """Return whose CDS Hooks are answered; None: nobody's."""
-    from omics_twin.serve.cds_hooks import Hospital
+    from omics_twin.serve.signed import Hospital
 
     asked = config.serve
     if not asked.hospital_keys:

@@ -10,15 +10,12 @@ CDS Hooks 2.0: https://cds-hooks.hl7.org/2.0/
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-import jwt
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -29,14 +26,14 @@ from omics_twin.chart.cards import Feedback, add_card, add_feedback
 from omics_twin.chart.given import give
 from omics_twin.errors import OmicsTwinError
 from omics_twin.intake.fhir import read_bundle, wrapped
-from omics_twin.intake.fhir_mapping import FhirMapping
+from omics_twin.intake.fhir_parts import codes_of, object_in
 from omics_twin.record import belief_in, kept_of, patients_told
 from omics_twin.report.comparison import Comparison, compare
 from omics_twin.report.limits import unlike
 from omics_twin.report.words import Scale, counted, percent, probability, visible
 from omics_twin.serve.about import Desk
 from omics_twin.serve.reading import RefusedError, parsed
-from omics_twin.therapy.rank import order
+from omics_twin.serve.signed import Hospital, Seen, signed
 from omics_twin.told import PatientRecord
 from omics_twin.trust.audit import AuditLog
 from omics_twin.trust.consent import Purpose, refusals
@@ -47,9 +44,8 @@ PREFIX = "/cds-services"
 _LONGEST_SUMMARY = 139
 _MOST_BYTES = 20_000_000
 _LISTED = 8
-_LONGEST_TOKEN_SECONDS = 300
-_ALGORITHMS = ["ES384", "RS384", "ES256", "RS256"]
-_HOOKS = {"omics-twin-patient-view": "patient-view", "omics-twin-order-select": "order-select"}
+_ORDER_SELECT = "omics-twin-order-select"
+_HOOKS = {"omics-twin-patient-view": "patient-view", _ORDER_SELECT: "order-select"}
 _OUTCOMES = ("accepted", "overridden")
 _PREFETCH = {
     "patient": "Patient/{{context.patientId}}",
@@ -71,45 +67,6 @@ _REASON_SYSTEM = "urn:omics-twin:override-reason"
 
 
 @dataclass(frozen=True)
-class Hospital:
-    """Whose system may ask.
-
-    Attributes
-    ----------
-    keys
-        Public keys of the system, as a JWKS.
-    issuer
-        Who signs.
-    address
-        Where this server is reached, without a slash at its end.
-    mapping
-        What the codes of a prefetch mean; None: only patients of the chart are answered.
-    """
-
-    keys: Mapping[str, Any]
-    issuer: str
-    address: str
-    mapping: FhirMapping | None = None
-
-
-@dataclass
-class _Seen:
-    """Tokens that were used: none counts twice."""
-
-    until: dict[str, float] = field(default_factory=dict)
-    lock: Lock = field(default_factory=Lock)
-
-    def first_time(self, number: str, until: float) -> bool:
-        with self.lock:
-            now = time.time()
-            self.until = {each: end for each, end in self.until.items() if end > now}
-            if number in self.until:
-                return False
-            self.until[number] = until
-            return True
-
-
-@dataclass(frozen=True)
 class _Answer:
     """A ranking and what it rests on."""
 
@@ -123,7 +80,7 @@ class _Answer:
 
 def cds_router(desk: Desk, log: AuditLog, hospital: Hospital) -> APIRouter:
     """Return discovery, the two services and their feedback."""
-    router, seen = APIRouter(), _Seen()
+    router, seen = APIRouter(), Seen()
 
     @router.get(PREFIX)
     def discovery() -> Response:
@@ -176,39 +133,6 @@ def _refusal(status: int, sentence: str) -> Response:
     return JSONResponse({"error": sentence}, status)
 
 
-def _signed(hospital: Hospital, seen: _Seen, request: Request, path: str) -> str:
-    """Return who signed a request.
-
-    Raises
-    ------
-    RefusedError
-        If nobody did, or not for this.
-    """
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    try:
-        if kind.lower() != "bearer":
-            raise jwt.InvalidTokenError
-        named = jwt.get_unverified_header(token).get("kid")
-        keys = jwt.PyJWKSet.from_dict(dict(hospital.keys)).keys
-        key = next(each for each in keys if each.key_id == named)
-        claims = jwt.decode(
-            token,
-            key,
-            algorithms=_ALGORITHMS,
-            issuer=hospital.issuer,
-            audience=hospital.address + path,
-            options={"require": ["exp", "iat", "jti", "aud", "iss"]},
-        )
-        short = claims["exp"] - claims["iat"] <= _LONGEST_TOKEN_SECONDS
-        if not short or not seen.first_time(str(claims["jti"]), claims["exp"]):
-            raise jwt.InvalidTokenError
-    except (jwt.PyJWTError, StopIteration, TypeError):
-        raise RefusedError(
-            401, "the request is not signed for this service: send a JWT of five minutes at most"
-        ) from None
-    return hospital.issuer
-
-
 def _object(body: bytes) -> dict[str, Any]:
     told = parsed(body)
     if not isinstance(told, dict):
@@ -227,14 +151,14 @@ def _cards(
     desk: Desk,
     log: AuditLog,
     hospital: Hospital,
-    seen: _Seen,
+    seen: Seen,
     request: Request,
     service: str,
     body: bytes,
 ) -> dict[str, Any]:
     if service not in _HOOKS:
         raise RefusedError(404, f"no service of this name: GET {PREFIX} lists them")
-    who = _signed(hospital, seen, request, f"{PREFIX}/{service}")
+    who = signed(hospital, seen, request, f"{PREFIX}/{service}")
     told = _object(body)
     if _text(told, "hook") != _HOOKS[service]:
         raise RefusedError(400, f"'hook' is another, expected '{_HOOKS[service]}'")
@@ -247,7 +171,8 @@ def _cards(
     if answer is None:
         _note(desk, log, who, patient, Action.REFUSED, Outcome.REFUSED)
         return {"cards": []}
-    cards = _card(desk, hospital, patient, answer)
+    selected = _selected(hospital, context) if service == _ORDER_SELECT else ""
+    cards = _card(desk, hospital, patient, answer, selected)
     for each in cards:
         add_card(desk.chart, each["uuid"], answer.number, by=who)
     _note(desk, log, who, patient, Action.RANK, shown=answer.shown, answer=cards)
@@ -289,15 +214,18 @@ def _unlike(desk: Desk, record: PatientRecord) -> str:
     return unlike(desk.model, patients)
 
 
-def _card(desk: Desk, hospital: Hospital, patient: str, answer: _Answer) -> list[dict[str, Any]]:
+def _card(
+    desk: Desk, hospital: Hospital, patient: str, answer: _Answer, selected: str
+) -> list[dict[str, Any]]:
     model, scale = desk.model, desk.scale
     belief = Belief(np.arange(1), answer.state, shown_in(model, answer.state))
     comparison = compare(model, belief, answer.ranking)
-    warns = bool(answer.unlike or comparison.abstention or not order(answer.ranking, 0))
+    closed = bool(selected) and selected not in [each.arm for each in comparison.opened]
+    warns = bool(answer.unlike or comparison.abstention or closed or not comparison.opened)
     card: dict[str, Any] = {
         "uuid": str(uuid.uuid4()),
         "summary": _summary(answer, comparison, scale),
-        "detail": _detail(desk, comparison, scale, answer),
+        "detail": _detail(desk, comparison, scale, answer, selected),
         "indicator": "warning" if warns else "info",
         "source": {"label": f"omics_twin, model {model.twin.name}: research use only"},
         "overrideReasons": [
@@ -327,15 +255,20 @@ def _summary(answer: _Answer, comparison: Comparison, scale: Scale) -> str:
     return told if len(told) <= _LONGEST_SUMMARY else told[: _LONGEST_SUMMARY - 1] + "…"
 
 
-def _detail(desk: Desk, comparison: Comparison, scale: Scale, answer: _Answer) -> str:
+def _detail(
+    desk: Desk, comparison: Comparison, scale: Scale, answer: _Answer, selected: str
+) -> str:
     lines = [
         f"Expected {_plain(desk.model.title)}, {percent(answer.ranking.interval)} interval. "
         "**Research use only: an estimate to talk about, never an order.**",
         "",
     ]
-    for place, each in enumerate(comparison.opened[:_LISTED]):
+    if selected:
+        label, place = desk.labels.get(selected, selected), _place(comparison, scale, selected)
+        lines += [f"Selected: {_plain(label)}, {place}.", ""]
+    for number, each in enumerate(comparison.opened[:_LISTED]):
         thin = ", thin support" if each.thin else ""
-        tied = ", not clearly different from the first" if place and each.tied else ""
+        tied = ", not clearly different from the first" if number and each.tied else ""
         lines.append(
             f"- {_plain(each.label)}: {scale.value(each.expected)} "
             f"({scale.interval(each.lower, each.upper)}), best with probability "
@@ -351,6 +284,35 @@ def _detail(desk: Desk, comparison: Comparison, scale: Scale, answer: _Answer) -
     return "\n".join(lines)
 
 
+def _selected(hospital: Hospital, context: Mapping[str, Any]) -> str:
+    """Return the arm that drafted medication requests make; empty where they make none we know."""
+    drafts, mapping = context.get("draftOrders"), hospital.mapping
+    entries = drafts.get("entry") if isinstance(drafts, dict) else None
+    if mapping is None or not isinstance(entries, list):
+        return ""
+    found = [each.get("resource") for each in entries if isinstance(each, dict)]
+    orders = [
+        each
+        for each in found
+        if isinstance(each, dict) and each.get("resourceType") == "MedicationRequest"
+    ]
+    concepts = [codes_of(object_in(each, "medicationCodeableConcept")) for each in orders]
+    agents = {agent for agent in map(mapping.agent_of, concepts) if agent}
+    return mapping.arms.get(frozenset(agents), "")
+
+
+def _place(comparison: Comparison, scale: Scale, selected: str) -> str:
+    for place, each in enumerate(comparison.opened, start=1):
+        if each.arm == selected:
+            ends = scale.interval(each.lower, each.upper)
+            told = f"{scale.value(each.expected)} ({ends})"
+            if place == 1:
+                return f"first of {len(comparison.opened)}: {told}"
+            clear = "not clearly different from" if each.tied else "clearly worse than"
+            return f"place {place} of {len(comparison.opened)}: {told}, {clear} the first"
+    return "which is not open to this patient as far as the twin knows"
+
+
 def _plain(text: str) -> str:
     """Return text in which nothing is markup."""
     return "".join(f"\\{each}" if each in "\\`*_{}[]<>#|!" else each for each in visible(text))
@@ -360,14 +322,14 @@ def _feedback(
     desk: Desk,
     log: AuditLog,
     hospital: Hospital,
-    seen: _Seen,
+    seen: Seen,
     request: Request,
     service: str,
     body: bytes,
 ) -> dict[str, Any]:
     if service not in _HOOKS:
         raise RefusedError(404, f"no service of this name: GET {PREFIX} lists them")
-    who = _signed(hospital, seen, request, f"{PREFIX}/{service}/feedback")
+    who = signed(hospital, seen, request, f"{PREFIX}/{service}/feedback")
     given = _object(body).get("feedback")
     if not isinstance(given, list) or not given or not all(isinstance(e, dict) for e in given):
         raise RefusedError(400, "'feedback' is no list of objects: send it as CDS Hooks 2.0 has it")

@@ -32,8 +32,9 @@ from omics_twin.report.patient import environment, template_text
 from omics_twin.report.risk import risk_assessments
 from omics_twin.report.words import name_in_words, visible
 from omics_twin.serve import about, visit_form
-from omics_twin.serve.cds_hooks import Hospital, cds_router
+from omics_twin.serve.cds_hooks import cds_router
 from omics_twin.serve.sessions import COOKIE, LONGEST, Sessions
+from omics_twin.serve.signed import Hospital
 from omics_twin.serve.small import SmallBodies
 from omics_twin.trust.audit import AuditLog, read_events
 from omics_twin.trust.consent import Purpose

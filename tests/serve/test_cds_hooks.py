@@ -109,6 +109,29 @@ def test_a_patient_without_a_chart_is_answered_from_the_prefetch(served: Running
     assert "best with probability" in card["detail"]
 
 
+def test_what_is_being_ordered_is_placed_in_the_list(served: Running) -> None:
+    path = "/cds-services/omics-twin-order-select"
+    atc = {"system": "http://www.whocc.no/atc", "code": "L01CD01"}
+    order = {
+        "resourceType": "MedicationRequest",
+        "id": "m1",
+        "status": "draft",
+        "medicationCodeableConcept": {"coding": [atc]},
+    }
+    context = {
+        "userId": "Practitioner/1",
+        "patientId": "SYN0000001",
+        "selections": ["MedicationRequest/m1"],
+        "draftOrders": {"resourceType": "Bundle", "entry": [{"resource": order}]},
+    }
+    changed = {"hook": "order-select", "context": context}
+    (card,) = asked(served, "SYN0000001", path, **changed).json()["cards"]
+    assert "Selected: Paclitaxel, " in card["detail"]
+    context["draftOrders"] = {"entry": [{"resource": 7}, 8]}
+    (card,) = asked(served, "SYN0000001", path, **changed).json()["cards"]
+    assert "Selected" not in card["detail"]
+
+
 def test_without_consent_there_is_no_card_and_no_reason(served: Running) -> None:
     assert asked(served, WITHDRAWN).json() == {"cards": []}
     for kind in (None, "deny"):
