@@ -108,6 +108,21 @@ def _password() -> str:
     return sys.stdin.readline().rstrip("\n")
 
 
+def log_of(config: Config) -> Path:
+    """Return where who asked what is written down.
+
+    Raises
+    ------
+    ConfigError
+        If no place is named.
+    """
+    if not config.log:
+        raise ConfigError(
+            "the page of a chart needs a log of who asked what: add log=FILE and key=FILE"
+        )
+    return Path(config.log)
+
+
 @contextmanager
 def opened(
     config: Config, model: TrainedModel, cohort: Cohort | None, console: Console
@@ -124,10 +139,7 @@ def opened(
     ConfigError
         If no audit log is named, or the page's libraries are not installed.
     """
-    if not config.log:
-        raise ConfigError(
-            "the page of a chart needs a log of who asked what: add log=FILE and key=FILE"
-        )
+    log = log_of(config)
     try:
         from omics_twin.serve.about import Desk
         from omics_twin.serve.web import page_app
@@ -135,7 +147,6 @@ def opened(
         raise ConfigError(
             f"the page needs {missing.name}, which is not installed: pip install 'omics-twin[page]'"
         ) from missing
-    log = Path(config.log)
     key = audit_key(Path(config.key) if config.key else None, log=log, create=config.demo)
     anchor = Path(config.anchor) if config.anchor else None
     if anchor is None:

@@ -478,6 +478,8 @@ def serve(config: Config, console: Console) -> None:
     asked = desk.demonstrated(config, console) if config.demo else config
     if not asked.model_uri:
         raise ConfigError("'serve' needs model_uri=… or demo=true")
+    if asked.chart is not None:
+        desk.log_of(asked)
     scorer = scorer_of(asked.model_uri, asked.tracking)
     if asked.chart is None:
         listen(scorer, asked.serve, console.say)

@@ -23,8 +23,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
+from omics_twin.config import load
+from omics_twin.desk import admitted
+from omics_twin.pipelines import read_cohort
+from omics_twin.report.console import Console
 from omics_twin.told import RecordedVisit
-from omics_twin.trust.consent import Decision, Entry
+from omics_twin.trust.consent import Decision, Entry, Purpose
 from tests.conftest import SmallRun
 
 PASSWORD = "correct horse battery"
@@ -87,9 +91,10 @@ def running(small_run: SmallRun, folder: Path) -> Iterator[Running]:
     key.write_text("ab" * 32)
     key.chmod(0o600)
     trial = f"synthetic_root={small_run.trial}"
-    for number in range(1, 4):
-        patient = [f"patient=SYN000000{number}", "as_of_days=21"]
-        assert main(["admit", f"chart={chart}", "cohort=synthetic", trial, *patient]) == 0
+    config = load("admit", [f"chart={chart}", "cohort=synthetic", trial, "as_of_days=21"])
+    quiet = Console(quiet=True)
+    cohort = read_cohort(config, quiet, Purpose.SCORING)
+    assert admitted(config, cohort.select(cohort.patient_ids[:3]), None, quiet)[0] == 3
     with pytest.MonkeyPatch.context() as patched:
         for role in ("clinician", "scientist", "auditor"):
             with_account(chart, role, role, patched)

@@ -59,7 +59,7 @@ def test_each_role_sees_its_own_pages(served: Running) -> None:
     assert "How it was made" in page(scientist, served, "/").text
     refused = page(scientist, served, f"/patient?id={PATIENT}")
     assert refused.status_code == 403
-    assert "the role of scientist" in refused.text
+    assert "role of scientist" in refused.text
     assert page(scientist, served, "/record").status_code == 403
 
 
