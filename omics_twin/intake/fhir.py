@@ -91,6 +91,42 @@ def read_bundle(
         If the Bundle is not as FHIR has it, is not about one patient, or has no index date. No
         sentence repeats a value.
     """
+    return _read(_valid(bundle), mapping, patient_id)
+
+
+def consents_in(
+    bundle: Mapping[str, Any], mapping: FhirMapping, *, patient_id: str | None = None
+) -> tuple[Entry, ...]:
+    """Return what the patient of a Bundle decided; the rest of it is not looked at.
+
+    Raises
+    ------
+    IntakeError
+        If the Bundle has no Patient, or what it says of consent is not as FHIR has it.
+    """
+    entries = [each for each in bundle["entry"] if _kind(each) in ("Patient", "Consent")]
+    return contents_of(_valid({**bundle, "entry": entries}), mapping, patient_id).consents
+
+
+def patients_of(bundle: Mapping[str, Any]) -> set[str]:
+    """Return the identifiers of the Patients in a Bundle."""
+    found = [each["resource"].get("id") for each in bundle["entry"] if _kind(each) == "Patient"]
+    return {str(each) for each in found}
+
+
+def _kind(entry: Any) -> Any:
+    resource = entry.get("resource") if isinstance(entry, dict) else None
+    return resource.get("resourceType") if isinstance(resource, dict) else None
+
+
+def _valid(bundle: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a Bundle that is as FHIR has it.
+
+    Raises
+    ------
+    IntakeError
+        If it is not; the sentence repeats no value.
+    """
     resource = dict(bundle)
     mistakes = mistakes_in(resource)
     if mistakes:
@@ -101,7 +137,7 @@ def read_bundle(
             f"the Bundle is not as FHIR R4 has it ({len(mistakes):,} findings{first}): correct "
             "what 'omics-twin check intake=fhir' names"
         )
-    return _read(resource, mapping, patient_id)
+    return resource
 
 
 def wrapped(resources: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:

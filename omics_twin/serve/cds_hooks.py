@@ -25,7 +25,7 @@ from omics_twin.answers import Belief, ranking_in, shown_in
 from omics_twin.chart.cards import Feedback, add_card, add_feedback
 from omics_twin.chart.given import give
 from omics_twin.errors import OmicsTwinError
-from omics_twin.intake.fhir import read_bundle, wrapped
+from omics_twin.intake.fhir import consents_in, patients_of, read_bundle, wrapped
 from omics_twin.intake.fhir_parts import codes_of, object_in
 from omics_twin.record import belief_in, kept_of, patients_told
 from omics_twin.report.comparison import Comparison, compare
@@ -183,16 +183,21 @@ def _answer(
     desk: Desk, hospital: Hospital, who: str, patient: str, prefetch: Any
 ) -> _Answer | None:
     """Return the answer from the chart or, for a patient without one, from what was sent."""
-    given = hospital.mapping is not None and isinstance(prefetch, dict) and prefetch
-    entries, told = desk.chart.consents(patient), None
-    if not desk.chart.has(patient):
-        if not given:
+    mapping, sent, told = hospital.mapping, _sent(prefetch, patient), None
+    entries = desk.chart.consents(patient)
+    if desk.chart.has(patient):
+        # A later permit does not open a chart that says no; a denial closes one that says yes.
+        if refusals([patient], entries, Purpose.SCORING):
+            return None
+        if mapping is not None and sent is not None:
+            entries += consents_in(sent, mapping, patient_id=patient)
+    else:
+        if mapping is None or sent is None:
             raise RefusedError(
                 412, "the patient has no chart and nothing was prefetched: send the prefetch"
             )
-        resources = [each for each in prefetch.values() if isinstance(each, dict)]
-        told = read_bundle(wrapped(resources), hospital.mapping, patient_id=patient)  # type: ignore[arg-type]
-        entries = [*entries, *told.consents]
+        told = read_bundle(sent, mapping, patient_id=patient)
+        entries += told.consents
     if refusals([patient], entries, Purpose.SCORING):
         return None
     model, settings = desk.model, desk.settings
@@ -207,6 +212,27 @@ def _answer(
     ranking = ranking_in(model, state, [belief.stratum], settings)
     far = _unlike(desk, told.record)
     return _Answer(ranking, state, told.record.model_dump(), None, len(told.unmapped), far)
+
+
+def _sent(prefetch: Any, patient: str) -> dict[str, Any] | None:
+    """Return what was prefetched of the patient as one Bundle; None where nothing was.
+
+    Raises
+    ------
+    RefusedError
+        If it is about another patient.
+    """
+    if not isinstance(prefetch, dict):
+        return None
+    resources = [each for each in prefetch.values() if isinstance(each, dict)]
+    if not resources:
+        return None
+    bundle = wrapped(resources)
+    if patients_of(bundle) != {patient}:
+        raise RefusedError(
+            400, "what was prefetched is not of the patient of the context: send that patient's"
+        )
+    return bundle
 
 
 def _unlike(desk: Desk, record: PatientRecord) -> str:

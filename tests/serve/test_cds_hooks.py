@@ -139,6 +139,22 @@ def test_without_consent_there_is_no_card_and_no_reason(served: Running) -> None
         assert answer.json() == {"cards": []}
 
 
+def test_what_is_sent_of_another_patient_is_refused(served: Running) -> None:
+    for patient in ("other", "SYN0000001"):
+        answer = asked(served, patient, prefetch=prefetched(served, "permit"))
+        assert answer.status_code == 400
+        assert "not of the patient of the context" in answer.text
+
+
+def test_a_denial_that_is_sent_closes_a_chart_that_says_yes(served: Running) -> None:
+    person = {"resourceType": "Patient", "id": "SYN0000003"}
+    late = {**consent("SYN0000003", "deny"), "dateTime": "2036-01-02"}
+    sent = {"patient": person, "consents": late}
+    assert asked(served, "SYN0000003", prefetch=sent).json() == {"cards": []}
+    sent["consents"] = {**late, "provision": {"type": "permit"}}
+    assert len(asked(served, "SYN0000003", prefetch=sent).json()["cards"]) == 1
+
+
 def test_a_patient_of_whom_nothing_is_known_is_a_failed_precondition(served: Running) -> None:
     answer = asked(served, "stranger")
     assert answer.status_code == 412
@@ -173,6 +189,8 @@ def test_what_is_wrong_is_refused_and_not_repeated(served: Running) -> None:
         answer = asked(served, CANARY, **changed)
         assert answer.status_code == 400
         assert CANARY not in answer.text
+    for odd in ({"a": {"resourceType": "Bundle", "entry": [7, None, {}]}}, {"a": {}}, {"a": 7}):
+        assert 400 <= asked(served, "new", prefetch=odd).status_code < 500
     broken = prefetched(served, "permit")
     broken["consents"] = {"resourceType": "Observation", "status": CANARY}
     answer = asked(served, "new", prefetch=broken)
