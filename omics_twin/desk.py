@@ -147,8 +147,12 @@ def opened(
         raise ConfigError(
             f"the page needs {missing.name}, which is not installed: pip install 'omics-twin[page]'"
         ) from missing
-    key = audit_key(Path(config.key) if config.key else None, log=log, create=config.demo)
-    anchor = Path(config.anchor) if config.anchor else None
+    named, anchor = (Path(each) if each else None for each in (config.key, config.anchor))
+    for each in (log, named, anchor):
+        if each is not None:
+            each.parent.mkdir(parents=True, exist_ok=True)
+    # A log that is there has a key already: a new one would make it unreadable.
+    key = audit_key(named, log=log, create=not log.exists())
     if anchor is None:
         console.warn("no anchor was named: an audit log that is cut at its end passes for whole")
     written = AuditLog.open(log, key, anchor)
@@ -192,8 +196,7 @@ def demonstrated(config: Config, console: Console) -> Config:
         )
     uri = config.model_uri or json.loads(latest.read_text())["run_folder"]
     folder = Path(config.output_root) / _DEMO
-    for each in ("log", "key", "anchor"):
-        (folder / each).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     asked = replace(
         config,
         model_uri=uri,

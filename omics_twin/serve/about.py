@@ -63,21 +63,23 @@ class Desk:
     settings: TwinSettings
     pool: Pool | None = None
     graph: GeneGraph | None = None
-    _pages: OrderedDict[int, dict[str, Any]] = field(default_factory=OrderedDict, repr=False)
+    _pages: OrderedDict[tuple[int, date], dict[str, Any]] = field(
+        default_factory=OrderedDict, repr=False
+    )
     _lock: Any = field(default_factory=Lock, repr=False)
     _turns: Any = field(default_factory=lambda: Semaphore(_AT_ONCE), repr=False)
 
-    def once(self, number: int, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return what the page says of a ranking; made once, since a ranking never changes."""
+    def once(self, told: tuple[int, date], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what the page says of a ranking on a day, made once: neither changes."""
         with self._lock:
-            if number in self._pages:
-                self._pages.move_to_end(number)
-                return self._pages[number]
+            if told in self._pages:
+                self._pages.move_to_end(told)
+                return self._pages[told]
         # Threads that ask one model at once slow each other down.
         with self._turns:
             made = make()
         with self._lock:
-            self._pages[number] = made
+            self._pages[told] = made
             while len(self._pages) > _MOST_PAGES:
                 self._pages.popitem(last=False)
         return made
@@ -107,7 +109,7 @@ class Moment:
 def about(desk: Desk, patient_id: str, *, by: str) -> tuple[Given, dict[str, Any]]:
     """Return the ranking that is given, and everything the page says; see :func:`give`."""
     given = give(desk.chart, desk.model, patient_id, desk.settings, by=by)
-    page = desk.once(given.number, lambda: _of_the_twin(desk, given))
+    page = desk.once((given.number, date.today()), lambda: _of_the_twin(desk, given))
     return given, {
         **page,
         "patient_id": patient_id,
