@@ -12,6 +12,21 @@ import pytest
 
 from omics_twin.cli import main
 
+# Minutes each: begun first, no worker is left alone with one of them at the end.
+_LONGEST = (
+    "test_notebooks.py",
+    "test_real_tumour_size.py",
+    "test_resume.py",
+    "test_planted_module.py",
+    "test_search.py",
+    "test_pipelines.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; those of one worker stay together."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
 
 @pytest.fixture
 def unchecked() -> Iterator[None]:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 # More by OMICS_TWIN_KILLS=20, for example.
-KILLS = int(os.environ.get("OMICS_TWIN_KILLS", "6"))
+KILLS = int(os.environ.get("OMICS_TWIN_KILLS", "4"))
 EPOCHS = 240
 SETTINGS = [
     "experiment=synthetic_response",
