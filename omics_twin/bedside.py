@@ -48,6 +48,10 @@ class Told:
     lower: float
     upper: float
 
+    def __str__(self) -> str:
+        """Return the number with its interval."""
+        return f"{self.expected:.3g} ({self.lower:.3g} to {self.upper:.3g})"
+
     @staticmethod
     def of(values: Float[Tensor, "patient draw"], state: TwinState, interval: float) -> Told:
         """Return what the belief about the only patient says of a quantity."""

@@ -173,7 +173,7 @@ def lines(model: TrainedModel, change: RankingChange) -> list[str]:
         inside = _SURPRISE <= each.share <= 1.0 - _SURPRISE
         found.append(
             f"  {each.feature.quantity}: {each.measured:.3g}{unit}, expected "
-            f"{_told(each.forecast)}: {'as expected' if inside else 'a surprise'}, "
+            f"{each.forecast}: {'as expected' if inside else 'a surprise'}, "
             f"{100 * each.share:.0f} % of the forecast lay below"
         )
     if change.foreseen:
@@ -185,17 +185,13 @@ def lines(model: TrainedModel, change: RankingChange) -> list[str]:
         before, after = change.outlook
         found.append(
             f"  {model.title.lower()} under {model.catalogue.label(under.name)}: "
-            f"{_told(before)} -> {_told(after)}"
+            f"{before} -> {after}"
         )
     found.append(f"  ranking before: {_order(model, change.before)}")
     found.append(f"  ranking now:    {_order(model, change.after)}")
     if bool(change.after.abstained[0]):
         found.append(f"  no therapy is recommended: {change.after.abstention[0]}")
     return [*found, *(f"  ALERT, {alert.kind.value}: {alert.sentence}" for alert in change.alerts)]
-
-
-def _told(number: Told) -> str:
-    return f"{number.expected:.3g} ({number.lower:.3g} to {number.upper:.3g})"
 
 
 def _order(model: TrainedModel, ranking: Ranking) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from omics_twin.answers import ranking_in, received_of, strata_of
+from omics_twin.answers import received_of, strata_of
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.settings import TwinSettings
 from omics_twin.tensors import transforms
 from omics_twin.tensors.transforms import DesignMatrices
 from omics_twin.therapy.support import stratum_key
 from omics_twin.tracking import TrainedModel
-from omics_twin.types import Ranking, TwinState
 
 
 @dataclass(frozen=True)
@@ -69,15 +67,3 @@ def patients_in(model: TrainedModel, cohort: Cohort) -> Patients:
         fingerprint=cohort.fingerprint,
         basis=cohort.permission.basis,
     )
-
-
-def ranking_about(
-    model: TrainedModel,
-    patients: Patients,
-    state: TwinState,
-    rows: Sequence[int],
-    settings: TwinSettings,
-) -> Ranking:
-    """Return the catalogue's therapies compared for the patients of some rows."""
-    keys = patients.keys
-    return ranking_in(model, state, [keys[row] for row in rows], settings)

@@ -107,8 +107,7 @@ def course_of(
     for day, value in measured:
         told, forecast = f"{day_in_words(day)}: {value:.3g}", expected.get(day)
         if forecast is not None:
-            ends = f"{forecast.lower:.3g} to {forecast.upper:.3g}"
-            told += f", expected {forecast.expected:.3g} ({ends})"
+            told += f", expected {forecast}"
         lower = None if forecast is None else down(forecast.lower)
         upper = None if forecast is None else down(forecast.upper)
         dots.append(CourseDot(across(day), down(value), lower, upper, told))

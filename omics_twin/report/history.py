@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from omics_twin.answers import Belief, beliefs_of
-from omics_twin.patients import Patients, ranking_about
+from omics_twin.answers import Belief, beliefs_of, ranking_in
+from omics_twin.patients import Patients
 from omics_twin.report.drivers import Driver, answer_of, drivers_of, shown_to
 from omics_twin.report.words import day_in_words, visible
 from omics_twin.settings import TwinSettings
@@ -122,7 +122,7 @@ def history_of(
             changes[0] = _change(model, patients, before, now, channels[day], (received,))
             if len(pair) > 1:
                 changes[1] = _change(model, patients, before, now, channels[day], pair)
-        ranking = ranking_about(model, patients, now.state, [0], settings)
+        ranking = ranking_in(model, now.state, patients.keys, settings)
         steps.append(_step(day, ranking, labels, changes))
         before = now
     named = tuple(labels[arm] for arm in pair)

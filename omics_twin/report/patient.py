@@ -15,11 +15,11 @@ import torch
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from omics_twin.answers import Belief
+from omics_twin.answers import Belief, ranking_in
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError
 from omics_twin.files import write_whole
-from omics_twin.patients import Patients, patients_in, ranking_about
+from omics_twin.patients import Patients, patients_in
 from omics_twin.report.comparison import ClosedTherapy, Comparison, compare, plot_of, table_of
 from omics_twin.report.genes import genes_of
 from omics_twin.report.limits import (
@@ -101,7 +101,7 @@ def page_of(
     graph: GeneGraph | None = None,
 ) -> dict[str, Any]:
     """Return everything the page says of the only patient."""
-    ranking = ranking_about(model, patients, belief.state, [0], settings)
+    ranking = ranking_in(model, belief.state, patients.keys, settings)
     patient = _patient(model, patients, belief)
     comparison = _in_words(compare(model, belief, ranking), patients, patient)
     scale = scale_of(model, belief.state)

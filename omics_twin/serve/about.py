@@ -212,7 +212,7 @@ def learned(desk: Desk, change: RankingChange | None) -> dict[str, Any] | None:
                 "name": visible(name_in_words(each.feature.quantity)),
                 "measured": f"{each.measured:.3g}",
                 "unit": "" if each.feature.unit == "1" else each.feature.unit,
-                "expected": _told(each.forecast),
+                "expected": str(each.forecast),
                 "inside": each.forecast.lower <= each.measured <= each.forecast.upper,
             }
             for each in change.foreseen
@@ -229,10 +229,6 @@ def learned(desk: Desk, change: RankingChange | None) -> dict[str, Any] | None:
     }
 
 
-def _told(number: Told) -> str:
-    return f"{number.expected:.3g} ({number.lower:.3g} to {number.upper:.3g})"
-
-
 def _order(desk: Desk, ranking: Ranking) -> list[str]:
     return [
         f"{desk.labels[line['intervention']]}: {desk.scale.value(line['expected'])}, "
@@ -243,19 +239,27 @@ def _order(desk: Desk, ranking: Ranking) -> list[str]:
 
 
 def what_if(
-    desk: Desk, given: Given, chosen: Sequence[str], supposed: Mapping[str, Mapping[str, Any]]
+    desk: Desk,
+    given: Given,
+    page: Mapping[str, Any],
+    chosen: Sequence[str],
+    supposed: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return the ranking of some therapies, as it is and as it would be after a measurement.
 
     Parameters
     ----------
+    page
+        As of :func:`about`: it holds the answer where all that are open are compared.
     chosen
         Arms to compare; none: all that are open.
     supposed
         Modality -> column -> value, added to what is known before treatment.
     """
-    now = _compared(desk, given.record, chosen)
     then = _compared(desk, with_supposed(given.record, supposed), chosen) if supposed else None
+    if not chosen:
+        return {"now": page, "then": then, "course": page["course"]}
+    now = _compared(desk, given.record, chosen)
     return {"now": now, "then": then, "course": course(desk, given, chosen)}
 
 

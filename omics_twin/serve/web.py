@@ -309,7 +309,7 @@ def _add_reading(app: FastAPI, site: Site) -> None:
         arms = [each for each in request.query_params.getlist("arm") if each in desk.labels]
         given, page = about.about(desk, id, by=who.name)
         supposed, said = visit_form.supposed_in(desk.model, column, value)
-        answer = about.what_if(desk, given, arms, supposed)
+        answer = about.what_if(desk, given, page, arms, supposed)
         more = about.one_more(desk, given) if tests else None
         told = {
             **page,
