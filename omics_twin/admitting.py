@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 from omics_twin.chart.learned import learn
-from omics_twin.chart.store import Chart
+from omics_twin.chart.store import CHART, Chart
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord, RecordedVisit
 from omics_twin.tracking import TrainedModel
-from omics_twin.trust.consent import Decision, Entry, Purpose, refusals
+from omics_twin.trust.consent import Decision, Entry, Ledger, Purpose, judged
 
 _BY = "admit"
 
@@ -56,7 +56,8 @@ def admit(
         for entry in entries:
             if entry not in known:
                 chart.add_consent(entry, by=_BY)
-        refused = refusals([name], chart.consents(name), Purpose.SCORING)
+        ledger = Ledger(CHART, tuple(chart.consents(name)))
+        refused = judged([name], ledger, Purpose.SCORING).refused
         before = len(chart.visits(name))
         for visit in record.visits:
             if visit.day > until_days:

@@ -32,6 +32,10 @@ VERBS = {
     ),
     "serve": "answer over HTTP behind a strict gate:  omics-twin serve model_uri=… serve.port=8000",
     "admit": "patients into a chart, with consent:    omics-twin admit chart=… cohort=…",
+    "consent": (
+        "what a patient decided, in which models: "
+        "omics-twin consent chart=… patient=ID decision=withdraw"
+    ),
     "account": (
         "who may sign in to the page:            "
         "omics-twin account chart=… account=NAME role=clinician"
@@ -56,6 +60,7 @@ _NEEDS = {
     "update": ("model_uri", "patient"),
     "simulate": ("model_uri", "patient", "output"),
     "admit": ("chart",),
+    "consent": ("patient",),
     "account": ("chart", "account", "role"),
     "check": ("intake",),
     "audit": ("log",),

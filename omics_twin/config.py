@@ -74,6 +74,8 @@ class Config:
         Database with the patients' charts: ``sqlite:///file`` or ``postgresql://…``.
     mapping
         What the codes of FHIR resources mean: a file such as ``conf/fhir/ispy2.yaml``.
+    decision, purpose, modality, valid_until
+        What a patient decided: ``grant`` or ``withdraw``, about what, and the last day of a grant.
     account, role
         Who may sign in to the page, and as what; ``none`` closes the account.
     demo
@@ -102,6 +104,10 @@ class Config:
     anchor: str | None = None
     chart: str | None = None
     mapping: str | None = None
+    decision: str | None = None
+    purpose: str = "all"
+    modality: str = "all"
+    valid_until: str | None = None
     account: str | None = None
     role: str | None = None
     demo: bool = False
@@ -143,6 +149,10 @@ class Config:
             "beliefs",
             "chart",
             "mapping",
+            "decision",
+            "purpose",
+            "modality",
+            "valid_until",
             "account",
             "role",
             "log",
@@ -277,6 +287,10 @@ def digest(config: Config, fingerprint: str) -> str:
         "beliefs",
         "chart",
         "mapping",
+        "decision",
+        "purpose",
+        "modality",
+        "valid_until",
         "account",
         "role",
         "demo",

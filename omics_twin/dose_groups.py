@@ -14,7 +14,7 @@ import torch
 from omics_twin.answers import received_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.cohort.split import NEVER_HELD_OUT, arms_held_out
-from omics_twin.config import Config
+from omics_twin.config import Config, digest
 from omics_twin.dynamics.exposure import Exposure, fit_exposure
 from omics_twin.dynamics.plan import plan_of
 from omics_twin.errors import CohortError, ConfigError
@@ -27,6 +27,7 @@ from omics_twin.report.console import Console
 from omics_twin.settings import SplitBy
 from omics_twin.tensors.history import Histories, given_of, histories_of
 from omics_twin.tracking import commit
+from omics_twin.trust.roster import Roster
 from omics_twin.twin.cohort_prior import Seen
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.smc import systematic
@@ -327,6 +328,9 @@ def model_of(
         provenance={
             "cohort": cohort.name,
             "fingerprint": cohort.fingerprint,
+            "roster": Roster.of(
+                some.histories.patient_ids, digest(config, cohort.fingerprint)
+            ).to_json(),
             "patients": len(rows),
             "commit": commit(),
             "performance": dict(metrics),

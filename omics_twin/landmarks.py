@@ -35,6 +35,7 @@ from omics_twin.tasks import folds_of
 from omics_twin.tensors.history import Histories, histories_of
 from omics_twin.tensors.members import MemberPlan, check_converged, planned, spread_of
 from omics_twin.tracking import commit
+from omics_twin.trust.roster import Roster
 from omics_twin.twin.draws import select, weighted_mean, with_draws
 from omics_twin.twin.neural import Membership
 from omics_twin.twin.visits import VisitTwin
@@ -495,6 +496,9 @@ def model_of(
         provenance={
             "cohort": cohort.name,
             "fingerprint": cohort.fingerprint,
+            "roster": Roster.of(
+                followed.histories.patient_ids, digest(config, cohort.fingerprint)
+            ).to_json(),
             "patients": len(followed.rows),
             "date": date.today().isoformat(),
             "commit": commit(),

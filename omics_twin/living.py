@@ -24,6 +24,7 @@ from omics_twin.files import (
 )
 from omics_twin.settings import Reading
 from omics_twin.therapy.utility import Utility
+from omics_twin.trust.roster import Roster
 from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.published import PUBLISHED
@@ -91,6 +92,11 @@ class LivingModel:
             provenance={"cohort": "published constants", "patients": 0},
             digest=sha256(f"published {name}".encode()),
         )
+
+    def learned_from(self, patient_id: str) -> bool:
+        """Whether a patient is among those whom the twin was trained on."""
+        stored = self.provenance.get("roster")
+        return stored is not None and Roster.from_json(stored).holds(patient_id)
 
     def arm(self, name: str) -> Intervention:
         """Return an arm as a plan: its doses where they are known, else its standard treatment.

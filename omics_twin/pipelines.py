@@ -11,6 +11,7 @@ from typing import Any
 
 from omics_twin import (
     answers,
+    consenting,
     courses,
     dose_groups,
     judging,
@@ -22,6 +23,7 @@ from omics_twin import (
 )
 from omics_twin.belief import KeptBelief, place_of, read_belief, write_belief
 from omics_twin.cohort.cohort import Cohort, build_cohort
+from omics_twin.cohort.withheld import modalities_of
 from omics_twin.config import Config, digest, plain
 from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
@@ -34,6 +36,7 @@ from omics_twin.intake.tables import read_tables
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
 from omics_twin.tensors.history import given_of, histories_of
+from omics_twin.told import without
 from omics_twin.trust.consent import Purpose, permit
 from omics_twin.types import Visit
 
@@ -45,8 +48,12 @@ def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
         console.say(f"synthetic trial of {config.intake.patients} patients in {root}")
         generate(config.intake, root, progress=console.progress("patients written"))
     tables = read_tables(config.cohort, scoring=purpose is not Purpose.TRAINING)
-    ledger = Path(config.trust.ledger) if config.trust.ledger else None
-    permission = permit(tables.patient_ids, ledger=ledger, purpose=purpose)
+    permission = permit(
+        tables.patient_ids,
+        ledger=consenting.ledger_of(config),
+        purpose=purpose,
+        modalities=modalities_of(tables),
+    )
     cohort = build_cohort(tables, permission)
     console.say(f"cohort {cohort.name}: {len(cohort.patient_ids)} patients, {permission.basis}")
     for patient, reason in cohort.left_out.items():
@@ -251,10 +258,13 @@ def simulate(config: Config, console: Console) -> Path:
 def _kept(config: Config, model: LivingModel | tracking.TrainedModel) -> tuple[KeptBelief, Path]:
     """Return the belief that is kept of a patient, or the one before any visit, and its place."""
     patient = config.patient or ""
+    withheld = consenting.withheld_from(config, model, patient)
     folder = Path(config.beliefs or Path(config.output_root) / "beliefs")
     place = place_of(folder, model.digest, patient)
     if place.is_file():
-        return read_belief(place, model.twin.modalities), place
+        kept = read_belief(place, model.twin.modalities)
+        consenting.check_shown(kept, withheld, place)
+        return kept, place
     draws = config.twin.draws
     if isinstance(model, tracking.TrainedModel):
         draws = answers.draws_of(model, config.twin)
@@ -270,6 +280,7 @@ def _told(
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
     if config.observation:
         record = read_record(Path(config.observation), kept.patient_id)
+        record = without(record, consenting.withheld_from(config, model, kept.patient_id))
         stratum = stratum_of(model, record) if record.stratum or not kept.visits else kept.stratum
         return replace(kept, stratum=stratum), list(visits_of(model, record))
     cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
@@ -473,6 +484,7 @@ def report(config: Config, console: Console) -> Path:
 def serve(config: Config, console: Console) -> None:
     """Answer for patients' records over HTTP, and show the page of a chart, until interrupted."""
     from omics_twin import desk
+    from omics_twin.record import modalities_of as modalities_known
     from omics_twin.serve.server import listen, scorer_of
 
     asked = desk.demonstrated(config, console) if config.demo else config
@@ -481,13 +493,14 @@ def serve(config: Config, console: Console) -> None:
     if asked.chart is not None:
         desk.log_of(asked)
     scorer = scorer_of(asked.model_uri, asked.tracking)
+    permits = consenting.asked_anew(asked, modalities_known(scorer.model))
     if asked.chart is None:
-        listen(scorer, asked.serve, console.say)
+        listen(scorer, asked.serve, console.say, permits=permits)
         return
     there = Path(asked.cohort.root).exists()
     company = read_cohort(asked, console, Purpose.SCORING) if there else None
     with desk.opened(asked, scorer.model, company, console) as page:
-        listen(scorer, asked.serve, console.say, page)
+        listen(scorer, asked.serve, console.say, page, permits=permits)
 
 
 def admit(config: Config, console: Console) -> None:
@@ -501,6 +514,11 @@ def admit(config: Config, console: Console) -> None:
         cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
         patients, visits = desk.admitted(config, cohort, model, console)
     console.say(f"chart: {patients} patients and {visits} visits were added")
+
+
+def consent(config: Config, console: Console) -> None:
+    """Keep what a patient decided; say what holds, and which models learned from the patient."""
+    consenting.decide(config, console)
 
 
 def account(config: Config, console: Console) -> None:

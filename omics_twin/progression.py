@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.config import Config
+from omics_twin.config import Config, digest
 from omics_twin.dynamics.plan import Plan, plan_of
 from omics_twin.errors import CohortError
 from omics_twin.evaluate.forecast import coverage, crps, kolmogorov_smirnov, probability_integral
@@ -24,6 +24,7 @@ from omics_twin.report.console import Console
 from omics_twin.settings import SplitSettings
 from omics_twin.tensors.history import Histories
 from omics_twin.tracking import commit
+from omics_twin.trust.roster import Roster
 from omics_twin.twin.growth_process import (
     GrowthPopulation,
     GrowthProcessTwin,
@@ -102,6 +103,9 @@ def model_of(
         provenance={
             "cohort": cohort.name,
             "fingerprint": cohort.fingerprint,
+            "roster": Roster.of(
+                histories.patient_ids, digest(config, cohort.fingerprint)
+            ).to_json(),
             "patients": len(histories.patient_ids),
             "commit": commit(),
             "performance": dict(metrics),

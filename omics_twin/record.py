@@ -82,6 +82,11 @@ def patients_told(
     )
 
 
+def modalities_of(model: TrainedModel) -> tuple[str, ...]:
+    """Return the modalities that a record of this model may hold."""
+    return tuple(dict.fromkeys(channel.modality for channel in model.twin.design.channels))
+
+
 def channels_shown(model: TrainedModel, record: PatientRecord) -> set[str]:
     """Return the scheduled visits that a record has something of."""
     return {channel.name for _, rows in _read(model, record) for channel, _ in rows}
@@ -120,7 +125,7 @@ def _channel(model: TrainedModel, modality: str, day: float, place: int) -> Chan
     channels = model.twin.design.channels
     own = [channel for channel in channels if channel.modality == modality]
     if not own:
-        known = dict.fromkeys(channel.modality for channel in channels)
+        known = modalities_of(model)
         raise TwinError(f"unknown modality '{modality}'{nearest(modality, known)}")
     # What is measured before treatment is a baseline value however long before.
     asked = max(day, 0.0)

@@ -568,7 +568,8 @@ class TrustSettings:
     Attributes
     ----------
     ledger
-        CSV of consent; null: granted by the study's protocol.
+        CSV of consent, or the address of a chart that holds it, such as ``sqlite:///chart.db``;
+        null: granted by the study's protocol.
     """
 
     ledger: str | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from omics_twin.errors import TwinError
+from omics_twin.types import ACTIVITY
 
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 # Without control characters: a database or a page could not hold it.
@@ -33,6 +35,28 @@ class PatientRecord(BaseModel):
     patient_id: _Name
     stratum: dict[str, str] = {}
     visits: list[RecordedVisit] = []
+
+
+def without(record: PatientRecord, modalities: Collection[str]) -> PatientRecord:
+    """Return a record in which some modalities, and what is derived from them, are not measured.
+
+    Examples
+    --------
+    >>> told = record_of({"patient_id": "p1", "visits": [{"values": {"rna": {"ESR1": 2.0}}}]})
+    >>> without(told, ["rna"]).visits[0].values
+    {}
+    """
+    if not modalities:
+        return record
+    visits = []
+    for visit in record.visits:
+        kept = {
+            name: columns
+            for name, columns in visit.values.items()
+            if name not in modalities and name.removesuffix(ACTIVITY) not in modalities
+        }
+        visits.append(visit.model_copy(update={"values": kept}))
+    return record.model_copy(update={"visits": visits})
 
 
 def record_of(given: Any) -> PatientRecord:

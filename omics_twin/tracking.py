@@ -28,6 +28,7 @@ from omics_twin.types import Endpoint
 MODEL_FOLDER = "model"
 _EXPERIMENT = "omics_twin"
 _PUBLISHED = "published:"
+_MOST_VERSIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ class TrainedModel:
     calibration: Calibration = Calibration()
     digest: str = ""
     likeness: Likeness | None = None
+
+    def learned_from(self, patient_id: str) -> bool:
+        """Whether a patient is among those whom the twin was trained on."""
+        return self.twin.membership.holds(patient_id)
 
     def save(self, folder: Path) -> None:
         """Write the model, whole or not at all."""
@@ -369,6 +374,41 @@ def newest_runs(
         raise TrackingError(f"cannot read the runs at '{uri}': {_first_line(error)}") from error
     if not found:
         raise nothing
+    return found
+
+
+def recorded_models(settings: TrackingSettings) -> list[str]:
+    """Return the addresses of the models that are recorded, registered or as a run's files.
+
+    Raises
+    ------
+    TrackingError
+        If the store cannot be read.
+    """
+    mlflow, uri = tracker(), tracking_uri(settings)
+    try:
+        with quiet("mlflow", "alembic"):
+            mlflow.set_tracking_uri(uri)
+            client = mlflow.MlflowClient()
+            versions = client.search_model_versions(max_results=_MOST_VERSIONS)
+            found = [f"models:/{each.name}/{each.version}" for each in versions]
+            known = mlflow.get_experiment_by_name(_EXPERIMENT)
+            registered = {each.run_id for each in versions}
+            runs = (
+                []
+                if known is None
+                else mlflow.search_runs(
+                    experiment_ids=[known.experiment_id],
+                    filter_string="attributes.status = 'FINISHED'",
+                    output_format="list",
+                )
+            )
+            for run in runs:
+                run_id = run.info.run_id
+                if run_id not in registered and client.list_artifacts(run_id, MODEL_FOLDER):
+                    found.append(f"runs:/{run_id}/{MODEL_FOLDER}")
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        raise TrackingError(f"cannot read the models at '{uri}': {_first_line(error)}") from error
     return found
 
 

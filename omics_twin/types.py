@@ -76,6 +76,9 @@ class Intervention:
 
 NO_INTERVENTION = Intervention(name="no intervention")
 
+ACTIVITY = "_activity"
+"""Ending of the modality that holds how active gene sets are, after that of their genes."""
+
 
 @dataclass(frozen=True)
 class Observation:

@@ -10,7 +10,7 @@ from omics_twin.answers import ranking_in, ranking_lines
 from omics_twin.belief import KeptBelief
 from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
 from omics_twin.errors import ChartError
-from omics_twin.record import belief_in, kept_of, ranked
+from omics_twin.record import belief_in, kept_of, modalities_of, ranked
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel
@@ -60,12 +60,14 @@ def give(
     OmicsTwinError
         If the model cannot be shown what the chart holds.
     """
-    chart.check_consent(patient_id, Purpose.SCORING)
+    withheld = chart.check_consent(patient_id, Purpose.SCORING, modalities_of(model))
     visits = chart.visits(patient_id)
-    record = chart.record(patient_id, visits)
+    record = chart.record(patient_id, visits, withheld=withheld)
     kept = kept_of(model, record, settings)
     start = (patient_id, model.digest, kept.draws, kept.seed, record.stratum)
-    told = StoredRanking(StoredBelief(*start, visits), settings.interval, settings.confidence, [])
+    told = StoredRanking(
+        StoredBelief(*start, visits, withheld), settings.interval, settings.confidence, []
+    )
     before = chart.last_ranking(patient_id)
     if before is not None and replace(before[1], lines=[]) == told:
         return Given(before[0], before[1].lines, record, kept, model)
@@ -90,7 +92,7 @@ def replayed(chart: Chart, model: TrainedModel, number: int) -> list[dict[str, A
             f"ranking {number} was given by model {belief.model[:12]}, not {model.digest[:12]}: "
             "load the model that gave it"
         )
-    record = chart.record(belief.patient_id, belief.visits)
+    record = chart.record(belief.patient_id, belief.visits, withheld=belief.withheld)
     record = record.model_copy(update={"stratum": dict(belief.stratum)})
     settings = TwinSettings(belief.draws, belief.seed, told.interval, told.confidence)
     _, ranking = ranked(model, record, settings)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from omics_twin.bedside_ranking import RankingChange, shown
 from omics_twin.chart.store import Chart
-from omics_twin.record import kept_of
+from omics_twin.record import kept_of, modalities_of
 from omics_twin.settings import TwinSettings
-from omics_twin.told import RecordedVisit
+from omics_twin.told import RecordedVisit, without
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose
 
@@ -36,13 +36,14 @@ def learn(
     OmicsTwinError
         If the model cannot be shown the visit.
     """
-    chart.check_consent(patient_id, Purpose.SCORING)
+    withheld = chart.check_consent(patient_id, Purpose.SCORING, modalities_of(model))
     if chart.sent_before(patient_id, key):
         return chart.add_visit(patient_id, visit, key=key, by=by), None
     visits = chart.visits(patient_id)
     before = chart.record(patient_id, visits)
     told = sorted([*before.visits, visit], key=lambda each: each.day)
-    kept = kept_of(model, before.model_copy(update={"visits": told}), settings)
+    shown_to_it = without(before.model_copy(update={"visits": told}), withheld)
+    kept = kept_of(model, shown_to_it, settings)
     change = None
     if told[-1] is visit and kept.visits:
         _, change = shown(model, kept.without_last(), kept.visits[-1], settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,15 +22,22 @@ from omics_twin.chart.tables import (
     VISITS,
 )
 from omics_twin.errors import ChartError, ConsentError
-from omics_twin.told import PatientRecord, RecordedVisit, record_of
-from omics_twin.trust.consent import Decision, Entry, Purpose, refusals
+from omics_twin.told import PatientRecord, RecordedVisit, record_of, without
+from omics_twin.trust.consent import Decision, Entry, Ledger, Purpose, judged
 
+CHART = "the consents in the chart"
 _LONGEST_KEY = 64
 
 
 @dataclass(frozen=True)
 class StoredBelief:
-    """What made a belief: the model, the start, and the visits by their numbers in the chart."""
+    """What made a belief: the model, the start, and the visits by their numbers in the chart.
+
+    Attributes
+    ----------
+    withheld
+        Modalities of the visits that were not to be used.
+    """
 
     patient_id: str
     model: str
@@ -38,6 +45,7 @@ class StoredBelief:
     seed: int
     stratum: Mapping[str, str]
     visits: tuple[int, ...]
+    withheld: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,23 +131,42 @@ class Chart:
             "purpose": entry.purpose,
             "decision": entry.decision.value,
             "recorded_on": entry.recorded_on,
+            "modality": entry.modality,
+            "valid_from": entry.valid_from,
+            "valid_until": entry.valid_until,
             "written_by": by,
         }
         with transaction(self.engine) as connection:
             _lock(connection, entry.patient_id)
             connection.execute(insert(CONSENTS).values(row))
 
-    def check_consent(self, patient_id: str, purpose: Purpose) -> None:
-        """Pass where the patient's chart permits a purpose.
+    def check_consent(
+        self, patient_id: str, purpose: Purpose, known: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """Return the modalities that may not be used; the others may, for the purpose.
+
+        Parameters
+        ----------
+        known
+            Modalities that may be asked about besides those of the patient's visits; none: only
+            whether the patient takes part is asked.
 
         Raises
         ------
         ConsentError
             If no consent is recorded, or it was withdrawn.
         """
-        refused = refusals([patient_id], self.consents(patient_id), purpose)
-        if refused:
-            raise ConsentError(f"{refused[patient_id]}: the chart is not opened for it")
+        ledger = Ledger(CHART, tuple(self.consents(patient_id)))
+        modalities = sorted({*known, *self._measured(patient_id)}) if known else ()
+        found = judged([patient_id], ledger, purpose, modalities)
+        if found.refused:
+            raise ConsentError(f"{found.refused[patient_id]}: the chart is not opened for it")
+        return found.withheld.get(patient_id, ())
+
+    def _measured(self, patient_id: str) -> set[str]:
+        asked = select(VISITS.c["values"]).where(VISITS.c.patient_id == patient_id)
+        with transaction(self.engine, reads=True) as connection:
+            return {name for values in connection.execute(asked).scalars() for name in values}
 
     def add_visit(
         self,
@@ -217,13 +244,21 @@ class Chart:
         with transaction(self.engine, reads=True) as connection:
             return _holding(connection, patient_id)
 
-    def record(self, patient_id: str, visits: Sequence[int] | None = None) -> PatientRecord:
+    def record(
+        self,
+        patient_id: str,
+        visits: Sequence[int] | None = None,
+        *,
+        withheld: Collection[str] = (),
+    ) -> PatientRecord:
         """Return a patient's record from the chart.
 
         Parameters
         ----------
         visits
             Numbers of the visits it holds, in order; as they stand today where not given.
+        withheld
+            Modalities that are left out.
 
         Raises
         ------
@@ -242,7 +277,7 @@ class Chart:
             raise ChartError(f"visit {strange[0]} is not of this patient: name its own visits")
         told = [{name: found[each][name] for name in ("day", "values", "under")} for each in chosen]
         given = {"patient_id": patient_id, "stratum": patient["stratum"], "visits": told}
-        return record_of(given)
+        return without(record_of(given), withheld)
 
     def add_ranking(self, ranking: StoredRanking, *, by: str) -> int:
         """Keep a ranking with the belief it was read from; return its number."""
@@ -253,6 +288,7 @@ class Chart:
             "draws": belief.draws,
             "seed": belief.seed,
             "stratum": dict(belief.stratum),
+            "withheld": list(belief.withheld),
             "written_by": by,
         }
         with transaction(self.engine) as connection:
@@ -293,7 +329,7 @@ class Chart:
             asked = select(shown.visit_id).where(shown.belief_id == made["id"])
             visits = tuple(connection.execute(asked.order_by(shown.place)).scalars())
         start = (made["patient_id"], made["model"], made["draws"], made["seed"], made["stratum"])
-        belief = StoredBelief(*start, visits)
+        belief = StoredBelief(*start, visits, tuple(made["withheld"]))
         return StoredRanking(belief, told["interval"], told["confidence"], told["lines"])
 
     def add_decision(self, ranking: int, intervention: str, *, by: str, reason: str = "") -> int:
@@ -362,12 +398,25 @@ class Chart:
 
     def consents(self, patient_id: str) -> list[Entry]:
         """Return what a patient decided, in the order kept."""
+        return self.decided([patient_id])
+
+    def decided(self, patient_ids: Sequence[str] | None = None) -> list[Entry]:
+        """Return what some patients decided, or all of them, in the order kept."""
+        told = CONSENTS.c
+        asked = select(
+            told.patient_id,
+            told.decision,
+            told.purpose,
+            told.recorded_on,
+            told.modality,
+            told.valid_from,
+            told.valid_until,
+        ).order_by(told.id)
+        if patient_ids is not None:
+            asked = asked.where(told.patient_id.in_(patient_ids))
         with transaction(self.engine, reads=True) as connection:
-            rows = connection.execute(_of(CONSENTS, patient_id).order_by(CONSENTS.c.id))
-            return [
-                Entry(patient_id, Decision(row["decision"]), row["purpose"], row["recorded_on"])
-                for row in rows.mappings()
-            ]
+            rows = connection.execute(asked).all()
+        return [Entry(patient, Decision(what), *rest) for patient, what, *rest in rows]
 
 
 def _of(table: Any, patient_id: str) -> Any:

@@ -57,6 +57,9 @@ CONSENTS = Table(
     Column("purpose", String(20), nullable=False),
     Column("decision", String(20), nullable=False),
     Column("recorded_on", Date, nullable=False),
+    Column("modality", String(200), nullable=False, server_default="all"),
+    Column("valid_from", Date),
+    Column("valid_until", Date),
     *_written(),
 )
 
@@ -85,6 +88,7 @@ BELIEFS = Table(
     Column("draws", Integer, nullable=False),
     Column("seed", Integer, nullable=False),
     Column("stratum", JSON, nullable=False),
+    Column("withheld", JSON, nullable=False, server_default="[]"),  # modalities not to be used
     *_written(),
 )
 

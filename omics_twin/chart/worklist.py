@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import and_, case, exists, func, select
 
 from omics_twin.chart.database import transaction
-from omics_twin.chart.store import Chart
+from omics_twin.chart.store import CHART, Chart
 from omics_twin.chart.tables import (
     ALERTS,
     BELIEF_VISITS,
     BELIEFS,
     CLOSINGS,
-    CONSENTS,
     DECISIONS,
     PATIENTS,
     RANKINGS,
     VISITS,
 )
-from omics_twin.trust.consent import Decision, Entry, Purpose, refusals
+from omics_twin.trust.consent import Ledger, Purpose, judged
 
 _WAITING, _DECIDED = 1, 2
 
@@ -118,16 +117,9 @@ def worklist(
     return lines, total
 
 
-def _refused(chart: Chart, patients: Sequence[str]) -> dict[str, str]:
-    told = CONSENTS.c
-    asked = select(told.patient_id, told.decision, told.purpose, told.recorded_on)
-    own = asked.where(told.patient_id.in_(patients)).order_by(told.id)
-    with transaction(chart.engine, reads=True) as connection:
-        entries = [
-            Entry(patient, Decision(decision), purpose, day)
-            for patient, decision, purpose, day in connection.execute(own)
-        ]
-    return refusals(patients, entries, Purpose.SCORING)
+def _refused(chart: Chart, patients: Sequence[str]) -> Mapping[str, str]:
+    ledger = Ledger(CHART, tuple(chart.decided(patients)))
+    return judged(patients, ledger, Purpose.SCORING).refused
 
 
 def _alerts(chart: Chart, patients: Sequence[str]) -> dict[str, list[str]]:

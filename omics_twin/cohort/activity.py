@@ -15,9 +15,9 @@ from omics_twin.cohort.symbols import approved
 from omics_twin.errors import CohortError
 from omics_twin.intake.channels import Channel
 from omics_twin.intake.declaration import ColumnDeclaration, Kind
+from omics_twin.types import ACTIVITY
 
 SMALLEST_SET = 5
-_ACTIVITY = "_activity"
 # Patients ranked together: the ranks of this many are all that is held beside the answer.
 _BLOCK = 512
 
@@ -103,7 +103,7 @@ def activity_channel(channel: Channel) -> Channel | None:
         )
     scores = set_activity(channel.values[genes].to_numpy(dtype=np.float64), members)
     values = pd.DataFrame(scores, index=channel.values.index, columns=names).dropna(how="all")
-    modality = channel.modality + _ACTIVITY
+    modality = channel.modality + ACTIVITY
     return Channel(
         name=modality + channel.name.removeprefix(channel.modality),
         modality=modality,

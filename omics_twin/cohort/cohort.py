@@ -15,6 +15,7 @@ from omics_twin.cohort.activity import with_activity
 from omics_twin.cohort.genomics import mutation_matrix
 from omics_twin.cohort.symbols import reconcile_calls, reconcile_channel
 from omics_twin.cohort.transcriptomics import normalise_counts
+from omics_twin.cohort.withheld import permitted_tables
 from omics_twin.errors import CohortError, nearest, quoted
 from omics_twin.intake.channels import Channel
 from omics_twin.intake.declaration import ColumnDeclaration, Kind
@@ -145,7 +146,8 @@ def build_cohort(tables: Tables, permission: Permission) -> Cohort:
     Returns
     -------
     Cohort
-        Refused patients and patients without any measurement are left out by name.
+        Refused patients and patients without any measurement are left out by name; what a patient
+        withholds was not measured in that patient.
 
     Raises
     ------
@@ -159,6 +161,7 @@ def build_cohort(tables: Tables, permission: Permission) -> Cohort:
             f"the permission says nothing about patients {quoted(unasked)} of cohort "
             f"'{tables.name}': ask for permission for the whole roster"
         )
+    tables = permitted_tables(tables, permission)
     channels, notes = _features(tables)
     measured = {patient for channel in channels for patient in channel.values.index}
     measured |= {patient for each in tables.repeated.values() for patient in each.patient_ids}

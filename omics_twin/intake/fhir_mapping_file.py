@@ -23,7 +23,7 @@ from omics_twin.intake.fhir_mapping import (
     VariantRule,
 )
 from omics_twin.intake.fhir_parts import Code
-from omics_twin.trust.consent import ALL_PURPOSES, Purpose
+from omics_twin.trust.consent import ALL, Purpose
 from omics_twin.units import conversion
 
 _KEYS = (
@@ -209,7 +209,7 @@ class _Reader:
 
     def consents(self, written: Any) -> dict[Code, tuple[str, ...]]:
         found: dict[Code, tuple[str, ...]] = {}
-        known = (*(each.value for each in Purpose), ALL_PURPOSES)
+        known = (*(each.value for each in Purpose), ALL)
         for place, each in enumerate(_list(written, "consents")):
             where = f"consents[{place}]"
             given = _section(each, where, ("codes", "purposes"), ("codes", "purposes"))

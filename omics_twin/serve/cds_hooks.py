@@ -11,7 +11,7 @@ CDS Hooks 2.0: https://cds-hooks.hl7.org/2.0/
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -24,6 +24,7 @@ from starlette.concurrency import run_in_threadpool
 from omics_twin.answers import Belief, ranking_in, shown_in
 from omics_twin.chart.cards import Feedback, add_card, add_feedback
 from omics_twin.chart.given import give
+from omics_twin.chart.store import CHART
 from omics_twin.errors import OmicsTwinError
 from omics_twin.intake.fhir import consents_in, patients_of, read_bundle, wrapped
 from omics_twin.intake.fhir_parts import codes_of, object_in
@@ -36,7 +37,7 @@ from omics_twin.serve.reading import RefusedError, parsed
 from omics_twin.serve.signed import Hospital, Seen, signed
 from omics_twin.told import PatientRecord
 from omics_twin.trust.audit import AuditLog
-from omics_twin.trust.consent import Purpose, refusals
+from omics_twin.trust.consent import Entry, Ledger, Purpose, judged
 from omics_twin.trust.event import Action, Event, Outcome, digest_of
 from omics_twin.types import Ranking, TwinState
 
@@ -187,7 +188,7 @@ def _answer(
     entries = desk.chart.consents(patient)
     if desk.chart.has(patient):
         # A later permit does not open a chart that says no; a denial closes one that says yes.
-        if refusals([patient], entries, Purpose.SCORING):
+        if _refused(patient, entries):
             return None
         if mapping is not None and sent is not None:
             entries += consents_in(sent, mapping, patient_id=patient)
@@ -198,7 +199,7 @@ def _answer(
             )
         told = read_bundle(sent, mapping, patient_id=patient)
         entries += told.consents
-    if refusals([patient], entries, Purpose.SCORING):
+    if _refused(patient, entries):
         return None
     model, settings = desk.model, desk.settings
     if told is None:
@@ -212,6 +213,11 @@ def _answer(
     ranking = ranking_in(model, state, [belief.stratum], settings)
     far = _unlike(desk, told.record)
     return _Answer(ranking, state, told.record.model_dump(), None, len(told.unmapped), far)
+
+
+def _refused(patient: str, entries: Sequence[Entry]) -> bool:
+    ledger = Ledger(CHART, tuple(entries))
+    return patient in judged([patient], ledger, Purpose.SCORING).refused
 
 
 def _sent(prefetch: Any, patient: str) -> dict[str, Any] | None:

@@ -15,7 +15,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from omics_twin.serve.reading import RefusedError, records_in, schema_of
+from omics_twin.serve.reading import (
+    Permits,
+    RefusedError,
+    permitted,
+    records_in,
+    schema_of,
+)
 from omics_twin.settings import ServeSettings
 from omics_twin.tracking import TrainedModel
 
@@ -72,10 +78,18 @@ class Gate:
         What the app answers with; it says what a record may hold.
     limits
         Sizes, times and how many requests are answered at once.
+    permits
+        Asked about every patient before the app is; None: there is no ledger.
     """
 
-    def __init__(self, app: App, model: TrainedModel, limits: ServeSettings) -> None:
-        self.app, self.model, self.limits = app, model, limits
+    def __init__(
+        self,
+        app: App,
+        model: TrainedModel,
+        limits: ServeSettings,
+        permits: Permits | None = None,
+    ) -> None:
+        self.app, self.model, self.limits, self.permits = app, model, limits, permits
         self._schema = json.dumps(schema_of(model)).encode()
         self._places = asyncio.Semaphore(limits.at_once)
 
@@ -116,6 +130,8 @@ class Gate:
         self._check_headers(scope)
         body = await self._body(incoming)
         records = await asyncio.to_thread(records_in, self.model, body, self.limits.most_patients)
+        if self.permits is not None:
+            records = await asyncio.to_thread(permitted, records, self.permits)
         # What was checked is what is scored, whatever the body looked like.
         checked = {"inputs": [each.model_dump() for each in records]}
         async with self._places:

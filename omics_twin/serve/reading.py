@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from omics_twin.errors import OmicsTwinError, TwinError
 from omics_twin.record import strata_in, stratum_of, visits_of
 from omics_twin.tensors.design import Feature
-from omics_twin.told import PatientRecord, record_of
+from omics_twin.told import PatientRecord, record_of, without
 from omics_twin.tracking import TrainedModel
+from omics_twin.trust.consent import Permission
+
+Permits = Callable[[Sequence[str]], Permission]
 
 _KEY = "inputs"
 _LATEST_DAY = 36_500.0
@@ -101,6 +104,27 @@ def records_in(model: TrainedModel, body: bytes, most_patients: int) -> list[Pat
     if len({record.patient_id for record in records}) < len(records):
         raise RefusedError(400, "a patient is asked about twice: send each patient once")
     return records
+
+
+def permitted(records: Sequence[PatientRecord], permits: Permits) -> list[PatientRecord]:
+    """Return the records without what their patients withhold.
+
+    Raises
+    ------
+    RefusedError
+        If one of the patients does not permit scoring, or it cannot be found out.
+    """
+    try:
+        found = permits([each.patient_id for each in records])
+    except OmicsTwinError:
+        sentence = "the consents cannot be read: nobody is scored until they can"
+        raise RefusedError(503, sentence) from None
+    for place, record in enumerate(records):
+        if record.patient_id in found.refused:
+            raise RefusedError(
+                403, f"record {place} of 'inputs': {found.refused[record.patient_id]}"
+            )
+    return [without(each, found.withheld.get(each.patient_id, ())) for each in records]
 
 
 def _checked(model: TrainedModel, given: Any, place: int) -> PatientRecord:

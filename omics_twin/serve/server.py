@@ -15,6 +15,7 @@ from mlflow.pyfunc import scoring_server
 from omics_twin.errors import TrackingError
 from omics_twin.logs import quiet
 from omics_twin.serve.gate import PATHS, App, Gate, Message, Receive, Send
+from omics_twin.serve.reading import Permits
 from omics_twin.settings import ServeSettings, TrackingSettings
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel, load_model, packing, tracker
 
@@ -50,6 +51,7 @@ def listen(
     settings: ServeSettings,
     say: Callable[[str], None],
     page: App | None = None,
+    permits: Permits | None = None,
 ) -> None:
     """Answer until interrupted.
 
@@ -57,13 +59,15 @@ def listen(
     ----------
     page
         Answers what the scoring app is not asked; see :func:`omics_twin.serve.web.page_app`.
+    permits
+        Asked about every patient before the model is; None: there is no ledger.
 
     Raises
     ------
     TrackingError
         If the port is taken, or is not this machine's.
     """
-    gate = Gate(scoring_server.init(scorer.scored), scorer.model, settings)
+    gate = Gate(scoring_server.init(scorer.scored), scorer.model, settings, permits)
     # Without the protocol asyncio would leave Nagle's algorithm on: 40 ms for every answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +12,7 @@ from torch import Tensor
 from omics_twin.errors import TwinError
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.tensors.design import Design
+from omics_twin.trust.roster import digest_of_patient
 from omics_twin.twin.checks import check_start, check_visit, multi_hot, scheduled
 from omics_twin.twin.draws import normalised, patient_noise
 from omics_twin.types import (
@@ -62,8 +61,12 @@ class Membership:
         spread_new: float = 1.0,
     ) -> Membership:
         """Return the membership of training patients."""
-        digests = torch.tensor([_digest(salt, patient) for patient in patient_ids])
+        digests = torch.tensor([digest_of_patient(salt, patient) for patient in patient_ids])
         return Membership(salt, digests, seen, spread, spread_new)
+
+    def holds(self, patient_id: str) -> bool:
+        """Whether a patient is a training patient."""
+        return digest_of_patient(self.salt, patient_id) in self.digests.tolist()
 
     def spread_of(self, patient_ids: Sequence[str]) -> Float[Tensor, " patient"]:
         """Return how far each patient's draws are moved from their mean."""
@@ -75,7 +78,7 @@ class Membership:
         rows = {digest: row for row, digest in enumerate(self.digests.tolist())}
         answer = torch.ones(len(patient_ids), self.seen.shape[0], dtype=torch.bool)
         for index, patient in enumerate(patient_ids):
-            row = rows.get(_digest(self.salt, patient))
+            row = rows.get(digest_of_patient(self.salt, patient))
             if row is not None:
                 answer[index] = ~self.seen[:, row]
         return answer
@@ -91,11 +94,6 @@ class Membership:
         weights = torch.where(unseen, 0.0, -torch.inf)
         weights[~unseen.any(dim=1)] = 0.0
         return normalised(weights)
-
-
-def _digest(salt: str, patient: str) -> int:
-    found = hmac.new(salt.encode(), str(patient).encode(), hashlib.sha256).digest()[:8]
-    return int.from_bytes(found, "little", signed=True)
 
 
 @dataclass(frozen=True)

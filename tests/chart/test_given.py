@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from omics_twin.chart.given import give, replayed
+from omics_twin.chart.learned import learn
 from omics_twin.chart.store import Chart
 from omics_twin.errors import ChartError, ConsentError
 from omics_twin.record import ranked
@@ -89,3 +90,35 @@ def test_another_model_cannot_replay_a_ranking(chart: Chart, model: TrainedModel
     number = give(chart, model, "ada", SETTINGS, by=BY).number
     with pytest.raises(ChartError, match="load the model that gave it"):
         replayed(chart, replace(model, digest="0" * 64), number)
+
+
+def test_a_modality_that_is_withdrawn_is_not_in_the_belief_and_not_on_the_page(
+    chart: Chart, model: TrainedModel
+) -> None:
+    chart.add_consent(decided(Decision.GRANT, 1), by=BY)
+    before = give(chart, model, "ada", SETTINGS, by=BY)
+    chart.add_consent(replace(decided(Decision.WITHDRAW, 2), modality="clinical"), by=BY)
+    after = give(chart, model, "ada", SETTINGS, by=BY)
+    assert after.number != before.number
+    assert after.lines != before.lines
+    assert after.record.visits[0].values == {}
+    assert replayed(chart, model, before.number) == before.lines
+    assert replayed(chart, model, after.number) == after.lines
+    chart.add_consent(replace(decided(Decision.WITHDRAW, 3), modality="clinicla"), by=BY)
+    with pytest.raises(ConsentError, match="'clinicla' may not be used and is not known here"):
+        give(chart, model, "ada", SETTINGS, by=BY)
+
+
+def test_a_visit_of_what_is_withheld_is_kept_and_teaches_the_twin_nothing(
+    chart: Chart, model: TrainedModel
+) -> None:
+    chart.add_consent(decided(Decision.GRANT, 1), by=BY)
+    chart.add_consent(replace(decided(Decision.WITHDRAW, 2), modality="radiomics"), by=BY)
+    before = give(chart, model, "ada", SETTINGS, by=BY)
+    told = {"day": 21, "under": model.catalogue.arms[0]}
+    told["values"] = {"radiomics": {"tumour_volume_cm3": 12.0}}
+    visit = record_of({"patient_id": "ada", "visits": [told]}).visits[0]
+    learn(chart, model, "ada", visit, SETTINGS, key="late", by=BY)
+    after = give(chart, model, "ada", SETTINGS, by=BY)
+    assert len(chart.record("ada").visits) == 2
+    assert [line["expected"] for line in after.lines] == [line["expected"] for line in before.lines]

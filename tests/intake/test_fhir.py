@@ -403,6 +403,14 @@ def test_consents_become_entries(mapping: FhirMapping) -> None:
     assert told.unmapped == ()
 
 
+def test_a_permit_for_a_period_is_a_grant_that_ends(mapping: FhirMapping) -> None:
+    period = {"start": "2024-03-01", "end": "2030-12-31"}
+    told = read(mapping, HB, fhir.consent("", provision={"type": "permit", "period": period}))
+    assert {(each.valid_from, each.valid_until) for each in told.consents} == {
+        (date(2024, 3, 1), date(2030, 12, 31))
+    }
+
+
 @pytest.mark.parametrize(
     ("resource", "reason"),
     [
@@ -413,6 +421,10 @@ def test_consents_become_entries(mapping: FhirMapping) -> None:
         (
             fhir.consent("", provision={"type": "permit", "period": {"end": "2030"}}),
             "its permit is limited by 'period'",
+        ),
+        (
+            fhir.consent("", provision={"type": "permit", "period": {"end": "2020-01-01"}}),
+            "its permit ends before it is given",
         ),
         (
             fhir.consent("", provision={"type": "permit", "provision": [{"type": "deny"}]}),

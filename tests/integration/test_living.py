@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 
 FEATURE = "target_lesion_long_diameter_mm"
@@ -146,3 +149,48 @@ def test_a_model_that_was_changed_is_refused(
     finally:
         changed.write_bytes(before)
     assert "was changed after it was saved" in capsys.readouterr().err
+
+
+def test_a_withdrawal_closes_the_twin_and_names_the_models_that_learned_from_the_patient(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chart = f"sqlite:///{tmp_path / 'chart.db'}"
+    patient, asking = "one/arm_1/p1", [*model(folder), f"beliefs={tmp_path / 'beliefs'}"]
+    with closing(Chart.open(chart)) as opened:
+        for each in (patient, "stranger"):
+            opened.add_patient(each, by="test")
+    decided = ["consent", f"chart={chart}", f"patient={patient}", *asked(folder)]
+    assert main([*decided, "decision=grant"]) == 0
+    assert "scoring: permitted" in capsys.readouterr().out
+    under = [f"patient={patient}", f"trust.ledger={chart}"]
+    assert main(["update", *asking, *under]) == 0
+    assert main([*decided, "decision=withdraw", "modality=tumour"]) == 0
+    assert "training: permitted, without tumour" in capsys.readouterr().out
+    assert main(["update", *asking, *under]) == 1
+    assert "withholds 'tumour', all that the twin is shown" in capsys.readouterr().err
+    assert main([*decided, "decision=withdraw"]) == 0
+    told = capsys.readouterr().out
+    assert "scoring: consent for all withdrawn on" in told
+    (learned,) = [line for line in told.splitlines() if "learned from the patient" in line]
+    assert learned.startswith("model runs:/")
+    plans = f"output={tmp_path / 'plans.html'}"
+    assert main(["simulate", *asking, *under, plans]) == 1
+    assert "withdrawn" in capsys.readouterr().err
+    assert main(["consent", f"chart={chart}", "patient=stranger", *asked(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "training: no consent for training is recorded" in told
+    assert "none of the 1 that are recorded learned from the patient" in told
+
+
+def test_a_ledger_that_is_a_file_is_not_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = tmp_path / "consent.csv"
+    ledger.write_text("patient_id,decision,purpose,recorded_on\n")
+    asking = ["consent", f"trust.ledger={ledger}", "patient=ada", *asked(folder)]
+    assert main([*asking, "decision=withdraw", "purpose=training"]) == 1
+    assert f"add the line ada,withdraw,training,{date.today()},all,," in capsys.readouterr().err
+    assert main([*asking, "decision=perhaps"]) == 1
+    assert main([*asking, "decision=grant", "valid_until=soon"]) == 1
+    assert main(["consent", "patient=ada", *asked(folder)]) == 1
+    assert capsys.readouterr().err.count("omics-twin: ") == 3

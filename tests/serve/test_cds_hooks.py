@@ -151,7 +151,8 @@ def test_a_denial_that_is_sent_closes_a_chart_that_says_yes(served: Running) -> 
     late = {**consent("SYN0000003", "deny"), "dateTime": "2036-01-02"}
     sent = {"patient": person, "consents": late}
     assert asked(served, "SYN0000003", prefetch=sent).json() == {"cards": []}
-    sent["consents"] = {**late, "provision": {"type": "permit"}}
+    today = date.today().isoformat()
+    sent["consents"] = {**late, "dateTime": today, "provision": {"type": "permit"}}
     assert len(asked(served, "SYN0000003", prefetch=sent).json()["cards"]) == 1
 
 

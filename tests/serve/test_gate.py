@@ -6,8 +6,9 @@ import http.client
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from omics_twin.errors import ConsentError
 from omics_twin.serve.pyfunc import rank_record
-from omics_twin.serve.reading import RefusedError, records_in
+from omics_twin.serve.reading import RefusedError, permitted, records_in
 from omics_twin.told import record_of
 from omics_twin.tracking import TrainedModel
+from omics_twin.trust.consent import (
+    Decision,
+    Entry,
+    Ledger,
+    Permission,
+    Purpose,
+    judged,
+)
 from tests.conftest import SmallRun
 
 CANARY = "KANARIE4711"
@@ -213,3 +223,49 @@ def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 1
     assert "no model at" in found.stderr
+
+
+def test_who_does_not_permit_scoring_is_not_scored_and_what_is_withheld_is_not_used() -> None:
+    record = record_of(RECORD)
+    granted = Entry("p1", Decision.GRANT, "scoring", date(2026, 1, 1))
+    entries = [granted]
+
+    def permits(patient_ids: Sequence[str]) -> Permission:
+        return judged(patient_ids, Ledger("", tuple(entries)), Purpose.SCORING, ["clinical"])
+
+    assert permitted([record], permits) == [record]
+    entries.append(Entry("p1", Decision.WITHDRAW, "all", date(2026, 1, 2), "clinical"))
+    assert permitted([record], permits)[0].visits[0].values == {}
+    entries.append(Entry("p1", Decision.WITHDRAW, "all", date(2026, 1, 3)))
+    with pytest.raises(RefusedError, match="record 0 of 'inputs': consent for all with") as caught:
+        permitted([record], permits)
+    assert caught.value.status == 403
+
+    def broken(patient_ids: Sequence[str]) -> Permission:
+        raise ConsentError(CANARY)
+
+    with pytest.raises(RefusedError, match="cannot be read") as caught:
+        permitted([record], broken)
+    assert caught.value.status == 503
+
+
+def test_a_server_with_a_ledger_asks_it_at_every_request(
+    small_run: SmallRun, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "consent.csv"
+    ledger.write_text("patient_id,decision,purpose,recorded_on\np1,grant,scoring,2026-01-01\n")
+    command = [sys.executable, "-m", "omics_twin", "serve", f"model_uri={small_run.run}"]
+    more = ["serve.port=0", f"trust.ledger={ledger}"]
+    with subprocess.Popen([*command, *more], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        line = next(each for each in server.stdout if "http://" in each)
+        to = int(line.split(":")[-1].split("/")[0])
+        assert asked(to, body_of(RECORD))[0] == 200
+        other = {**RECORD, "patient_id": "p2"}
+        status, told = asked(to, body_of(RECORD, other))
+        assert status == 403
+        assert b"record 1 of 'inputs': no consent for scoring is recorded" in told
+        with ledger.open("a") as stream:
+            stream.write("p1,withdraw,all,2026-02-01\n")
+        assert asked(to, body_of(RECORD))[0] == 403
+        server.terminate()
