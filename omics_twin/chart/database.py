@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +98,7 @@ def _url(place: str) -> URL:
 
 
 def _sqlite(url: URL) -> Engine:
-    path = Path(str(url.database))
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, _OWNER_ONLY))
-    except OSError as error:
-        raise ChartError(
-            f"the chart's file '{path}' cannot be written ({error.strerror}): choose another place"
-        ) from error
+    _make_file(Path(str(url.database)))
     engine = create_engine(url, **_options(), connect_args={"timeout": _PATIENCE_SECONDS})
 
     @event.listens_for(engine, "connect")
@@ -121,6 +116,24 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("begin" if reads else "begin immediate")
 
     return engine
+
+
+def _make_file(path: Path) -> None:
+    """Make the file where there is none; one that is there is left to SQLite.
+
+    Closing a file drops every lock that the process has on it: another process would then take the
+    log of a chart that is open here for one that nobody needs, and remove it with what it holds.
+    """
+    try:
+        if not path.exists():
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ONLY))
+        elif path.is_dir() or not os.access(path, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ChartError(
+            f"the chart's file '{path}' cannot be written ({error.strerror}): choose another place"
+        ) from error
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

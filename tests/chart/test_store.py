@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -186,6 +188,24 @@ def test_those_who_open_a_new_chart_at_once_all_get_it(place: str) -> None:
     assert all(each.visits("ada") == () for each in opened)
     for each in opened:
         each.close()
+
+
+def test_nothing_is_lost_where_a_chart_is_opened_twice_and_elsewhere_closed(place: str) -> None:
+    elsewhere = (
+        "import sys; from omics_twin.chart.store import Chart; chart = Chart.open(sys.argv[1]); "
+        "print([chart.has(each) for each in sys.argv[2:]]); chart.close()"
+    )
+
+    def known(*patients: str) -> str:
+        asked = [sys.executable, "-c", elsewhere, place, *patients]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+    with closing(Chart.open(place)) as first, closing(Chart.open(place)) as second:
+        first.add_patient("ada", by=BY)
+        assert known("ada") == "[True]"
+        second.add_patient("bob", by=BY)
+        first.add_patient("eve", by=BY)
+        assert known("ada", "bob", "eve") == "[True, True, True]"
 
 
 def test_a_chart_of_a_later_version_is_left_alone(chart: Chart, place: str) -> None:
