@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -93,13 +92,16 @@ def asked_anew(
 
     Without ``trust.ledger`` it is the chart's consents, where there is a chart; None: neither.
     """
-    if config.trust.ledger is None and config.chart is None:
+    place = config.trust.ledger or config.chart
+    if place is None:
         return None
-    asked = replace(config, trust=replace(config.trust, ledger=config.trust.ledger or config.chart))
+    chart = Chart.open(place) if _ADDRESS in place else None
 
     def ask(patient_ids: Sequence[str]) -> Permission:
-        ledger = ledger_of(asked)
-        assert ledger is not None
+        if chart is None:
+            ledger = read_ledger(Path(place))
+        else:
+            ledger = Ledger(CHART, tuple(chart.decided(patient_ids)))
         return judged(patient_ids, ledger, Purpose.SCORING, modalities)
 
     return ask

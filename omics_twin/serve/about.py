@@ -17,8 +17,8 @@ from omics_twin.bedside import Told
 from omics_twin.bedside_ranking import RankingChange, compared, foreseen
 from omics_twin.chart.given import Given, give
 from omics_twin.chart.store import Chart
-from omics_twin.errors import OmicsTwinError, TherapyError
-from omics_twin.record import beliefs_in, channels_shown, kept_of, patients_told
+from omics_twin.errors import ChartError, OmicsTwinError, TherapyError, quoted
+from omics_twin.record import beliefs_in, channels_shown, kept_of, modalities_of, patients_told
 from omics_twin.report.comparison import compare, plot_of, table_of
 from omics_twin.report.course import Course, course_of
 from omics_twin.report.patient import page_of, scale_of
@@ -37,6 +37,7 @@ from omics_twin.settings import TwinSettings
 from omics_twin.tensors.graph import GeneGraph
 from omics_twin.told import PatientRecord, RecordedVisit
 from omics_twin.tracking import TrainedModel
+from omics_twin.trust.consent import ALL, Decision, Entry, Purpose
 from omics_twin.types import NO_INTERVENTION, Ranking, TwinState
 
 _MOST_TESTS = 12
@@ -135,12 +136,34 @@ def about(desk: Desk, patient_id: str, *, by: str) -> tuple[Given, dict[str, Any
             }
             for each in desk.chart.alerts(patient_id)
         ],
-        "consents": [
-            f"{each.decision.value} for {each.purpose}, {each.recorded_on.isoformat()}"
-            for each in desk.chart.consents(patient_id)
-        ],
+        "consents": [_in_words(each) for each in desk.chart.consents(patient_id)],
+        "purposes": [each.value for each in Purpose],
+        "modalities": [(each, visible(name_in_words(each))) for each in modalities_of(desk.model)],
         "options": [(each.arm, each.label) for each in page["comparison"].opened],
     }
+
+
+def _in_words(entry: Entry) -> str:
+    about_all = entry.modality == ALL
+    what = entry.purpose if about_all else f"{entry.purpose} of {visible(entry.modality)}"
+    until = f" until {entry.valid_until}" if entry.valid_until else ""
+    return f"{entry.decision.value} for {what}, {entry.recorded_on}{until}"
+
+
+def withdrawn(desk: Desk, patient_id: str, purpose: str, modality: str) -> Entry:
+    """Return that a patient withdrew consent today.
+
+    Raises
+    ------
+    ConsentError
+        If there is no such purpose.
+    ChartError
+        If the model knows no such modality.
+    """
+    known = (ALL, *modalities_of(desk.model))
+    if modality not in known:
+        raise ChartError(f"the modality is none of {quoted(known)}: choose one of the list")
+    return Entry(patient_id, Decision.WITHDRAW, purpose, date.today(), modality)
 
 
 def _of_the_twin(desk: Desk, given: Given) -> dict[str, Any]:

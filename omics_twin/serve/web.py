@@ -415,6 +415,16 @@ def _add_writing(app: FastAPI, site: Site) -> None:
         site.note(who, Action.DECIDE, id, answer={"ranking": number, "therapy": chosen})
         return RedirectResponse(_address("/patient", id=id), 303)
 
+    @app.post("/consent")
+    def withdraw(request: Request, id: str, form: _Form) -> Response:
+        who = site.allowed(request, Role.CLINICIAN, form=form)
+        desk.chart.check_consent(id, Purpose.SCORING)
+        told = (str(form.get(name, "")) for name in ("purpose", "modality"))
+        entry = about.withdrawn(desk, id, *told)
+        desk.chart.add_consent(entry, by=who.name)
+        site.note(who, Action.ADD_CONSENT, id)
+        return RedirectResponse("/", 303)
+
     @app.post("/alert")
     def close(request: Request, id: str, form: _Form) -> Response:
         who = site.allowed(request, Role.CLINICIAN, form=form)

@@ -20,6 +20,7 @@ TRAIN = [
     "experiment=synthetic_response",
     *TRIAL,
     "split.folds=3",
+    "split.repeats=2",
     "split.replicas=2",
     "trainer.max_epochs=15",
     "twin.calibration=NONE",

@@ -33,6 +33,7 @@ from tests.conftest import SmallRun
 
 PASSWORD = "correct horse battery"
 CANARY = "KANARIE4711"
+LEAVING = "GEHT4712"
 WITHDRAWN = "SYN0000002"
 ISSUER = "https://hospital.example"
 KEY = "k1"
@@ -99,10 +100,11 @@ def running(small_run: SmallRun, folder: Path) -> Iterator[Running]:
         for role in ("clinician", "scientist", "auditor"):
             with_account(chart, role, role, patched)
     with closing(Chart.open(chart)) as opened:
-        opened.add_patient(CANARY, by="test", stratum=STRATUM)
-        opened.add_consent(Entry(CANARY, Decision.GRANT, "scoring", date(2026, 1, 1)), by="test")
         values = {"clinical": {"age_years": 51.5, "stage": "II"}}
-        opened.add_visit(CANARY, RecordedVisit(values=values), key="first", by="test")
+        for each in (CANARY, LEAVING):
+            opened.add_patient(each, by="test", stratum=STRATUM)
+            opened.add_consent(Entry(each, Decision.GRANT, "scoring", date(2026, 1, 1)), by="test")
+            opened.add_visit(each, RecordedVisit(values=values), key="first", by="test")
         day = date.today()
         opened.add_consent(Entry(WITHDRAWN, Decision.WITHDRAW, "scoring", day), by="test")
     signing = ec.generate_private_key(ec.SECP384R1())

@@ -14,7 +14,7 @@ from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 from omics_twin.trust.audit import read_events, verify
 from tests.conftest import SmallRun
-from tests.serve.hospital import CANARY, WITHDRAWN, Running, running, token_in
+from tests.serve.hospital import CANARY, LEAVING, WITHDRAWN, Running, running, token_in
 
 PATIENT = "SYN0000001"
 VISIT = "radiomics@84"
@@ -113,7 +113,8 @@ def test_a_form_of_another_site_is_refused(served: Running, clinician: requests.
 def test_a_decision_is_kept_with_its_reason(served: Running, clinician: requests.Session) -> None:
     words = page(clinician, served, "/patient?id=SYN0000003").text
     number = re.findall(r'name="ranking" value="(\d+)"', words)[0]
-    last = re.findall(r'<option value="([^"]+)">', words)[-1]
+    therapies = words[words.index('id="therapy"') : words.index('id="reason"')]
+    last = re.findall(r'<option value="([^"]+)">', therapies)[-1]
     form = {"ranking": number, "therapy": last, "csrf_token": token_in(words)}
     url = f"{served.url}/decision?id=SYN0000003"
     refused = clinician.post(url, form, timeout=60)
@@ -149,6 +150,28 @@ def test_an_observation_is_learned_once(served: Running, clinician: requests.Ses
     with closing(Chart.open(served.chart)) as chart:
         days = [visit.day for visit in chart.record(PATIENT).visits]
     assert days.count(84.0) == 1
+
+
+def test_a_withdrawal_holds_from_the_next_question_on(
+    served: Running, clinician: requests.Session
+) -> None:
+    url = f"/patient?id={LEAVING}"
+    words = page(clinician, served, url).text
+    form = {"csrf_token": token_in(words), "purpose": "scoring", "modality": "genes"}
+    wrong = clinician.post(f"{served.url}/consent?id={LEAVING}", form, timeout=60)
+    assert wrong.status_code == 422
+    assert "none of" in wrong.text
+    form["modality"] = "clinical"
+    clinician.post(f"{served.url}/consent?id={LEAVING}", form, timeout=60)
+    left = page(clinician, served, url).text
+    assert "withdraw for scoring of clinical" in left
+    assert "age years" in words
+    assert "age years" not in left[left.index('id="timeline"') : left.index('id="decide"')]
+    form = {"csrf_token": token_in(left), "purpose": "all", "modality": "all"}
+    clinician.post(f"{served.url}/consent?id={LEAVING}", form, timeout=60)
+    closed = page(clinician, served, url)
+    assert closed.status_code == 403
+    assert "Consent for all withdrawn" in closed.text
 
 
 def test_what_if_compares_what_was_asked(served: Running, clinician: requests.Session) -> None:
