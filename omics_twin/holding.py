@@ -95,6 +95,20 @@ class Answers:
     belief: Float[ndarray, " patient"]
 
 
+@dataclass(frozen=True)
+class Inside:
+    """Whether each interval holds the truth: 1 or 0, NaN where nothing was said.
+
+    Attributes
+    ----------
+    expected, benefit
+        Of what is expected under each arm, and of the benefit of one arm over another.
+    """
+
+    expected: Float[ndarray, "patient arm"]
+    benefit: Float[ndarray, "patient pair"]
+
+
 def held_of(task: Task, model: TrainedModel, plan: MemberPlan, config: Config) -> Held:
     """Return the held-out beliefs of the first repeat, before any calibration."""
     one = first_repeat(task)
@@ -196,8 +210,8 @@ def calibrate(
     config: Config,
     folder: Path,
     console: Console,
-) -> tuple[Calibration, dict[str, Any]]:
-    """Return what makes beliefs hold on a simulated copy, and how they hold there.
+) -> tuple[Calibration, dict[str, Any], Inside]:
+    """Return what makes beliefs hold on a simulated copy, and how and for whom they hold there.
 
     Parameters
     ----------
@@ -210,10 +224,20 @@ def calibrate(
     held = held_of(copy.task, model_of(copy.task, fitted, config), fitted.plan, config)
     before = answers_of(held)
     found, after = fitted_factors(held, copy.truth, before)
-    return found, {
+    told = {
         "before": coverage_of(held, before, copy.truth, 1.0),
         "after": coverage_of(held, after, copy.truth, found.power),
     }
+    return found, told, inside_of(held, after, copy.truth)
+
+
+def inside_of(held: Held, answers: Answers, truth: Float[ndarray, "patient arm"]) -> Inside:
+    """Return whether the intervals of each patient hold the truth."""
+    true = benefits(truth, sign=_sign(held))
+    return Inside(
+        _inside(truth, answers.lower, answers.upper),
+        _inside(true, answers.benefit_lower, answers.benefit_upper),
+    )
 
 
 def one_draw(held: Held, seed: int) -> tuple[ndarray, ndarray]:
@@ -324,11 +348,8 @@ def coverage_of(held: Held, answers: Answers, truth: ndarray, power: float) -> d
     power
         Exponent on the probabilities of being best.
     """
-    true = benefits(truth, sign=_sign(held))
-    inside = {
-        "expected": _inside(truth, answers.lower, answers.upper),
-        "benefit": _inside(true, answers.benefit_lower, answers.benefit_upper),
-    }
+    holds = inside_of(held, answers, truth)
+    inside = {"expected": holds.expected, "benefit": holds.benefit}
     found: dict[str, Any] = {
         name: {
             "coverage": _mean(each),
