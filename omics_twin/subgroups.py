@@ -1,4 +1,4 @@
-"""How good is the twin for each group of patients, and is a group served worse than others?"""
+"""Is a group of patients served worse than others? Every measure of a run by group."""
 
 from __future__ import annotations
 

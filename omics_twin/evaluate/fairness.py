@@ -77,7 +77,8 @@ def subgroup_rows(
     doi:10.1111/j.2517-6161.1995.tb02031.x.
     """
     everyone = np.ones(len(measures[0].known), dtype=bool)
-    rows = [_row(EVERYONE, ALL, everyone, measures, least_shown, 0)]
+    # Everyone is no group beside others: nobody is left to compare with.
+    rows = [_row(EVERYONE, ALL, everyone, measures, least_shown, len(everyone) + 1)]
     for attribute, labels in attributes.items():
         groups = np.array([NOT_KNOWN if each is None else each for each in labels], dtype=str)
         names = np.unique(groups)
