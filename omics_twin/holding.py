@@ -277,23 +277,32 @@ def fitted_factors(held: Held, truth: ndarray, answers: Answers) -> tuple[Calibr
     for _ in range(_ROUNDS):
         spread = found.spread_of(held.strata).numpy().astype(np.float64)
         needed = [each * spread[:, None] for each in _scores(held, answers, truth)]
-        own = [mondrian_quantiles(each, held.strata, held.level) for each in needed]
+        factors = [mondrian_quantiles(each, held.strata, held.level) for each in needed]
         pooled = max(conformal_quantile(each, held.level) for each in needed)
-        shared = set.intersection(*(set(each) for each in own))
-        by_stratum = {name: _kept(max(each[name] for each in own)) for name in sorted(shared)}
+        shared = set.intersection(*(set(each) for each in factors))
+        by_stratum = {name: _kept(max(each[name] for each in factors)) for name in sorted(shared)}
         found = replace(found, spread=_kept(pooled), by_stratum=by_stratum, fitted=True)
         answers = answers_of(held, found.spread_of(held.strata).numpy())
     out = nonconformity(truth, answers.expected, answers.lower, answers.upper)
-    kept = float(np.clip(conformal_quantile(out, held.level), _LEAST_KEPT, 1.0))
-    found = replace(found, power=_power(held, answers, truth), arms=kept)
-    return found, narrowed(answers, kept)
+    own = mondrian_quantiles(out, held.strata, held.level)
+    found = replace(
+        found,
+        power=_power(held, answers, truth),
+        arms=_part_kept(conformal_quantile(out, held.level)),
+        arms_by_stratum={name: _part_kept(each) for name, each in own.items()},
+    )
+    return found, narrowed(held, answers, found)
 
 
-def narrowed(answers: Answers, kept: float) -> Answers:
+def narrowed(held: Held, answers: Answers, found: Calibration) -> Answers:
     """Return the answers with a share of the intervals' half-width under each arm."""
-    expected = answers.expected
+    expected, kept = answers.expected, found.arms_of(held.strata).numpy()[:, None]
     lower, upper = (expected + kept * (end - expected) for end in (answers.lower, answers.upper))
     return replace(answers, lower=lower, upper=upper)
+
+
+def _part_kept(share: float) -> float:
+    return float(np.clip(share, _LEAST_KEPT, 1.0))
 
 
 def _kept(factor: float) -> float:
@@ -474,7 +483,7 @@ def held_up(
     held = held_of(task, model, plan, config)
     fitted = model.calibration
     spread = fitted.spread_of(held.strata).numpy() if fitted.fitted else None
-    answers = narrowed(answers_of(held, spread), fitted.arms)
+    answers = narrowed(held, answers_of(held, spread), fitted)
     told = {"abstention": abstention_of(held, answers, config.twin.confidence, truth)}
     if truth is None:
         return told

@@ -106,7 +106,8 @@ def held_out_predictions(
         if bounded:
             out = torch.tensor((task.held_out[:, belief.rows] >= 0).any(axis=0))
             state = select(belief.state, torch.nonzero(out)[:, 0])
-            ends[belief.rows[out.numpy()]] = bounds(task, model, state, config)
+            rows = belief.rows[out.numpy()]
+            ends[rows] = bounds(task, model, state, [strata[row] for row in rows], config)
     own = task.arms[None, :, None, None]
     received = np.take_along_axis(every, own, axis=2)[:, :, 0]
     if grid is None:

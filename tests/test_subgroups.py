@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from omics_twin.config import Config
 from omics_twin.evaluate.metrics import roc_auc
 from omics_twin.evaluate.score import score
 from omics_twin.following import RECEIVED, TWIN, Ranked, judge
@@ -17,10 +18,18 @@ from omics_twin.holding import Inside
 from omics_twin.judging import baseline_design
 from omics_twin.offers import offers_of
 from omics_twin.subgroups import draw, groups_in, judged, numbers_of
+from omics_twin.tasks import Task
 from tests.evaluate import trials
 from tests.judged import HARM, SURVIVAL, judged_task
 
 PATIENTS = 300
+
+
+@pytest.fixture(scope="module")
+def judged_trial(tmp_path_factory: pytest.TempPathFactory) -> tuple[trials.Trial, Task, Config]:
+    trial = trials.response(np.random.default_rng(3), PATIENTS, False)
+    # The outcome is a harm: its share is shown, and a gain is still that of merit.
+    return trial, *judged_task(tmp_path_factory.mktemp("trial"), trial, endpoint=HARM)
 
 
 def _predictions(truth: np.ndarray) -> np.ndarray:
@@ -28,9 +37,10 @@ def _predictions(truth: np.ndarray) -> np.ndarray:
     return np.clip(0.3 * truth + rng.uniform(0.1, 0.6, (2, len(truth))), 0.0, 1.0)
 
 
-def test_a_group_has_the_metrics_of_its_own_patients(tmp_path: Path) -> None:
-    trial = trials.response(np.random.default_rng(3), PATIENTS, False)
-    task, config = judged_task(tmp_path, trial)
+def test_a_group_has_the_metrics_of_its_own_patients(
+    judged_trial: tuple[trials.Trial, Task, Config],
+) -> None:
+    trial, task, config = judged_trial
     received = _predictions(task.outcome.values)
     rows = judged(task, received, config, None, None)["subgroups"]
     own = next(r for r in rows if (r["attribute"], r["group"]) == ("stratum", "0"))
@@ -50,9 +60,10 @@ def test_a_group_has_the_metrics_of_its_own_patients(tmp_path: Path) -> None:
     json.dumps(rows, allow_nan=False)
 
 
-def test_the_value_of_everybody_is_that_of_the_rule(tmp_path: Path) -> None:
-    trial = trials.response(np.random.default_rng(3), PATIENTS, False)
-    task, config = judged_task(tmp_path, trial, endpoint=HARM)
+def test_the_value_of_everybody_is_that_of_the_rule(
+    judged_trial: tuple[trials.Trial, Task, Config],
+) -> None:
+    trial, task, config = judged_trial
     offers = offers_of(task, baseline_design(task), config)
     ranked = {TWIN: Ranked(trial.mean + np.zeros((2, 1, 1)))}
     found = judge(task, offers, ranked, None)
@@ -60,7 +71,6 @@ def test_the_value_of_everybody_is_that_of_the_rule(tmp_path: Path) -> None:
     table = found.table
     place, known = table.names.index(TWIN), table.names.index(RECEIVED)
     measures = everyone["measures"]
-    # The outcome is a harm: its share is shown, and a gain is still that of merit.
     assert measures["policy_value"]["value"] == pytest.approx(-table.value[place])
     assert measures["policy_gain"]["value"] == pytest.approx(-table.difference[known])
 
@@ -77,9 +87,10 @@ def test_survival_is_judged_at_the_horizon(tmp_path: Path) -> None:
     assert set(everyone) == {"uno_c", "observed_less_predicted"}
 
 
-def test_coverage_counts_the_intervals_of_the_simulated_copy(tmp_path: Path) -> None:
-    trial = trials.response(np.random.default_rng(3), PATIENTS, False)
-    task, config = judged_task(tmp_path, trial)
+def test_coverage_counts_the_intervals_of_the_simulated_copy(
+    judged_trial: tuple[trials.Trial, Task, Config], tmp_path: Path
+) -> None:
+    trial, task, config = judged_trial
     rng = np.random.default_rng(7)
     held = (rng.random((PATIENTS, 4)) < 0.9).astype(float)
     held[trial.strata == 1] = (rng.random((int((trial.strata == 1).sum()), 4)) < 0.6).astype(float)
@@ -98,19 +109,21 @@ def test_coverage_counts_the_intervals_of_the_simulated_copy(tmp_path: Path) -> 
     assert (tmp_path / "subgroups.png").stat().st_size > 0
 
 
-def test_settings_say_which_groups_are_shown_and_tested(tmp_path: Path) -> None:
-    trial = trials.response(np.random.default_rng(3), PATIENTS, False)
-    task, config = judged_task(tmp_path, trial)
+def test_settings_say_which_groups_are_shown_and_tested(
+    judged_trial: tuple[trials.Trial, Task, Config],
+) -> None:
+    trial, task, config = judged_trial
     asked = replace(config.fairness, least_shown=120, least_tested=120)
-    rows = judged(task, _predictions(task.outcome.values), replace(config, fairness=asked), None,
-                  None)["subgroups"]  # fmt: skip
+    config = replace(config, fairness=asked)
+    rows = judged(task, _predictions(task.outcome.values), config, None, None)["subgroups"]
     assert any(row["suppressed"] for row in rows)
     assert not any(row["gaps"] for row in rows if row["suppressed"])
 
 
-def test_folds_and_the_order_of_enrolment_are_no_groups(tmp_path: Path) -> None:
-    trial = trials.response(np.random.default_rng(3), PATIENTS, False)
-    task, config = judged_task(tmp_path, trial)
+def test_folds_and_the_order_of_enrolment_are_no_groups(
+    judged_trial: tuple[trials.Trial, Task, Config],
+) -> None:
+    trial, task, config = judged_trial
     groups = task.cohort.groups.assign(enrolled="1", fold="2", site="A")
     more = replace(task, cohort=replace(task.cohort, groups=groups))
     found, edges = groups_in(more, config)

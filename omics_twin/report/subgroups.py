@@ -9,10 +9,14 @@ import numpy as np
 
 from omics_twin.evaluate.attributes import attributes_of
 from omics_twin.patients import Patients
-from omics_twin.report.words import counted, listed, name_in_words, visible
+from omics_twin.report.words import counted, listed, marker_in_words, percent
 from omics_twin.tracking import TrainedModel
 
 CALLED = 0.05
+_INTERVALS = {
+    "coverage_expected": "expected values",
+    "coverage_benefit": "differences between two therapies",
+}
 # Measure -> whether a lower number is worse; None: any gap is; and what a gap then says.
 _WORSE: dict[str, tuple[bool | None, str]] = {
     "auc": (True, "the twin tells those with and without the outcome apart less well (AUC {})"),
@@ -20,14 +24,6 @@ _WORSE: dict[str, tuple[bool | None, str]] = {
     "rmse": (False, "the twin is further off (root mean squared error {})"),
     "observed_less_predicted": (None, "observed less predicted is {}"),
     "policy_gain": (True, "following the ranking was worth less over what was received ({})"),
-    "coverage_expected": (
-        True,
-        "intervals of expected values held less often on a simulated copy (share {})",
-    ),
-    "coverage_benefit": (
-        True,
-        "intervals of differences between therapies held less often on a simulated copy (share {})",
-    ),
 }
 
 
@@ -39,10 +35,10 @@ def group_limits(model: TrainedModel, patients: Patients) -> list[str]:
     """
     performance: Mapping[str, Any] = model.provenance.get("performance") or {}
     rows: Sequence[Mapping[str, Any]] = performance.get("subgroups") or []
-    own = _groups_of(model, patients, performance.get("fairness") or {})
+    fairness = performance.get("fairness") or {}
+    own = _groups_of(model, patients, fairness)
     found = [row for row in rows if own.get(row["attribute"]) == row["group"]]
-    # Groups are often nearly the same patients: one sentence each is enough.
-    told = [_worse(row) for row in found]
+    told = [_worse(row, fairness.get("coverage") or {}) for row in found]
     few = [_named(row) for row in found if not row["suppressed"] and not row["gaps"]]
     few += [_named(row) for row in found if row["suppressed"]]
     lines = [line for line in told if line]
@@ -70,7 +66,7 @@ def _groups_of(
     return {**{name: each[0] for name, each in found.items()}, **patients.strata[0]}
 
 
-def _worse(row: Mapping[str, Any]) -> str:
+def _worse(row: Mapping[str, Any], coverage: Mapping[str, Any]) -> str:
     gaps = []
     for name, (lower_is_worse, words) in _WORSE.items():
         gap = row["gaps"].get(name)
@@ -80,12 +76,24 @@ def _worse(row: Mapping[str, Any]) -> str:
             value = row["measures"][name]["value"]
             both = f"{value:.2f}, {value - gap['difference']:.2f} in others"
             gaps.append(words.format(both))
+    gaps += [_fell_short(row, name, cover) for name, cover in coverage.items()]
+    gaps = [each for each in gaps if each]
     if not gaps:
         return ""
     patients = counted(int(row["patients"]), "training patient")
     return f"In this patient's group {_named(row)} ({patients}), {'; '.join(gaps)}."
 
 
+def _fell_short(row: Mapping[str, Any], name: str, cover: Mapping[str, Any]) -> str:
+    """Return how often intervals held, where that is beyond chance less than was promised."""
+    cell = cover["beyond"].get(f"{row['attribute']}: {row['group']}")
+    if cell is None or not cell["beyond_chance"] or cell["value"] >= cover["nominal"]:
+        return ""
+    return (
+        f"intervals of {percent(cover['nominal'])} held {percent(round(cell['value'], 2))} of "
+        f"{_INTERVALS[name]} on a simulated copy"
+    )
+
+
 def _named(row: Mapping[str, Any]) -> str:
-    attribute = visible(name_in_words(row["attribute"]))
-    return f"“{attribute}: {visible(name_in_words(row['group']))}”"
+    return f"“{marker_in_words(row['attribute'], row['group'])}”"
