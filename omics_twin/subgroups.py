@@ -69,7 +69,7 @@ def judged(
     measures = [
         *_predicted(task, received),
         *(_followed(task, found) if found is not None else []),
-        *(_covered(inside) if inside is not None else []),
+        *(_covered(task, inside) if inside is not None else []),
     ]
     attributes, edges = groups_in(task, config)
     rows = subgroup_rows(
@@ -182,17 +182,21 @@ def _followed(task: Task, found: Judgement) -> list[Measure]:
     ]
 
 
-def _covered(inside: Inside) -> list[Measure]:
-    """Return how often the intervals hold the truth of the simulated copy."""
+def _covered(task: Task, inside: Inside) -> list[Measure]:
+    """Return how often the intervals hold the truth of the simulated copy.
+
+    The truth of patients who are held out together is one member's, so they are one cluster.
+    """
+    folds = np.asarray(task.held_out[0], dtype=np.int64)
     return [
-        Measure(name, np.isfinite(each).any(axis=1), partial(_share, each))
+        Measure(name, np.isfinite(each).any(axis=1), partial(_share, each, folds))
         for name, each in zip(COVERAGE, (inside.expected, inside.benefit), strict=True)
         if np.isfinite(each).any()
     ]
 
 
-def _share(inside: ndarray, rows: _Row) -> Estimate:
-    return influence.share_inside(inside[rows])
+def _share(inside: ndarray, folds: ndarray, rows: _Row) -> Estimate:
+    return influence.share_inside(inside[rows], folds[rows])
 
 
 def draw(found: Mapping[str, Any], folder: Path) -> None:

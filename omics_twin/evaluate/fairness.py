@@ -49,9 +49,10 @@ def subgroup_rows(
     """Return every measure of every group, and how far each is from that of all other patients.
 
     Group and others are different patients, so the variances of their numbers add up; the test is
-    Welch's on the patients' influences. The p-values of all groups and measures together are
-    adjusted by Benjamini and Hochberg: of the gaps that are called, at most a share is chance.
-    Over 0.05 says that no gap was shown, not that there is none.
+    Welch's on the patients' influences. Where patients of a cluster are right or wrong together,
+    it is Student's on the differences within clusters. The p-values of all groups and measures
+    together are adjusted by Benjamini and Hochberg: of the gaps that are called, at most a share
+    is chance. Over 0.05 says that no gap was shown, not that there is none.
 
     Parameters
     ----------
@@ -116,10 +117,10 @@ def _row(
             continue
         try:
             estimate = measure.over(own)
+            lower, upper = estimate.interval(LEVEL)
         except CohortError as error:
             found["not_judged"][measure.name] = str(error)
             continue
-        lower, upper = estimate.interval(LEVEL)
         told = {"value": estimate.value, "lower": lower, "upper": upper, "patients": len(own)}
         found["measures"][measure.name] = told
         rest = np.flatnonzero(~inside & measure.known)
@@ -134,12 +135,9 @@ def _gap(measure: Measure, own: Estimate, rest: Int[ndarray, " row"]) -> dict[st
         others = measure.over(rest)
     except CohortError:
         return {}
-    variances = np.array([own.standard_error**2, others.standard_error**2])
-    difference, error = own.value - others.value, float(np.sqrt(variances.sum()))
+    difference, (error, freedom) = own.value - others.value, _error(own, others)
     if not error > 0.0:
         return {}
-    less = np.array([own.patients, others.patients]) - 1.0
-    freedom = float(variances.sum() ** 2 / (variances**2 / less).sum())
     reach = float(t.ppf(0.5 + LEVEL / 2.0, freedom)) * error
     return {
         measure.name: {
@@ -149,6 +147,26 @@ def _gap(measure: Measure, own: Estimate, rest: Int[ndarray, " row"]) -> dict[st
             "p": float(2.0 * t.sf(abs(difference) / error, freedom)),
         }
     }
+
+
+def _error(own: Estimate, others: Estimate) -> tuple[float, float]:
+    """Return the standard error of a difference and its degrees of freedom."""
+    if own.clusters is None or others.clusters is None:
+        variances = np.array([own.standard_error**2, others.standard_error**2])
+        if not variances.sum() > 0.0:
+            return 0.0, 1.0
+        less = np.array([own.freedom, others.freedom])
+        freedom = float(variances.sum() ** 2 / (variances**2 / less).sum())
+        return float(np.sqrt(variances.sum())), freedom
+    # Both are right or wrong together within a cluster.
+    count = int(max(own.clusters.max(), others.clusters.max())) + 1
+    parts = np.zeros(count)
+    parts[: len(own.parts)] += own.parts
+    parts[: len(others.parts)] -= others.parts
+    among = len(np.union1d(own.clusters, others.clusters))
+    if among < 2:
+        return 0.0, 1.0
+    return float(np.sqrt((parts**2).sum() * among / (among - 1.0))), among - 1.0
 
 
 def _adjusted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
@@ -32,17 +32,21 @@ class Estimate:
         patients: its mean is 0, and its spread is that of the number.
     share
         Whether the number lies between 0 and 1.
+    clusters
+        Of each patient, where patients of one cluster are right or wrong together, such as those
+        who are held out together on a simulated copy; ``None``: each on their own.
 
     References
     ----------
     The infinitesimal jackknife: Efron 1982, The Jackknife, the Bootstrap and Other Resampling
     Plans, doi:10.1137/1.9781611970319. For the AUC it is DeLong's variance (DeLong et al. 1988,
-    doi:10.2307/2531595).
+    doi:10.2307/2531595). Of clusters: Liang and Zeger 1986, doi:10.1093/biomet/73.1.13.
     """
 
     value: float
     influence: Float[ndarray, " patient"]
     share: bool = False
+    clusters: Int[ndarray, " patient"] | None = None
 
     @property
     def patients(self) -> int:
@@ -50,17 +54,34 @@ class Estimate:
         return len(self.influence)
 
     @property
+    def parts(self) -> Float[ndarray, " part"]:
+        """What each patient, or each cluster, adds to the number's error; they add up to 0."""
+        each = self.influence / self.patients
+        return each if self.clusters is None else np.bincount(self.clusters, weights=each)
+
+    @property
+    def freedom(self) -> int:
+        """How many patients, or clusters, there are beside one."""
+        if self.clusters is None:
+            return self.patients - 1
+        return len(np.unique(self.clusters)) - 1
+
+    @property
     def standard_error(self) -> float:
-        """Of the number, over patients like these."""
-        count = self.patients
-        if count < 2:
+        """Of the number, over patients or clusters like these; NaN for a single one."""
+        if self.freedom < 1:
             return float("nan")
-        return float(np.sqrt((self.influence**2).sum() / (count * (count - 1.0))))
+        return float(np.sqrt((self.parts**2).sum() * (self.freedom + 1) / self.freedom))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the bounds of the number: of Student's t, for a share on the scale of its logit.
 
         A share of none or of all patients has Wilson's bounds.
+
+        Raises
+        ------
+        CohortError
+            If there is one patient or cluster only.
 
         Examples
         --------
@@ -69,7 +90,9 @@ class Estimate:
         (0.4, 0.6)
         """
         error = self.standard_error
-        reach = float(t.ppf(0.5 + level / 2.0, max(self.patients - 1, 1)))
+        if not np.isfinite(error):
+            raise CohortError("one patient or one cluster of patients tells no interval")
+        reach = float(t.ppf(0.5 + level / 2.0, self.freedom))
         if not self.share:
             return self.value - reach * error, self.value + reach * error
         if not 0.0 < self.value < 1.0:
@@ -91,6 +114,7 @@ def averaged(estimates: Sequence[Estimate]) -> Estimate:
         float(np.mean([each.value for each in estimates])),
         np.mean([each.influence for each in estimates], axis=0),
         estimates[0].share,
+        estimates[0].clusters,
     )
 
 
@@ -100,13 +124,17 @@ def mean_of(values: Float[ndarray, " patient"], *, share: bool = False) -> Estim
     return Estimate(mean, values - mean, share)
 
 
-def share_inside(inside: Float[ndarray, "patient cell"]) -> Estimate:
+def share_inside(
+    inside: Float[ndarray, "patient cell"], clusters: Int[ndarray, " patient"] | None = None
+) -> Estimate:
     """Return the share of a patient's cells that are 1, every cell of every patient counted once.
 
     Parameters
     ----------
     inside
         1 where an interval holds the truth, else 0; NaN where nothing was said.
+    clusters
+        See :class:`Estimate`.
 
     Raises
     ------
@@ -123,7 +151,7 @@ def share_inside(inside: Float[ndarray, "patient cell"]) -> Estimate:
     if not number.sum():
         raise CohortError(f"no interval was told of any of {len(inside)} patients")
     value = float(held.sum() / number.sum())
-    return Estimate(value, (held - value * number) / number.mean(), share=True)
+    return Estimate(value, (held - value * number) / number.mean(), True, clusters)
 
 
 def auc_of(

@@ -66,10 +66,10 @@ def test_the_standard_error_is_that_of_drawing_patients_again(name: str) -> None
     estimate = ESTIMATES[name]
     found = estimate(np.arange(PATIENTS))
     rng = np.random.default_rng(1)
-    drawn = [estimate(rng.integers(PATIENTS, size=PATIENTS)).value for _ in range(300)]
+    drawn = [estimate(rng.integers(PATIENTS, size=PATIENTS)).value for _ in range(120)]
     assert found.influence.mean() == pytest.approx(0.0, abs=1e-9)
-    # 300 draws know a spread to about 4 %.
-    assert found.standard_error == pytest.approx(np.std(drawn), rel=0.15)
+    # 120 draws know a spread to about 6 %.
+    assert found.standard_error == pytest.approx(np.std(drawn), rel=0.2)
 
 
 def test_the_numbers_are_those_of_the_metrics() -> None:
@@ -113,16 +113,36 @@ def test_a_share_of_all_patients_still_has_an_interval() -> None:
     assert (round(lower, 2), upper) == (0.84, 1.0)
 
 
+def test_patients_who_are_wrong_together_tell_less() -> None:
+    rng = np.random.default_rng(3)
+    clusters = np.repeat(np.arange(5), 40)
+    held = []
+    for _ in range(300):
+        chance = np.clip(0.8 + 0.1 * rng.normal(size=5), 0.0, 1.0)[clusters]
+        inside = (rng.random((200, 3)) < chance[:, None]).astype(float)
+        together, alone = share_inside(inside, clusters), share_inside(inside)
+        assert together.value == alone.value
+        ends = (together.interval(), alone.interval())
+        held.append([lower <= 0.8 <= upper for lower, upper in ends])
+    clustered, plain = np.mean(held, axis=0)
+    assert clustered > 0.92
+    assert plain < 0.7
+
+
 def test_repeats_are_no_new_patients() -> None:
     one = ESTIMATES["auc"](np.arange(PATIENTS))
     assert averaged([one, one, one]).standard_error == pytest.approx(one.standard_error)
 
 
 @pytest.mark.parametrize(
-    ("estimate", "message"),
+    ("asked", "message"),
     [
         (lambda: auc_of(np.array([0.1, 0.2]), np.ones(2)), "needs both classes"),
         (lambda: share_inside(np.full((2, 1), np.nan)), "no interval was told of any of 2"),
+        (
+            lambda: share_inside(np.ones((2, 1)), np.zeros(2, dtype=int)).interval(),
+            "one cluster of patients",
+        ),
         (
             lambda: survival_gap_of(np.ones(2), np.ones(2), np.array([1.0, 0.0]), 5.0),
             "followed until day 1, the horizon is day 5",
@@ -133,6 +153,6 @@ def test_repeats_are_no_new_patients() -> None:
         ),
     ],
 )
-def test_too_few_patients_are_refused(estimate: Callable[[], Estimate], message: str) -> None:
+def test_too_few_patients_are_refused(asked: Callable[[], object], message: str) -> None:
     with pytest.raises(CohortError, match=message):
-        estimate()
+        asked()
