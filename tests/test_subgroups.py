@@ -6,17 +6,20 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from omics_twin.config import Config
+from omics_twin.errors import ConfigError
 from omics_twin.evaluate.metrics import roc_auc
 from omics_twin.evaluate.score import score
 from omics_twin.following import RECEIVED, TWIN, Ranked, judge
 from omics_twin.holding import Inside
 from omics_twin.judging import baseline_design
 from omics_twin.offers import offers_of
+from omics_twin.settings import FairnessSettings
 from omics_twin.subgroups import draw, groups_in, judged, numbers_of
 from omics_twin.tasks import Task
 from tests.evaluate import trials
@@ -130,3 +133,16 @@ def test_folds_and_the_order_of_enrolment_are_no_groups(
     assert {"enrolled", "fold"}.isdisjoint(found)
     assert "site" in found
     assert edges == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"least_shown": 1}, "'fairness.least_shown' is 1, expected at least 2"),
+        ({"least_shown": 20, "least_tested": 10}, "'fairness.least_tested' is 10"),
+        ({"age_edges": [50.0, 40.0]}, "expected rising ages"),
+    ],
+)
+def test_groups_of_nobody_are_refused(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        FairnessSettings(**asked)
