@@ -251,7 +251,7 @@ def ranking_in(
         thin_support=model.catalogue.thin_support,
         confidence=settings.confidence,
         power=model.calibration.power,
-        arms=model.calibration.arms,
+        arms=model.calibration.arms_of(strata)[:, None],
     )
 
 
@@ -360,6 +360,7 @@ def write_predictions(
         )
     lines: dict[int, list[Any]] = {}
     tail = (1.0 - settings.interval) / 2.0
+    part_kept = model.calibration.arms_of(strata_keys(model.support.columns, cohort))
     for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
         groups = (
             [(torch.arange(len(belief.rows)), intervention)]
@@ -372,7 +373,8 @@ def write_predictions(
             weights = state.log_weights
             mean = weighted_mean(values, weights)
             ends = [weighted_quantile(values, weights, share) for share in (tail, 1.0 - tail)]
-            kept = [mean + model.calibration.arms * (end - mean) for end in ends]
+            part = part_kept[torch.as_tensor(belief.rows)[rows]]
+            kept = [mean + part * (end - mean) for end in ends]
             columns = torch.stack([mean, *kept], dim=1)
             for row, numbers in zip(belief.rows[rows], columns.tolist(), strict=True):
                 known = therapy is not NO_INTERVENTION

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -68,14 +68,17 @@ def _read(task: Task, values: torch.Tensor) -> torch.Tensor:
     return torch.trapezoid(curve, days, dim=-1) / task.endpoint.horizon_days
 
 
-def bounds(task: Task, model: TrainedModel, state: TwinState, config: Config) -> np.ndarray:
+def bounds(
+    task: Task, model: TrainedModel, state: TwinState, strata: Sequence[str], config: Config
+) -> np.ndarray:
     """Return the bounds of the belief under each arm, (patient, arm, 2)."""
+    share = model.calibration.arms_of(strata)
     tail = (1.0 - config.twin.interval) / 2.0
     found = []
     for therapy in task.catalogue.interventions():
         values = outcome_values(model, state, therapy, task.outcome)[..., 0]
         ends = [weighted_quantile(values, state.log_weights, each) for each in (tail, 1 - tail)]
         mean = weighted_mean(values, state.log_weights)
-        kept = [mean + model.calibration.arms * (end - mean) for end in ends]
+        kept = [mean + share * (end - mean) for end in ends]
         found.append(torch.stack(kept, dim=1))
     return torch.stack(found, dim=1).numpy()

@@ -27,6 +27,7 @@ from omics_twin.intake.settings import IntakeSettings, KnowledgeSettings
 from omics_twin.settings import (
     CatalogueDeclaration,
     EndpointSettings,
+    FairnessSettings,
     NetworkSettings,
     PolicySettings,
     SearchSettings,
@@ -125,6 +126,7 @@ class Config:
     dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
+    fairness: FairnessSettings = field(default_factory=FairnessSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)

@@ -100,6 +100,9 @@ class Judgement:
         The arm that is best for most, apart from the control, compared with the control.
     missing
         What could not be judged, and why.
+    followed
+        What came of each judged patient if a rule were followed, by rule; only its means say
+        something.
     """
 
     chosen: Mapping[str, Int[ndarray, "repeat patient"]]
@@ -112,6 +115,7 @@ class Judgement:
     benefit: BenefitCalibration | None
     pair: Contrasted | None
     missing: Mapping[str, str] = field(default_factory=dict)
+    followed: Mapping[str, Float[ndarray, " patient"]] = field(default_factory=dict)
 
 
 def judge(
@@ -166,6 +170,7 @@ def judge(
         benefit=_tried(missing, "benefit", lambda: _benefit(scores, twin, picks)),
         pair=_tried(missing, "targeting", lambda: _pair(scores, twin, picks[SINGLE], against)),
         missing=missing,
+        followed={name: each.mean for name, each in rules.items()},
     )
 
 

@@ -95,6 +95,20 @@ class Answers:
     belief: Float[ndarray, " patient"]
 
 
+@dataclass(frozen=True)
+class Inside:
+    """Whether each interval holds the truth: 1 or 0, NaN where nothing was said.
+
+    Attributes
+    ----------
+    expected, benefit
+        Of what is expected under each arm, and of the benefit of one arm over another.
+    """
+
+    expected: Float[ndarray, "patient arm"]
+    benefit: Float[ndarray, "patient pair"]
+
+
 def held_of(task: Task, model: TrainedModel, plan: MemberPlan, config: Config) -> Held:
     """Return the held-out beliefs of the first repeat, before any calibration."""
     one = first_repeat(task)
@@ -196,8 +210,8 @@ def calibrate(
     config: Config,
     folder: Path,
     console: Console,
-) -> tuple[Calibration, dict[str, Any]]:
-    """Return what makes beliefs hold on a simulated copy, and how they hold there.
+) -> tuple[Calibration, dict[str, Any], Inside]:
+    """Return what makes beliefs hold on a simulated copy, and how and for whom they hold there.
 
     Parameters
     ----------
@@ -210,10 +224,20 @@ def calibrate(
     held = held_of(copy.task, model_of(copy.task, fitted, config), fitted.plan, config)
     before = answers_of(held)
     found, after = fitted_factors(held, copy.truth, before)
-    return found, {
+    told = {
         "before": coverage_of(held, before, copy.truth, 1.0),
         "after": coverage_of(held, after, copy.truth, found.power),
     }
+    return found, told, inside_of(held, after, copy.truth)
+
+
+def inside_of(held: Held, answers: Answers, truth: Float[ndarray, "patient arm"]) -> Inside:
+    """Return whether the intervals of each patient hold the truth."""
+    true = benefits(truth, sign=_sign(held))
+    return Inside(
+        _inside(truth, answers.lower, answers.upper),
+        _inside(true, answers.benefit_lower, answers.benefit_upper),
+    )
 
 
 def one_draw(held: Held, seed: int) -> tuple[ndarray, ndarray]:
@@ -253,23 +277,32 @@ def fitted_factors(held: Held, truth: ndarray, answers: Answers) -> tuple[Calibr
     for _ in range(_ROUNDS):
         spread = found.spread_of(held.strata).numpy().astype(np.float64)
         needed = [each * spread[:, None] for each in _scores(held, answers, truth)]
-        own = [mondrian_quantiles(each, held.strata, held.level) for each in needed]
+        factors = [mondrian_quantiles(each, held.strata, held.level) for each in needed]
         pooled = max(conformal_quantile(each, held.level) for each in needed)
-        shared = set.intersection(*(set(each) for each in own))
-        by_stratum = {name: _kept(max(each[name] for each in own)) for name in sorted(shared)}
+        shared = set.intersection(*(set(each) for each in factors))
+        by_stratum = {name: _kept(max(each[name] for each in factors)) for name in sorted(shared)}
         found = replace(found, spread=_kept(pooled), by_stratum=by_stratum, fitted=True)
         answers = answers_of(held, found.spread_of(held.strata).numpy())
     out = nonconformity(truth, answers.expected, answers.lower, answers.upper)
-    kept = float(np.clip(conformal_quantile(out, held.level), _LEAST_KEPT, 1.0))
-    found = replace(found, power=_power(held, answers, truth), arms=kept)
-    return found, narrowed(answers, kept)
+    own = mondrian_quantiles(out, held.strata, held.level)
+    found = replace(
+        found,
+        power=_power(held, answers, truth),
+        arms=_part_kept(conformal_quantile(out, held.level)),
+        arms_by_stratum={name: _part_kept(each) for name, each in own.items()},
+    )
+    return found, narrowed(held, answers, found)
 
 
-def narrowed(answers: Answers, kept: float) -> Answers:
+def narrowed(held: Held, answers: Answers, found: Calibration) -> Answers:
     """Return the answers with a share of the intervals' half-width under each arm."""
-    expected = answers.expected
+    expected, kept = answers.expected, found.arms_of(held.strata).numpy()[:, None]
     lower, upper = (expected + kept * (end - expected) for end in (answers.lower, answers.upper))
     return replace(answers, lower=lower, upper=upper)
+
+
+def _part_kept(share: float) -> float:
+    return float(np.clip(share, _LEAST_KEPT, 1.0))
 
 
 def _kept(factor: float) -> float:
@@ -324,11 +357,8 @@ def coverage_of(held: Held, answers: Answers, truth: ndarray, power: float) -> d
     power
         Exponent on the probabilities of being best.
     """
-    true = benefits(truth, sign=_sign(held))
-    inside = {
-        "expected": _inside(truth, answers.lower, answers.upper),
-        "benefit": _inside(true, answers.benefit_lower, answers.benefit_upper),
-    }
+    holds = inside_of(held, answers, truth)
+    inside = {"expected": holds.expected, "benefit": holds.benefit}
     found: dict[str, Any] = {
         name: {
             "coverage": _mean(each),
@@ -453,7 +483,7 @@ def held_up(
     held = held_of(task, model, plan, config)
     fitted = model.calibration
     spread = fitted.spread_of(held.strata).numpy() if fitted.fitted else None
-    answers = narrowed(answers_of(held, spread), fitted.arms)
+    answers = narrowed(held, answers_of(held, spread), fitted)
     told = {"abstention": abstention_of(held, answers, config.twin.confidence, truth)}
     if truth is None:
         return told

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from safetensors.numpy import load_file, save
 
-from omics_twin import comparing, holding, tracking, worth
+from omics_twin import comparing, holding, subgroups, tracking, worth
 from omics_twin.answers import beliefs_of, received_of, strata_keys
 from omics_twin.asking import bounds, held_out_beliefs, under_arms
 from omics_twin.config import Config, plain
@@ -27,7 +27,7 @@ from omics_twin.evaluate.score import score
 from omics_twin.evaluate.survival_plots import decision_figure, figures_at_horizon
 from omics_twin.evaluate.truth import policy_value
 from omics_twin.files import write_json, write_whole
-from omics_twin.following import TWIN, Ranked, judge
+from omics_twin.following import TWIN, Judgement, Ranked, judge
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.synthetic import holds_truth, read_truth
 from omics_twin.learning import Fitted
@@ -106,7 +106,8 @@ def held_out_predictions(
         if bounded:
             out = torch.tensor((task.held_out[:, belief.rows] >= 0).any(axis=0))
             state = select(belief.state, torch.nonzero(out)[:, 0])
-            ends[belief.rows[out.numpy()]] = bounds(task, model, state, config)
+            rows = belief.rows[out.numpy()]
+            ends[rows] = bounds(task, model, state, [strata[row] for row in rows], config)
     own = task.arms[None, :, None, None]
     received = np.take_along_axis(every, own, axis=2)[:, :, 0]
     if grid is None:
@@ -305,14 +306,14 @@ def policy(
     config: Config,
     folder: Path,
     console: Console,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Judgement | None]:
     """Return what following each ranking would have been worth, and write the figures of it.
 
     Where too few patients allow no judgement, the answer says why; it is empty where nothing is
     compared.
     """
     if len(task.catalogue.arms) == 1:
-        return {}
+        return {}, None
     learners = {
         name: Ranked(each.every_arm, each.spread)
         for name, each in [(TWIN, twin), *baselines.items()]
@@ -323,7 +324,7 @@ def policy(
         found = judge(task, offers, learners, config.policy.control)
     except CohortError as error:
         console.warn(f"the value of following the ranking is not judged: {error}")
-        return {"not_judged": {"all": str(error)}}
+        return {"not_judged": {"all": str(error)}}, None
     for stem, figure in worth.figures_of(task, offers, found).items():
         figure.savefig(folder / f"{stem}.png", dpi=150)
     truth = _true_means(task, config) if truth_is_known(task, config) else None
@@ -335,7 +336,7 @@ def policy(
             "confidence": least,
             "confident": float((found.belief[:, found.judged] >= least).mean()),
         }
-    return told
+    return told, found
 
 
 def _true_means(task: Task, config: Config) -> np.ndarray:
@@ -351,13 +352,13 @@ def calibrated(
     config: Config,
     folder: Path,
     console: Console,
-) -> tuple[TrainedModel, dict[str, Any] | None]:
+) -> tuple[TrainedModel, dict[str, Any] | None, holding.Inside | None]:
     """Return the model with intervals that hold on a simulated copy, and how they hold there."""
     if config.twin.calibration is CalibrationBy.NONE:
-        return model, None
+        return model, None, None
     with console.stage("calibration on a simulated copy"):
-        found, copied = holding.calibrate(task, model, plan, config, folder, console)
-    return replace(model, calibration=found), copied
+        found, copied, inside = holding.calibrate(task, model, plan, config, folder, console)
+    return replace(model, calibration=found), copied, inside
 
 
 def calibration(
@@ -437,6 +438,7 @@ def record(
     numbers |= comparing.numbers_of(found.get("paired") or {})
     numbers |= worth.numbers_of(found.get("policy") or {})
     numbers |= holding.numbers_of(found.get("calibration") or {})
+    numbers |= subgroups.numbers_of(found)
     where = tracking.record_run(
         RunRecord(
             name=config.name,

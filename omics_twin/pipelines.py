@@ -18,6 +18,7 @@ from omics_twin import (
     landmarks,
     learning,
     progression,
+    subgroups,
     tasks,
     tracking,
 )
@@ -101,7 +102,9 @@ def train(config: Config, console: Console) -> Trained:
     model = learning.model_of(task, fitted, config)
     with console.stage("held-out predictions"):
         predicted = judging.held_out_predictions(task, model, fitted.plan, config)
-    model, copied = judging.calibrated(task, model, fitted.plan, config, run / "copy", console)
+    model, copied, inside = judging.calibrated(
+        task, model, fitted.plan, config, run / "copy", console
+    )
     if copied is not None:
         with console.stage("held-out predictions, calibrated"):
             predicted = judging.held_out_predictions(task, model, fitted.plan, config)
@@ -119,7 +122,10 @@ def train(config: Config, console: Console) -> Trained:
         truth = read_truth(Path(config.cohort.root))
         metrics["truth"] = judging.against_truth(task, predicted, baselines, truth)
     with console.stage("value of following the ranking"):
-        metrics["policy"] = judging.policy(task, predicted, baselines, config, run, console)
+        metrics["policy"], rules = judging.policy(task, predicted, baselines, config, run, console)
+    with console.stage("every group of patients beside the others"):
+        metrics |= subgroups.judged(task, predicted.received, config, rules, inside)
+        subgroups.draw(metrics, run)
     model = replace(model, provenance={**model.provenance, "performance": metrics})
     model.save(run / tracking.MODEL_FOLDER)
     judging.draw_plots(task, predicted, run)

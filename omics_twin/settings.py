@@ -499,6 +499,34 @@ class PolicySettings:
 
 
 @dataclass
+class FairnessSettings:
+    """How groups of patients are compared.
+
+    Attributes
+    ----------
+    least_shown
+        Patients of a group whose numbers are shown; of a smaller one nothing is said.
+    least_tested
+        Patients of a group that is tested against all others.
+    age_edges
+        Lower edges of the bands of age, rising; empty: age makes no groups [year].
+    """
+
+    least_shown: int = 10
+    least_tested: int = 50
+    age_edges: list[float] = field(default_factory=lambda: [40.0, 50.0, 65.0, 75.0])
+
+    def __post_init__(self) -> None:
+        """Refuse groups of nobody and edges that do not rise."""
+        require("fairness.least_shown", self.least_shown, 2)
+        require("fairness.least_tested", self.least_tested, self.least_shown)
+        if any(low >= high for low, high in zip(self.age_edges, self.age_edges[1:], strict=False)):
+            raise ConfigError(
+                f"fairness.age_edges is {self.age_edges}, expected rising ages such as [50, 65]"
+            )
+
+
+@dataclass
 class TrackingSettings:
     """Where runs are recorded; ``conf/tracking``.
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from omics_twin.report.fairness import group_lines
 from omics_twin.report.policy import policy_lines
 
 _MODEL = "omics_twin"
@@ -151,6 +152,7 @@ def metrics_lines(found: Mapping[str, Any]) -> list[str]:
     lines += holding_lines(found.get("calibration"))
     lines += verdict_lines(rows)
     lines += policy_lines(found.get("policy"))
+    lines += group_lines(found)
     lines += part_lines(found.get("by_part"))
     visits = found.get("by_visit") or {}
     if visits:

@@ -32,6 +32,7 @@ from omics_twin.report.limits import (
 )
 from omics_twin.report.measured import measured_in
 from omics_twin.report.similar import Pool, pool_of, similar_patients
+from omics_twin.report.subgroups import group_limits
 from omics_twin.report.why import Alike, alike_in_words, moved_of, why_of
 from omics_twin.report.words import Scale, percent, stratum_in_words, visible
 from omics_twin.settings import TwinSettings
@@ -130,7 +131,10 @@ def page_of(
         "thin_support": model.catalogue.thin_support,
         "evidence": evidence_of(model),
         "performance": performance_of(model),
-        "limits": limits_of(model, patient, comparison, measured, settings.interval, likeness),
+        "limits": [
+            *group_limits(model, patients),
+            *limits_of(model, patient, comparison, measured, settings.interval, likeness),
+        ],
         "provenance": _provenance(model, patients, belief, ranking, written_on),
     }
 

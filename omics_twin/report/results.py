@@ -27,6 +27,7 @@ _PICTURES = {
         "coverage_value": "Value by the share of patients for whom the ranking is followed",
         "benefit_calibration": "Predicted and estimated benefit, in bins",
         "targeting": "Benefit by the share treated, highest predicted benefit first",
+        "subgroups": "Every measure of every group of patients, with intervals",
         "effects": "Measurements that raise or lower the benefit of each therapy",
     },
     "ablation": {"ablation": "What each modality adds, with intervals"},
@@ -201,6 +202,7 @@ def _part(run: StoredRun, found: Mapping[str, Any]) -> list[str]:
         sections.course,
         sections.calibration,
         sections.policy,
+        sections.groups,
         sections.unknown,
     ):
         lines += section(found)

@@ -16,6 +16,7 @@ from omics_twin.report.console import (
     verdict_lines,
     visit_learners,
 )
+from omics_twin.report.fairness import group_lines
 from omics_twin.report.policy import (
     interval,
     policy_caption,
@@ -42,6 +43,8 @@ _KNOWN = {
     "policy",
     "calibration",
     "paired",
+    "subgroups",
+    "fairness",
 }
 _KNOWN_OF_TRUTH = {
     "model",
@@ -191,6 +194,15 @@ def calibration(found: Mapping[str, Any]) -> list[str]:
         return []
     title = "### Calibration of intervals and probabilities"
     return [title, "", *_numbers(found["calibration"])]
+
+
+def groups(found: Mapping[str, Any]) -> list[str]:
+    """Return whether a group of patients is served worse than the others."""
+    lines = group_lines(found)
+    if not lines:
+        return []
+    shown = [line for sentence in lines for line in (plain(_sentence(sentence)), "")]
+    return ["### Groups of patients", "", *shown]
 
 
 def unknown(found: Mapping[str, Any]) -> list[str]:

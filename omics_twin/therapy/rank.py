@@ -27,7 +27,7 @@ def rank_therapies(
     thin_support: int = 0,
     confidence: float = 0.0,
     power: float = 1.0,
-    arms: float = 1.0,
+    arms: float | Float[Tensor, "patient 1"] = 1.0,
 ) -> Ranking:
     """Return the interventions compared for every patient of the state.
 
@@ -49,7 +49,8 @@ def rank_therapies(
         smaller.
     power, arms
         Exponent on the probabilities of being best, and share of the half-width that is kept of
-        ``lower`` to ``upper``, see :class:`omics_twin.twin.calibration.Calibration`.
+        ``lower`` to ``upper``, of everybody or of each patient, see
+        :class:`omics_twin.twin.calibration.Calibration`.
 
     Raises
     ------

@@ -30,6 +30,8 @@ class Calibration:
         draws farther apart than the arms themselves.
     fitted
         Whether anything was calibrated: without it, every number is the twin's own.
+    arms_by_stratum
+        ``arms`` of a stratum with enough patients of its own.
     """
 
     level: float = 0.9
@@ -38,6 +40,7 @@ class Calibration:
     power: float = 1.0
     arms: float = 1.0
     fitted: bool = False
+    arms_by_stratum: Mapping[str, float] = field(default_factory=dict)
 
     def spread_of(self, strata: Sequence[str]) -> Float[Tensor, " patient"]:
         """Return the factor of each patient by stratum.
@@ -48,6 +51,16 @@ class Calibration:
         [1.5, 2.0]
         """
         return torch.tensor([self.by_stratum.get(each, self.spread) for each in strata])
+
+    def arms_of(self, strata: Sequence[str]) -> Float[Tensor, " patient"]:
+        """Return the share of the half-width that is kept under one arm, by stratum.
+
+        Examples
+        --------
+        >>> Calibration(arms=0.75, arms_by_stratum={"hr 1": 0.5}).arms_of(["hr 1", "hr 0"]).tolist()
+        [0.5, 0.75]
+        """
+        return torch.tensor([self.arms_by_stratum.get(each, self.arms) for each in strata])
 
     def moved_apart(self, strata: Sequence[str]) -> Float[Tensor, " patient"] | None:
         """Return the factor of each patient, ``None`` where nothing was calibrated."""
@@ -62,6 +75,7 @@ class Calibration:
             "power": self.power,
             "arms": self.arms,
             "fitted": self.fitted,
+            "arms_by_stratum": dict(self.arms_by_stratum),
         }
 
     @staticmethod

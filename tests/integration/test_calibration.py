@@ -67,6 +67,25 @@ def test_on_the_copy_intervals_hold_the_share_they_promise(calibrated: Calibrate
     assert min(shares) == pytest.approx(NOMINAL, abs=0.03)
     for name in ("expected", "benefit"):
         assert min(after[name]["by_stratum"].values()) >= NOMINAL - 0.05
+    # Under one arm each stratum keeps its own part of an interval: none is wider than it must be.
+    assert max(after["expected"]["by_stratum"].values()) <= NOMINAL + 0.03
+
+
+def test_the_coverage_of_everyone_is_that_of_all_groups_together(calibrated: Calibrated) -> None:
+    rows = calibrated.metrics["subgroups"]
+    after = calibrated.metrics["calibration"]["copy"]["after"]
+    for name in ("expected", "benefit"):
+        measure = f"coverage_{name}"
+        everyone = rows[0]["measures"][measure]
+        assert everyone["value"] == pytest.approx(after[name]["coverage"])
+        parts = [r["measures"][measure] for r in rows if r["attribute"] == "hr_positive"]
+        assert sum(each["patients"] for each in parts) == everyone["patients"]
+        values = [each["value"] for each in parts]
+        assert min(values) <= everyone["value"] <= max(values)
+    assert {"site", "age_years", "receptor_subtype"} < {row["attribute"] for row in rows}
+    model = TrainedModel.load(calibrated.run / "model")
+    assert model.provenance["performance"]["subgroups"] == rows
+    assert (calibrated.run / "subgroups.png").is_file()
 
 
 def test_against_the_truth_coverage_is_closer_to_what_is_promised(calibrated: Calibrated) -> None:

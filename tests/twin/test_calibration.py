@@ -36,7 +36,7 @@ def test_a_spread_moves_the_draws_of_its_patient_apart_and_leaves_the_mean() -> 
 
 
 def test_a_calibration_survives_storage() -> None:
-    known = Calibration(0.8, 1.5, {"hr 1": 2.0}, 0.7, 0.6, fitted=True)
+    known = Calibration(0.8, 1.5, {"hr 1": 2.0}, 0.7, 0.6, True, {"hr 1": 0.5})
     assert Calibration.from_json(json.loads(json.dumps(known.to_json()))) == known
 
 
