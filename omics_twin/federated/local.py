@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from omics_twin.tracking import MODEL_FOLDER, TrainedModel
 
 _SIMULATOR = "nvflare.private.fed.app.simulator.simulator"
 _ENDED = "federation ended:"
-_DIED = "Subprocess died for client "
+# What the simulator writes of a site's process that is gone.
+_DIED = re.compile(r"(?:Subprocess died for|Communication error with) client ([\w-]+)")
 _TOLD = ("epoch ", "effects of ")
 _GRACE_SECONDS = 20.0
 
@@ -119,10 +121,9 @@ def _simulated(job: Path, sites: list[str], folder: Path, console: Console) -> s
                 console.note(line.strip())
             if _ENDED in line and not reason:
                 reason = line.split(_ENDED, 1)[1].strip()
-            if _DIED in line and not reason:
-                site = line.split(_DIED, 1)[1].split(",")[0]
+            if (died := _DIED.search(line)) and not reason:
                 reason = (
-                    f"the process of '{site}' died, and no sum is whole without it: begin again"
+                    f"the process of '{died[1]}' died, and no sum is whole without it: begin again"
                 )
             if reason:
                 break

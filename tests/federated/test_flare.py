@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from omics_twin.cli import main
+from omics_twin.config import load
+from omics_twin.federated.compare import fit_together
+from omics_twin.federated.site import cohort_of_site
+from omics_twin.federated.sites import sites_of
+from omics_twin.intake.synthetic import generate
+from omics_twin.report.console import Console
+from omics_twin.tasks import task_of
 from omics_twin.tracking import TrainedModel
-from tests.conftest import SmallRun
 
 pytest.importorskip("nvflare", reason="NVIDIA FLARE is not installed: pip install '.[federated]'")
+
+SETTINGS = (
+    "experiment=synthetic_response",
+    "trainer=federated",
+    "trainer.max_epochs=1",
+    "trainer.device=CPU",
+    "trainer.federation.fewest=10",
+    "model=small",
+    "model.linear_effects=false",
+    "model.follow_up=NETWORK",
+    "intake.patients=150",
+    "intake.genes=200",
+    "split.folds=2",
+    "split.repeats=1",
+    "split.replicas=1",
+)
 
 # Python's own audit events, of every process: which files are opened, and what is unpickled.
 WATCH = """
@@ -46,28 +66,23 @@ def watched(folder: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_three_processes_train_one_twin_and_none_opens_anothers_files(
-    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    config = load("train", [*SETTINGS, f"synthetic_root={tmp_path / 'trial'}"])
+    generate(config.intake, tmp_path / "trial", progress=lambda done, total: None)
+    task = task_of(cohort_of_site(config), config, Console(quiet=True))
+    sites = sites_of(task, config)
     log = tmp_path / "watched.txt"
     watched(tmp_path, log, monkeypatch)
-    settings = [each for each in small_run.settings if not each.startswith("synthetic_root")]
-    arguments = [
-        *settings,
-        "experiment=synthetic_response",
-        "trainer=federated",
-        "trainer.max_epochs=1",
-        "trainer.federation.compare=false",
-        "trainer.federation.fewest=10",
-        "model.linear_effects=false",
-        f"synthetic_root={tmp_path / 'trial'}",
-        f"output_root={tmp_path / 'runs'}",
-    ]
-    assert main(["train", *arguments]) == 0
-    latest = json.loads((tmp_path / "runs" / "synthetic_response" / "latest.json").read_text())
-    run = Path(latest["run_folder"])
-    sites = ["site-1", "site-2", "site-3"]
-    models = [TrainedModel.load(run / "sites" / site / "model") for site in sites]
-    assert models[0].provenance["sites"] == 3
+    fitted, model = fit_together(sites, config, tmp_path / "run", Console())
+    names = list(sites.own)
+    models = [TrainedModel.load(tmp_path / "run" / site / "model") for site in names]
+    assert model.provenance["sites"] == 3
+    assert model.provenance["patients"] == len(task.arms)
+    assert len(fitted.module.curves) == 1
+    # Each patient is answered by the members that the patient's own site held the patient out of.
+    unseen = model.twin.membership.unseen(task.cohort.patient_ids)
+    assert unseen.T.equal(~sites.plan.seen)
     weights = [each.twin.network.state_dict() for each in models]
     for name, value in weights[0].items():
         assert all(value.equal(each[name]) for each in weights[1:])
@@ -75,12 +90,12 @@ def test_three_processes_train_one_twin_and_none_opens_anothers_files(
     opened = [line.split("\t") for line in log.read_text().splitlines()]
     assert not [each for each in opened if each[0] == "pickle.find_class"]
     patients: list[set[str]] = []
-    for site in sites:
+    for site in names:
         mine = {told for _, process, told in opened if f"--client {site}" in process}
         cohort = {each for each in mine if "/cohort/" in each or "/trial/" in each}
         assert cohort
         assert all(f"/{site}/cohort/" in each for each in cohort)
-        patients.append(_patients(run / "sites" / site / "cohort" / "clinical.parquet"))
+        patients.append(_patients(tmp_path / "run" / site / "cohort" / "clinical.parquet"))
     assert not patients[0] & patients[1]
     assert not (patients[0] | patients[1]) & patients[2]
 

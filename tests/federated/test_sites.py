@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from omics_twin.cli import main
 from omics_twin.config import load, plain, restored
 from omics_twin.errors import CohortError, ConfigError, IntakeError, TrainingError
 from omics_twin.federated.agree import introduced, one_design, one_fingerprint, one_support
@@ -99,3 +101,26 @@ def test_settings_go_to_a_site_as_plain_values_and_come_back() -> None:
 def test_one_site_is_no_federation() -> None:
     with pytest.raises(ConfigError, match="a sum over one site hides nothing"):
         load("train", ["trainer=federated", "trainer.federation.sites=1"])
+
+
+def test_a_job_for_other_machines_reads_no_patients_and_names_no_folder(tmp_path: Path) -> None:
+    pytest.importorskip("nvflare", reason="NVIDIA FLARE is not installed")
+    arguments = ["experiment=ispy2_response", "trainer=federated", f"output={tmp_path}"]
+    assert main(["federate", *arguments, f"data_root={tmp_path / 'nowhere'}"]) == 0
+    job = tmp_path / "omics_twin"
+    clients = json.loads((job / "app_site-2" / "config" / "config_fed_client.json").read_text())
+    [executor] = clients["executors"]
+    told = executor["executor"]["args"]["props"]
+    assert told["sites"] == ["site-1", "site-2", "site-3"]
+    assert "cohort_root" not in told
+    assert restored(json.loads(told["settings"])).trainer.federation.sites == 3
+    assert main(["federate", *arguments]) == 1
+
+
+@pytest.mark.parametrize("verb", ["ablate", "search"])
+def test_what_needs_all_patients_in_one_place_is_refused(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = ["search.space.trainer.weight_decay=choice(1,2)"] if verb == "search" else []
+    assert main([verb, "experiment=synthetic_response", "trainer=federated", *space]) == 1
+    assert f"but {verb} needs the patients of all sites in one place" in capsys.readouterr().err
