@@ -8,6 +8,10 @@ from collections.abc import Sequence
 
 VERBS = {
     "train": "train a twin beside its baselines:      omics-twin train experiment=ispy2_response",
+    "federate": (
+        "sites on own machines, one twin:        "
+        "omics-twin federate experiment=… trainer=federated output=FOLDER"
+    ),
     "ablate": "what each modality adds, same folds:    omics-twin ablate experiment=ispy2_response",
     "search": "settings by nested cross-validation:    omics-twin search experiment=ispy2_response",
     "evaluate": "the same metrics for another cohort:    omics-twin evaluate model_uri=… cohort=…",
@@ -51,6 +55,7 @@ VERBS = {
 }
 _NEEDS = {
     "train": ("experiment",),
+    "federate": ("experiment", "trainer", "output"),
     "ablate": ("experiment",),
     "search": ("experiment",),
     "evaluate": ("model_uri", "cohort"),

@@ -263,6 +263,17 @@ def _check_finite(key: str, value: object) -> None:
         raise ConfigError(f"'{key}' is {value:g}, expected a finite number")
 
 
+def restored(stored: dict[str, Any]) -> Config:
+    """Return the configuration of which :func:`plain` made plain values, checked again.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`typed`.
+    """
+    return typed(OmegaConf.create(stored))
+
+
 def plain(config: Config) -> dict[str, Any]:
     """Return the configuration as plain values that JSON can hold."""
     return json.loads(json.dumps(asdict(config), default=_enum_name))

@@ -68,6 +68,14 @@ class _Part:
     curves: list[dict[str, float]]
 
 
+def fitted_of(
+    network: MultimodalNetwork, plan: MemberPlan, curves: list[dict[str, float]]
+) -> Fitted:
+    """Return a network that was trained elsewhere, none of whose members diverged."""
+    diverged = torch.zeros(network.members, dtype=torch.bool)
+    return Fitted(_Part(network, curves), plan, 0, diverged)
+
+
 def fit(task: Task, config: Config, folder: Path, console: Console) -> Fitted:
     """Train all members in one pass, from the last checkpoint if there is one.
 
@@ -144,6 +152,7 @@ def untrained_network(task: Task, config: Config, plan: MemberPlan) -> Multimoda
         plan.training,
         config.model,
         seed=config.trainer.seed,
+        total=task.total,
     )
 
 
@@ -158,7 +167,7 @@ def _trained(
 ) -> Fitted:
     from omics_twin.models.checkpoint import last_checkpoint
     from omics_twin.models.effects import learn_effects
-    from omics_twin.models.module import EnsembleModule
+    from omics_twin.models.shared_module import module_of
     from omics_twin.models.training import trained
 
     tensors = _tensors(task, plan, config)[2]
@@ -171,7 +180,7 @@ def _trained(
             planned=torch.arange(len(plan.fold)) if own is None else own.copies.of,
             shown=None if own is None else own.shown,
         )
-    module = EnsembleModule(network, tensors, config.trainer, own)
+    module = module_of(network, tensors, config.trainer, own)
     resumed_at, diverged = trained(module, config.trainer, folder, console.say)
     module.settle_baselines()
     network.cpu().eval().requires_grad_(requires_grad=False)
@@ -216,6 +225,7 @@ def _tensors(
         targets=fields,
         training=plan.training,
         stopping=plan.stopping,
+        total=task.total,
     )
     return channels, outcomes, tensors
 
@@ -263,7 +273,7 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
         outcome_kind=task.outcome.kind.value,
         catalogue=task.catalogue,
         support=support_of(cohort),
-        likeness=fit_likeness(_before_treatment(task)),
+        likeness=fit_likeness(_before_treatment(task), task.total),
         provenance={
             "cohort": cohort.name,
             "cohort_title": config.cohort.title,
@@ -321,8 +331,10 @@ def _followed(task: Task) -> int:
     names = [channel.name for channel in task.design.channels if channel.follow_up]
     seen = [torch.isfinite(task.matrices.values[name]).any(dim=1) for name in names]
     known = torch.stack(seen).any(dim=0).numpy() & np.isfinite(task.outcome.values)
-    folds = [(each, fold) for each in task.held_out for fold in np.unique(each[each >= 0])]
-    return min(int((known & (each != fold)).sum()) for each, fold in folds)
+    folds = [(each, fold) for each in task.held_out for fold in range(int(each.max()) + 1)]
+    inside = torch.tensor([int((known & (each != fold)).sum()) for each, fold in folds])
+    (followed,) = task.total("followed patients", inside.double())
+    return int(followed.min())
 
 
 def _visits_of(task: Task, modality: str) -> list[ChannelDesign]:
@@ -343,5 +355,6 @@ def _hybrid(task: Task, twin: NeuralTwin) -> HybridTwin:
         torch.tensor(task.outcome.values, dtype=torch.float32),
         agents[torch.tensor(task.arms)],
         twin.membership.seen,
+        task.total,
     )
     return HybridTwin(twin, course, task.design)

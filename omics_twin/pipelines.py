@@ -29,6 +29,8 @@ from omics_twin.config import Config, digest, plain
 from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
 from omics_twin.evaluate.sites import site_notes
+from omics_twin.federated import compare as federated
+from omics_twin.federated.sites import sites_of
 from omics_twin.files import write_json
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.settings import Format
@@ -85,8 +87,14 @@ def train(config: Config, console: Console) -> Trained:
     """Train a twin, compare it with its baselines on the same folds, and record the run."""
     cohort = read_cohort(config, console, Purpose.TRAINING)
     if config.dynamics.kind is not DynamicsKind.NONE:
+        federated.check_together(config, "a twin of visits")
         return _train_living(cohort, config, console)
     task = tasks.task_of(cohort, config, console)
+    sites = None
+    if config.trainer.federation.sites:
+        config = federated.uncalibrated(config, console)
+        sites = sites_of(task, config)
+        task = sites.task
     for note in _site_notes(task):
         console.note(note)
     told_apart = digest(config, f"{task.fingerprint} {tracking.commit()}")
@@ -98,8 +106,11 @@ def train(config: Config, console: Console) -> Trained:
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / "config.json", plain(config))
     with console.stage("training"):
-        fitted = learning.fit(task, config, run / "checkpoints", console)
-    model = learning.model_of(task, fitted, config)
+        if sites is None:
+            fitted = learning.fit(task, config, run / "checkpoints", console)
+            model = learning.model_of(task, fitted, config)
+        else:
+            fitted, model = federated.fit_together(sites, config, run / "sites", console)
     with console.stage("held-out predictions"):
         predicted = judging.held_out_predictions(task, model, fitted.plan, config)
     model, copied, inside = judging.calibrated(
@@ -113,6 +124,8 @@ def train(config: Config, console: Console) -> Trained:
     metrics = judging.metrics(task, predicted, baselines)
     with console.stage("differences from the baselines, patient by patient"):
         metrics["paired"] = judging.paired(task, predicted, baselines, console)
+    if sites is not None:
+        metrics["federation"] = federated.compared(sites, predicted, config, run, console)
     metrics["by_visit"] = judging.by_visit(task, model, fitted.plan, config, console)
     metrics["course"] = courses.foreseen(task, model, fitted.plan, config)
     metrics["calibration"] = judging.calibration(
@@ -136,6 +149,17 @@ def train(config: Config, console: Console) -> Trained:
         where = judging.record(task, fitted, metrics, config, run, console)
     write_json(run / "tracking.json", where)
     return _reported(Trained(run, metrics), console)
+
+
+def federate(config: Config, console: Console) -> Path:
+    """Write the job with which sites on machines of their own train one twin."""
+    from omics_twin.federated.local import write_job_of_sites
+
+    if not config.output:
+        raise ConfigError("no output was named: add output=FOLDER")
+    job = write_job_of_sites(config, Path(config.output))
+    console.say(f"job for FLARE: {job}")
+    return job
 
 
 def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
@@ -312,6 +336,7 @@ def ablate(config: Config, console: Console) -> Path:
     """Say what each modality adds, alone and left out, on the same folds."""
     from omics_twin import ablation
 
+    federated.check_together(config, "ablate")
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = tasks.task_of(cohort, config, console)
     run = _folder(config, "ablation", task.fingerprint)
@@ -337,6 +362,7 @@ def search(config: Config, console: Console) -> Path:
     """Choose settings by nested cross-validation; a killed search goes on where it was."""
     from omics_twin import ablation, searching, space
 
+    federated.check_together(config, "search")
     space.axes_of(config)
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = ablation.before_treatment(tasks.task_of(cohort, config, console))
@@ -408,6 +434,8 @@ def _finished(run: Path, config: Config) -> bool:
 def _reported(trained: Trained, console: Console) -> Trained:
     write_json(trained.folder.parent / "latest.json", {"run_folder": str(trained.folder)})
     console.metrics(trained.metrics)
+    for line in federated.lines(trained.metrics.get("federation") or {}):
+        console.say(line)
     console.say(f"run folder: {trained.folder}")
     return trained
 

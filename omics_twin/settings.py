@@ -49,6 +49,13 @@ class SurvivalHead(Enum):
     COX = "cox"
 
 
+class Combine(Enum):
+    """What sites that learn together send of a network: every step's gradient, or its weights."""
+
+    STEPS = "steps"
+    EPOCHS = "epochs"
+
+
 class GeneEncoder(Enum):
     """What a wide modality that names genes is reduced to before anything is learned from it."""
 
@@ -154,6 +161,47 @@ class NetworkSettings:
 
 
 @dataclass
+class FederationSettings:
+    """How sites train one twin without sharing rows; ``conf/trainer/federated.yaml``.
+
+    Attributes
+    ----------
+    sites
+        Sites that the hospitals of a cohort are grouped into, each a process of its own that reads
+        nothing but its own folder; 0: the patients are learned from where they are.
+    combine
+        ``STEPS``: the sites add up every step's gradient, which is training on the patients of
+        all; ``EPOCHS``: they average their weights after every epoch (federated averaging).
+    masked
+        Whether sums are masked between the sites, so that the server learns no site's part.
+    fewest
+        A site with fewer patients in a fold's training is refused.
+    wait_seconds
+        How long to wait for a site before the run is given up [s].
+    compare
+        Whether to train on the patients of all sites pooled, and of each alone, to compare with.
+    """
+
+    sites: int = 0
+    combine: Combine = Combine.STEPS
+    masked: bool = True
+    fewest: int = 20
+    wait_seconds: float = 600.0
+    compare: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a federation of one, and of nobody."""
+        if self.sites == 1:
+            raise ConfigError(
+                "'trainer.federation.sites' is 1, expected 0 for none or at least 2: a sum over "
+                "one site hides nothing"
+            )
+        require("trainer.federation.sites", self.sites, 0, 100)
+        require("trainer.federation.fewest", self.fewest, 10)
+        require("trainer.federation.wait_seconds", self.wait_seconds, 1.0)
+
+
+@dataclass
 class TrainerSettings:
     """How long and how hard to train; ``conf/trainer``.
 
@@ -179,6 +227,8 @@ class TrainerSettings:
     start_from
         A run or model, trained on a larger cohort with the same folds, that training goes on
         from; null: from the start.
+    federation
+        How sites train together without sharing rows.
     """
 
     max_epochs: int = 150
@@ -192,9 +242,15 @@ class TrainerSettings:
     seed: int = 0
     device: Device = Device.AUTO
     start_from: str | None = None
+    federation: FederationSettings = field(default_factory=FederationSettings)
 
     def __post_init__(self) -> None:
         """Refuse settings nothing can be trained with."""
+        if self.start_from is not None and self.federation.sites:
+            raise ConfigError(
+                "'trainer.start_from' is given to sites that learn together, which begin from "
+                "nothing: leave it out, or use trainer=standard"
+            )
         require_named("trainer.start_from", self.start_from)
         for name in ("max_epochs", "patience", "batch_size", "checkpoint_every_epochs"):
             require(f"trainer.{name}", getattr(self, name), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from omics_twin.starting import started_from
 from omics_twin.tensors import transforms
 from omics_twin.tensors.design import Design
 from omics_twin.tensors.graph import GeneGraph, gene_graph
+from omics_twin.tensors.sums import Total, here
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
 from omics_twin.twin.neural import NeuralTwin
@@ -45,6 +47,8 @@ class Task:
         Of the genes, where ``model.gene_encoder`` needs one.
     started
         The twin of a larger cohort that training goes on from.
+    total
+        Completes sums over these patients where other sites learn with this one.
     """
 
     cohort: Cohort
@@ -59,6 +63,7 @@ class Task:
     outcome_name: str
     graph: GeneGraph | None = None
     started: NeuralTwin | None = None
+    total: Total = here
 
     @property
     def fingerprint(self) -> str:
@@ -67,8 +72,22 @@ class Task:
         return " ".join(part for part in parts if part)
 
 
-def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
+def task_of(
+    cohort: Cohort,
+    config: Config,
+    console: Console,
+    *,
+    agreed: Callable[[Design], Design] | None = None,
+    total: Total = here,
+) -> Task:
     """Return the task of a cohort and a configuration, everything checked before training.
+
+    Parameters
+    ----------
+    agreed
+        Returns the design of all sites that learn together from this one's.
+    total
+        Completes sums over this cohort to those over all sites.
 
     Raises
     ------
@@ -100,6 +119,7 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
     )
     started = started_from(config, catalogue)
     design = transforms.design_of(cohort) if started is None else started.twin.design
+    design = design if agreed is None else agreed(design)
     matrices = transforms.apply(design, cohort)
     if started is not None:
         for note in matrices.notes:
@@ -118,6 +138,7 @@ def task_of(cohort: Cohort, config: Config, console: Console) -> Task:
         outcome_name=asked.outcome,
         graph=_graph_of(design, config, console),
         started=None if started is None else started.twin.proposal,
+        total=total,
     )
 
 

@@ -25,6 +25,7 @@ from omics_twin.models.partial_likelihood import breslow_hazard
 from omics_twin.models.reduction import reduction
 from omics_twin.models.therapy import RegimenEncoder
 from omics_twin.settings import NetworkSettings, SurvivalHead
+from omics_twin.tensors.sums import Total, here
 
 # Fewer distinct values than this make steps, no curve.
 _DISTINCT = 6
@@ -83,6 +84,7 @@ def build_network(
     settings: NetworkSettings,
     *,
     seed: int,
+    total: Total = here,
 ) -> MultimodalNetwork:
     """Return an untrained network whose statistics come from each member's own patients.
 
@@ -90,12 +92,14 @@ def build_network(
     ----------
     weights
         Each member's training weights; 0 = not one of its patients.
+    total
+        Completes sums over the patients who are here.
     """
     generator = Generator().manual_seed(seed)
     members = weights.shape[0]
     encoders = {
         name: ChannelEncoder(
-            input_statistics(channel, weights, settings),
+            input_statistics(channel, weights, settings, total),
             hidden=settings.hidden,
             latent=settings.latent,
             agents=agents if channel.follow_up else 0,
@@ -106,7 +110,7 @@ def build_network(
         )
         for name, channel in channels.items()
     }
-    heads = [build_head(outcome, weights, settings) for outcome in outcomes]
+    heads = [build_head(outcome, weights, settings, total) for outcome in outcomes]
     surfaces = [
         ResponseSurface(
             members,
@@ -127,6 +131,7 @@ def input_statistics(
     channel: ChannelTensors,
     weights: Float[Tensor, "member patient"],
     settings: NetworkSettings,
+    total: Total = here,
 ) -> InputStatistics:
     """Return what standardises a channel: per member, from its own training patients.
 
@@ -135,20 +140,31 @@ def input_statistics(
     """
     values = channel.values.double()
     measured = (~torch.isnan(values)).double()
-    count = measured.sum(dim=0).clamp(min=1.0)
     filled = torch.nan_to_num(values)
-    location = filled.sum(dim=0) / count
-    spread = (((filled - location) * measured).square().sum(dim=0) / count).sqrt()
+    there, missing, summed = total(
+        "measured", measured.sum(dim=0), (1.0 - measured).sum(dim=0), filled.sum(dim=0)
+    )
+    count = there.clamp(min=1.0)
+    location = summed / count
+    (squared,) = total("spread", ((filled - location) * measured).square().sum(dim=0))
+    spread = (squared / count).sqrt()
     spread = torch.where(spread > 0, spread, torch.ones_like(spread))
     conditioned = (filled - location) / spread * measured
 
     wide = (weights > 0).double()
-    patients = (wide @ measured).clamp(min=1e-9)
-    mean = wide @ conditioned / patients
-    variance = (wide @ conditioned.square() / patients - mean.square()).clamp(min=0.0)
+    patients, first, second, ones = total(
+        "mean and variance",
+        wide @ measured,
+        wide @ conditioned,
+        wide @ conditioned.square(),
+        wide @ ((filled > 0.5).double() * measured),
+    )
+    patients = patients.clamp(min=1e-9)
+    mean = first / patients
+    variance = (second / patients - mean.square()).clamp(min=0.0)
     deviation = variance.sqrt()
     usable = (patients >= 8) & (deviation > 1e-6)
-    rare = _rarer_share(filled, measured, wide, patients) < channel.minimum_frequency
+    rare = torch.minimum(ones / patients, 1.0 - ones / patients) < channel.minimum_frequency
     usable &= ~(channel.binary & rare)
     deviation = torch.where(channel.binary, 0.5 / spread, deviation)
     scale = torch.where(usable, 1.0 / deviation.clamp(min=1e-6), torch.zeros_like(deviation))
@@ -157,58 +173,63 @@ def input_statistics(
     reduced = (
         {}
         if narrow
-        else reduction(conditioned, measured, scale, offset, wide > 0, channel.structure, settings)
+        else reduction(
+            conditioned, measured, scale, offset, wide > 0, channel.structure, settings, total
+        )
     )
     return InputStatistics(
         location=location.float(),
         spread=spread.float(),
         scale=scale.float(),
         offset=offset.float(),
-        sometimes_missing=torch.nonzero((measured == 0).any(dim=0) & (measured == 1).any(dim=0))[
-            :, 0
-        ],
-        bent=_bent(channel, usable, settings) if narrow else torch.zeros(0, dtype=torch.long),
+        sometimes_missing=torch.nonzero((missing > 0) & (there > 0))[:, 0],
+        bent=_bent(channel, usable, settings, total)
+        if narrow
+        else torch.zeros(0, dtype=torch.long),
         **reduced,
     )
 
 
 def _bent(
-    channel: ChannelTensors, usable: Bool[Tensor, "member feature"], settings: NetworkSettings
+    channel: ChannelTensors,
+    usable: Bool[Tensor, "member feature"],
+    settings: NetworkSettings,
+    total: Total,
 ) -> Int[Tensor, " bent"]:
-    """Return the features with enough values for an effect that bends."""
+    """Return the features with enough values for an effect that bends, at one site at least."""
     if not (settings.linear_effects and settings.bent_effects):
         return torch.zeros(0, dtype=torch.long)
     distinct = torch.tensor(
         [len(torch.unique(each[~torch.isnan(each)])) >= _DISTINCT for each in channel.values.T]
     )
-    return torch.nonzero(distinct & ~channel.binary & usable.any(dim=0))[:, 0]
-
-
-def _rarer_share(filled: Tensor, measured: Tensor, wide: Tensor, patients: Tensor) -> Tensor:
-    """Share of the rarer value of each 0/1 feature in each member's patients."""
-    share = wide @ ((filled > 0.5).double() * measured) / patients
-    return torch.minimum(share, 1.0 - share)
+    (sites,) = total("many values", distinct.double())
+    return torch.nonzero((sites > 0) & ~channel.binary & usable.any(dim=0))[:, 0]
 
 
 def build_head(
-    outcome: OutcomeTensors, weights: Float[Tensor, "member patient"], settings: NetworkSettings
+    outcome: OutcomeTensors,
+    weights: Float[Tensor, "member patient"],
+    settings: NetworkSettings,
+    total: Total = here,
 ) -> Head:
     """Return the head of an outcome, its levels set to those of each member's patients."""
     value, event = outcome.fields.double().unbind(dim=1)
     known = (~torch.isnan(value)).double()
     inside = (weights > 0).double() * known
-    count = inside.sum(dim=1)
+    filled = torch.nan_to_num(value)
+    count, summed, squared = total(
+        "outcome", inside.sum(dim=1), inside @ filled, inside @ filled.square()
+    )
     if bool((count < 8).any()):
         raise TrainingError(
             f"outcome '{outcome.name}' is known in {int(count.min())} training patients of a "
             "fold, expected at least 8: use fewer folds or another outcome"
         )
-    filled = torch.nan_to_num(value)
-    mean = inside @ filled / count
+    mean = summed / count
     if outcome.kind == "binary":
         return BinaryHead(outcome.name, len(weights), mean.float())
     if outcome.kind == "continuous":
-        variance = inside @ filled.square() / count - mean.square()
+        variance = squared / count - mean.square()
         deviation = variance.clamp(min=1e-12).sqrt()
         return ContinuousHead(outcome.name, outcome.unit, mean.float(), deviation.float())
     happened = torch.nan_to_num(event) * known

@@ -23,6 +23,7 @@ from omics_twin.models.encoders import bent_values
 from omics_twin.models.heads import Head, Link
 from omics_twin.models.network import MultimodalNetwork, symmetric_root
 from omics_twin.tensors.batch import TrainingTensors
+from omics_twin.tensors.sums import Total, here
 
 _STEPS = 40
 _PATH = 8
@@ -54,6 +55,8 @@ class EffectsProblem:
     bends
         What lets an effect on prognosis bend, see
         :func:`omics_twin.models.encoders.bent_values`, (member, row, bend).
+    total
+        Completes sums over these rows where others are learned from elsewhere.
     """
 
     inputs: Float[Tensor, "member row input"]
@@ -64,6 +67,7 @@ class EffectsProblem:
     stopping: Float[Tensor, "member row"]
     group: Int[Tensor, " member"]
     bends: Float[Tensor, "member row bend"]
+    total: Total = here
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,11 @@ def fit_effects(problem: EffectsProblem, head: Head, *, average: bool = True) ->
                 points.append((weight, level))
                 losses.append(solver.stopping(weight, level))
     alike = (problem.group[:, None] == problem.group[None, :]).to(problem.training)
-    total = torch.stack(losses) @ alike
-    patients = problem.stopping.sum(dim=1) @ alike
+    lost = torch.stack(losses) @ alike
+    (stopped,) = problem.total("stopping patients", problem.stopping.sum(dim=1))
+    patients = stopped @ alike
     members = alike.sum(dim=0)
-    share = torch.softmax(-patients * (total - total.amin(dim=0)) / members, dim=0)
+    share = torch.softmax(-patients * (lost - lost.amin(dim=0)) / members, dim=0)
 
     def averaged(values: Sequence[Tensor]) -> Tensor:
         weighed = [
@@ -142,7 +147,8 @@ class _Solver:
         parts = [problem.inputs, problem.bends * float(bent), torch.ones(members, rows, 1)]
         self.design = torch.cat(parts, dim=2)
         self.terms = torch.cat([torch.ones(rows, 1), problem.agents], dim=1)
-        self.share = problem.training / problem.training.sum(dim=1, keepdim=True).clamp(min=1e-9)
+        (trained,) = problem.total("training patients", problem.training.sum(dim=1, keepdim=True))
+        self.share = problem.training / trained.clamp(min=1e-9)
         self.free = torch.ones(inputs + bends + 1, self.terms.shape[1])
         self.free[inputs:-1, 0] = float(bent)
         self.free[inputs:-1, 1:] = 0.0
@@ -169,7 +175,10 @@ class _Solver:
         """Return each member's loss on its inner validation rows."""
         counted = self.problem.stopping
         losses = self._losses(self._score(weight), level, counted) * counted
-        return losses.sum(dim=1) / counted.sum(dim=1).clamp(min=1e-9)
+        lost, patients = self.problem.total(
+            "loss on inner validation", losses.sum(dim=1), counted.sum(dim=1)
+        )
+        return lost / patients.clamp(min=1e-9)
 
     def _solve(
         self, weight: Tensor, level: Tensor, penalty: Tensor, lasso: float
@@ -205,7 +214,8 @@ class _Solver:
             by_score, by_level = torch.autograd.grad(
                 loss, [score, free_level], allow_unused=True, materialize_grads=True
             )
-        return self._back(by_score), by_level
+        found, level_slope = self.problem.total("slopes", self._back(by_score), by_level)
+        return found, level_slope
 
     def _back(self, score: Float[Tensor, "member row"]) -> Float[Tensor, "member input term"]:
         return torch.bmm(score.unsqueeze(1) * self.terms.T, self.design).transpose(1, 2)
@@ -222,7 +232,10 @@ class _Solver:
         vector = self.free.expand(len(self.design), -1, -1)
         for _ in range(20):
             vector = vector / vector.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1)
-            vector = self._back(self._score(vector) * self.share) * self.free
+            (product,) = self.problem.total(
+                "curvature", self._back(self._score(vector) * self.share)
+            )
+            vector = product * self.free
         return 1.1 * vector.flatten(1).norm(dim=1)
 
 
@@ -265,7 +278,8 @@ def learn_effects(
         Channel -> 1 for the members that are shown it; None: all are shown all.
     """
     inputs = sum(each.effects.shape[1] for each in map(network.encoder, network.channels))
-    most = max(1, _NUMBERS // (max(1, inputs) * len(tensors.agents)))
+    (patients,) = tensors.total("patients", torch.tensor(float(len(tensors.agents))))
+    most = max(1, _NUMBERS // (max(1, inputs) * int(patients)))
     first, again = _once(torch.stack([group, planned], dim=1))
     order = first[torch.argsort(group[first], stable=True)]
     start = 0
@@ -351,6 +365,7 @@ class _Learner:
             self.tensors.stopping[self.members][:, rows],
             self.group,
             torch.cat(bends, dim=2),
+            self.tensors.total,
         )
 
     def _bends(
@@ -390,9 +405,14 @@ class _Learner:
             added = self._added(name)
             there = (~torch.isnan(self.tensors.channels[name]).all(dim=1)).float()
             share = self.tensors.training[self.members] * there
-            share = (share / share.sum(dim=1, keepdim=True).clamp(min=1e-9)).unsqueeze(-1)
-            centred = added - (added * share).sum(dim=1, keepdim=True)
-            encoder.unknown[self.members] = symmetric_root(torch.bmm((centred * share).mT, centred))
+            (count,) = self.tensors.total("measured patients", share.sum(dim=1, keepdim=True))
+            share = (share / count.clamp(min=1e-9)).unsqueeze(-1)
+            (mean,) = self.tensors.total("mean effect", (added * share).sum(dim=1, keepdim=True))
+            centred = added - mean
+            (covariance,) = self.tensors.total(
+                "covariance of effects", torch.bmm((centred * share).mT, centred)
+            )
+            encoder.unknown[self.members] = symmetric_root(covariance)
 
 
 def _prefixes(tensors: TrainingTensors, days: list[float]) -> tuple[Tensor, dict[str, Tensor]]:

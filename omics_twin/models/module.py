@@ -98,12 +98,14 @@ class MembersModule(lightning.LightningModule):
     def _rows(self) -> Tensor:
         """Return the patients of this step."""
         epoch, position = divmod(self.global_step, self.steps_per_epoch)
-        order = torch.randperm(self.patients, generator=_generator(self.settings.seed, epoch, 1))
         size = self.settings.batch_size
-        return order[position * size : (position + 1) * size].to(self.device)
+        return self._order(epoch)[position * size : (position + 1) * size].to(self.device)
 
-    @staticmethod
-    def _share(weights: Tensor, rows: Tensor) -> Tensor:
+    def _order(self, epoch: int) -> Tensor:
+        """Return the order in which an epoch takes the patients."""
+        return torch.randperm(self.patients, generator=_generator(self.settings.seed, epoch, 1))
+
+    def _share(self, weights: Tensor, rows: Tensor) -> Tensor:
         """Return what each patient of a step counts in each member's loss, (member, row)."""
         return weights[:, rows] / (weights.mean(dim=1, keepdim=True) * len(rows))
 
@@ -337,7 +339,10 @@ class EnsembleModule(MembersModule):
             loss = self._loss(rows, counted, before, added, generator, divergence_weight=0.0)
             total += (loss * counted).sum(dim=1)
         self.network.train()
-        return total / self.tensors.stopping.sum(dim=1)
+        lost, patients = self.tensors.total(
+            "loss on inner validation", total, self.tensors.stopping.sum(dim=1)
+        )
+        return lost / patients
 
     def _always(self, channel: str, patients: int) -> Tensor:
         """Return that a channel is shown to every member that may see it."""

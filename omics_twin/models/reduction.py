@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.linalg import eigh
 from torch import Tensor
 
 from omics_twin.errors import TrainingError
 from omics_twin.models.graph import Neighbours
 from omics_twin.settings import GeneEncoder, NetworkSettings
+from omics_twin.tensors.sums import Total, here
+
+# Columns of a basis beside the components wanted, and rounds of making it better.
+_BESIDE, _ROUNDS = 12, 60
 
 
 def reduction(
@@ -23,11 +27,20 @@ def reduction(
     inside: Tensor,
     structure: Tensor | None,
     settings: NetworkSettings,
+    total: Total = here,
 ) -> dict[str, Any]:
     """Return the fields that say what a wide channel is reduced to, from each member's patients.
 
     Principal directions are scaled to components of unit variance.
     """
+    if total is not here:
+        return {
+            "directions": shared_directions(
+                conditioned, measured, scale, offset, inside, structure, settings.components, total
+            ),
+            "structure": structure,
+            "gated": settings.gene_encoder is GeneEncoder.PATHWAYS and structure is not None,
+        }
     directions, kept = [], []
     components = settings.components
     # Conditioned values are of order one: single precision is plenty, and twice as fast.
@@ -35,11 +48,7 @@ def reduction(
     gaps = None if bool((measured > 0).all()) else measured.float()
     for member in range(len(scale)):
         rows = inside[member] & (measured.sum(dim=1) > 0)
-        if int(rows.sum()) <= components:
-            raise TrainingError(
-                f"a fold leaves {int(rows.sum())} training patients with a wide modality, expected "
-                f"more than model.components, which is {components}: set fewer components"
-            )
+        _check_enough(int(rows.sum()), components)
         standard = values[rows].mul_(scale[member].float()).add_(offset[member].float())
         if gaps is not None:
             standard.mul_(gaps[rows])
@@ -92,12 +101,94 @@ def _whitening_directions(
     kept = singular > 1e-6 * singular[0]
     if few:
         vectors = values.T @ (vectors / np.where(kept, singular, 1.0)).astype(values.dtype)
-    vectors = vectors * kept
+    return _rotated(vectors * kept, singular / rows**0.5)
+
+
+def _rotated(vectors: np.ndarray, deviation: np.ndarray) -> Float[Tensor, "feature component"]:
+    """Return directions divided by the deviation of their component, each close to few features."""
     strongest = np.abs(vectors).argmax(axis=0)
     vectors = vectors * np.sign(vectors[strongest, np.arange(vectors.shape[1])])
-    deviation = np.clip(singular / rows**0.5, 1e-6, None)
+    deviation = np.clip(deviation, 1e-6, None)
     rotation = varimax(vectors * deviation)
     return torch.from_numpy(np.ascontiguousarray((vectors / deviation) @ rotation))
+
+
+def shared_directions(
+    conditioned: Float[Tensor, "patient feature"],
+    measured: Float[Tensor, "patient feature"],
+    scale: Float[Tensor, "member feature"],
+    offset: Float[Tensor, "member feature"],
+    inside: Bool[Tensor, "member patient"],
+    structure: Float[Tensor, "feature node"] | None,
+    components: int,
+    total: Total,
+) -> Float[Tensor, "member node component"]:
+    """Return each member's principal directions where only sums over patients leave a site.
+
+    Orthogonal iteration: a site is told a basis, and answers with its patients' second moment times
+    that basis, so that no matrix of features by features is ever sent, nor held.
+
+    Raises
+    ------
+    TrainingError
+        If too few patients are left to a member.
+
+    References
+    ----------
+    Halko, Martinsson & Tropp 2011, Finding structure with randomness (doi:10.1137/090771806).
+    """
+    members = len(scale)
+    there = inside & (measured.sum(dim=1) > 0)
+    (rows,) = total("patients with a wide modality", there.double().sum(dim=1))
+    _check_enough(int(rows.min()), components)
+
+    def nodes(member: int) -> Tensor:
+        own = there[member]
+        standard = (conditioned[own] * scale[member] + offset[member]) * measured[own]
+        return standard if structure is None else standard @ structure.double()
+
+    size = (measured if structure is None else structure.T).shape[1]
+    deviation = torch.ones(members, size, dtype=torch.float64)
+    if structure is not None:
+        summed = torch.stack([nodes(member).sum(dim=0) for member in range(members)])
+        (mean,) = (each / rows[:, None] for each in total("mean of nodes", summed))
+        squares = torch.stack([(nodes(m) - mean[m]).square().sum(dim=0) for m in range(members)])
+        (squared,) = total("variance of nodes", squares)
+        deviation = (squared / (rows[:, None] - 1.0)).sqrt()
+        deviation = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+    generator = torch.Generator().manual_seed(0)
+    width = min(size, components + _BESIDE)
+    basis = torch.randn(members, size, width, generator=generator, dtype=torch.float64)
+    before = torch.zeros(members, dtype=torch.float64)
+    for _ in range(_ROUNDS):
+        basis = torch.linalg.qr(basis).Q
+        products = []
+        for member in range(members):
+            own = nodes(member) / deviation[member]
+            products.append(own.T @ (own @ basis[member]))
+        (moment,) = total("principal directions", torch.stack(products))
+        squares, turn = torch.linalg.eigh(basis.mT @ moment)
+        strength = squares[:, -components:].sum(dim=1)
+        if bool((strength - before <= 1e-9 * strength).all()):
+            break
+        basis, before = moment, strength
+    squares = squares.flip(1)[:, :components].clamp(min=0.0)
+    vectors = (basis @ turn.flip(2))[..., :components]
+    found = []
+    for member in range(members):
+        singular = squares[member].sqrt()
+        kept = vectors[member] * (singular > 1e-6 * singular[0])
+        directions = _rotated(kept.numpy(), (singular / rows[member].sqrt()).numpy())
+        found.append((directions / deviation[member].unsqueeze(-1)).float())
+    return torch.stack(found)
+
+
+def _check_enough(patients: int, components: int) -> None:
+    if patients <= components:
+        raise TrainingError(
+            f"a fold leaves {patients} training patients with a wide modality, expected "
+            f"more than model.components, which is {components}: set fewer components"
+        )
 
 
 def varimax(loadings: np.ndarray) -> np.ndarray:

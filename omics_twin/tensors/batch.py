@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from omics_twin.tensors.sums import Total, here
+
 
 @dataclass(frozen=True)
 class TrainingTensors:
@@ -26,6 +28,8 @@ class TrainingTensors:
         Two fields per outcome, (patient, 2 x outcome).
     training, stopping
         Member weights, each (member, patient).
+    total
+        Completes sums over these patients where others are learned from elsewhere.
     """
 
     channels: Mapping[str, Float[Tensor, "patient feature_"]]
@@ -34,6 +38,7 @@ class TrainingTensors:
     targets: Float[Tensor, "patient field"]
     training: Float[Tensor, "member patient"]
     stopping: Float[Tensor, "member patient"]
+    total: Total = here
 
     def to(self, device: torch.device) -> TrainingTensors:
         """Return the same tensors on a device."""
@@ -44,4 +49,5 @@ class TrainingTensors:
             targets=self.targets.to(device),
             training=self.training.to(device),
             stopping=self.stopping.to(device),
+            total=self.total,
         )

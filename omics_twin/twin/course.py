@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from omics_twin.errors import TrainingError
+from omics_twin.tensors.sums import Total, here
 
 # An agent's effect on a course is drawn towards none as by so many patients without one.
 _DRAWN = 10.0
@@ -174,6 +175,7 @@ def fit_course(
     responded: Float[Tensor, " patient"],
     agents: Float[Tensor, "patient agent"],
     seen: Bool[Tensor, "member patient"],
+    total: Total = here,
 ) -> Course:
     """Return the course each member learns from the patients it sees.
 
@@ -189,6 +191,8 @@ def fit_course(
         1 or 0; NaN: not known, and not learned from.
     seen
         Which patients each member may learn from.
+    total
+        Completes sums over these patients where others are learned from elsewhere.
 
     Raises
     ------
@@ -198,20 +202,24 @@ def fit_course(
     flat = values.double().flatten(1)
     first = values.shape[2]
     usable = torch.isfinite(responded) & ~torch.isnan(flat[:, first:]).all(dim=1)
-    for member in seen:
-        known = responded[usable & member]
-        if len(known) < _FEWEST or not 0 < float(known.sum()) < len(known):
+    inside = (usable & seen).double()
+    counted, answered = total(
+        "followed patients", inside.sum(dim=1), inside @ torch.nan_to_num(responded).double()
+    )
+    for known, yes in zip(counted.tolist(), answered.tolist(), strict=True):
+        if known < _FEWEST or not 0 < yes < known:
             raise TrainingError(
-                f"{len(known)} patients with '{modality}' under therapy, "
-                f"{float(known.sum()):.0f} of whom responded, expected at least {_FEWEST} and "
+                f"{known:.0f} patients with '{modality}' under therapy, "
+                f"{yes:.0f} of whom responded, expected at least {_FEWEST} and "
                 "some of either kind: use model.follow_up=NETWORK"
             )
     rows = torch.nonzero(usable)[:, 0]
     weights = seen[:, rows].double()
-    location, spread = _standard(flat[rows])
+    location, spread = _standard(flat[rows], total)
     constant = torch.stack([torch.ones(len(rows)), responded[rows]], dim=1).double()
     design = torch.cat([constant, agents[rows].double()], dim=1)
-    fitted = _learned((flat[rows] - location) / spread, design, weights, first)
+    (below,) = total("negative values", (values < 0).flatten(0, 1).double().sum(dim=0))
+    fitted = _learned((flat[rows] - location) / spread, design, weights, first, total)
     level, response, effects = fitted[0][:, 0], fitted[0][:, 1], fitted[0][:, 2:]
     return Course(
         modality=modality,
@@ -220,13 +228,17 @@ def fit_course(
         response=(response * spread).float(),
         effects=(effects * spread).float(),
         covariance=(fitted[1] * spread * spread[:, None]).float(),
-        lowest=torch.where((values < 0).flatten(0, 1).any(dim=0), -torch.inf, 0.0),
+        lowest=torch.where(below > 0, -torch.inf, 0.0),
     )
 
 
-def _standard(values: Tensor) -> tuple[Tensor, Tensor]:
-    location = torch.nanmean(values, dim=0)
-    spread = torch.nanmean((values - location).square(), dim=0).sqrt()
+def _standard(values: Tensor, total: Total) -> tuple[Tensor, Tensor]:
+    count, summed = total(
+        "course", (~torch.isnan(values)).double().sum(dim=0), torch.nansum(values, dim=0)
+    )
+    location = summed / count
+    (squared,) = total("spread of the course", torch.nansum((values - location).square(), dim=0))
+    spread = (squared / count).sqrt()
     return torch.nan_to_num(location), torch.nan_to_num(spread, nan=1.0).clamp(min=1e-6)
 
 
@@ -235,22 +247,27 @@ def _learned(
     design: Float[Tensor, "patient input"],
     weights: Float[Tensor, "member patient"],
     first: int,
+    total: Total,
 ) -> tuple[Float[Tensor, "member input column"], Float[Tensor, "member column column"]]:
     """Return coefficients and residual covariance by expectation-maximisation."""
     members, columns = len(weights), values.shape[1]
-    missing = torch.isnan(values)
+    gaps, patients = total(
+        "gaps in the course", torch.isnan(values).double().sum(), weights.sum(dim=1)
+    )
     filled = torch.nan_to_num(values).expand(members, -1, -1)
     doubt = torch.zeros(members, columns, columns, dtype=values.dtype)
     before = math.inf
     for _ in range(_ROUNDS):
-        fitted = _regressed(filled, design, weights, first)
+        fitted = _regressed(filled, design, weights, first, total)
         off = filled - design @ fitted
-        scatter = torch.einsum("mp,mpi,mpj->mij", weights, off, off) + doubt
-        covariance = scatter / weights.sum(dim=1)[:, None, None]
+        (scatter,) = total(
+            "scatter of the course", torch.einsum("mp,mpi,mpj->mij", weights, off, off) + doubt
+        )
+        covariance = scatter / patients[:, None, None]
         diagonal = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
         covariance = (1 - _TOWARDS_DIAGONAL) * covariance + _TOWARDS_DIAGONAL * diagonal
         change = float(covariance.diagonal(dim1=-2, dim2=-1).log().sum())
-        if not bool(missing.any()) or abs(change - before) < _SETTLED:
+        if not bool(gaps > 0) or abs(change - before) < _SETTLED:
             break
         before = change
         filled, doubt = _expected(values, design @ fitted, covariance, weights)
@@ -262,12 +279,17 @@ def _regressed(
     design: Float[Tensor, "patient input"],
     weights: Float[Tensor, "member patient"],
     first: int,
+    total: Total,
 ) -> Float[Tensor, "member input column"]:
     """Return penalised coefficients; nothing that was given moves what was measured before."""
     penalty = torch.full((design.shape[1],), _DRAWN, dtype=design.dtype)
     penalty[:2] = 1e-6
-    gram = torch.einsum("mp,pi,pj->mij", weights, design, design) + torch.diag(penalty)
-    moment = torch.einsum("mp,pi,mpc->mic", weights, design, filled)
+    gram, moment = total(
+        "moments of the course",
+        torch.einsum("mp,pi,pj->mij", weights, design, design),
+        torch.einsum("mp,pi,mpc->mic", weights, design, filled),
+    )
+    gram = gram + torch.diag(penalty)
     found = torch.linalg.solve(gram, moment)
     alone = torch.linalg.solve(gram[:, :2, :2], moment[:, :2, :first])
     found[:, :, :first] = 0.0
@@ -284,6 +306,8 @@ def _expected(
     """Return what is expected of what was not measured, and how much doubt is left in all."""
     filled = torch.where(torch.isnan(values), mean, values)
     doubt = torch.zeros_like(covariance)
+    if not len(values):
+        return filled, doubt
     patterns, which = torch.unique(~torch.isnan(values), dim=0, return_inverse=True)
     for index, seen in enumerate(patterns):
         if bool(seen.all()):

@@ -21,7 +21,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from omics_twin.tensors.sums import Total, here
+
 _COMPONENTS, _FOLDS, _FEWEST = 20, 5, 40
+# Features whose products are added up over sites; wider modalities are then not looked at.
+_WIDEST_SHARED = 3000
 _PARTS = ("mean", "spread", "directions", "variances", "scale")
 
 
@@ -134,19 +138,23 @@ class Likeness:
         return Likeness(channels, stored["calibration"])
 
 
-def fit_likeness(values: Mapping[str, Float[Tensor, "patient _"]]) -> Likeness | None:
+def fit_likeness(
+    values: Mapping[str, Float[Tensor, "patient _"]], total: Total = here
+) -> Likeness | None:
     """Return what patients look like; None where they are too few to tell.
 
     Parameters
     ----------
     values
         Channel -> (patient, feature), NaN: not measured.
+    total
+        Completes sums over these patients where others are learned from elsewhere.
     """
-    known = {
-        name: each.double()
-        for name, each in values.items()
-        if int(torch.isfinite(each).any(dim=1).sum()) >= _FEWEST
-    }
+    known = {}
+    for name, each in values.items():
+        (measured,) = total("measured", torch.isfinite(each).any(dim=1).double().sum())
+        if measured >= _FEWEST and (total is here or each.shape[1] <= _WIDEST_SHARED):
+            known[name] = each.double()
     if not known:
         return None
     patients = len(next(iter(known.values())))
@@ -155,20 +163,28 @@ def fit_likeness(values: Mapping[str, Float[Tensor, "patient _"]]) -> Likeness |
     for number in range(_FOLDS):
         inside, outside = fold != number, fold == number
         for each in known.values():
-            channel = _channel_of(each[inside])
+            channel = _channel_of(each[inside], total)
             left_out[outside] = torch.maximum(left_out[outside], channel.unusual(each[outside]))
-    calibration = left_out[torch.isfinite(left_out)].sort().values
-    return Likeness({name: _channel_of(each) for name, each in known.items()}, calibration)
+    calibration = total.gathered("how unusual", left_out[torch.isfinite(left_out)]).sort().values
+    found = {name: _channel_of(each, total) for name, each in known.items()}
+    return Likeness(found, calibration)
 
 
-def _channel_of(values: Float[Tensor, "patient feature"]) -> ChannelLikeness:
+def _channel_of(values: Float[Tensor, "patient feature"], total: Total) -> ChannelLikeness:
     measured = values[torch.isfinite(values).any(dim=1)]
-    count = torch.isfinite(measured).sum(dim=0)
-    mean = torch.nan_to_num(measured.nanmean(dim=0), nan=0.0)
+    there = torch.isfinite(measured)
+    patients, count, summed = total(
+        "mean",
+        torch.tensor(len(measured), dtype=torch.float64),
+        there.double().sum(dim=0),
+        torch.nansum(measured, dim=0),
+    )
+    mean = summed / count.clamp(min=1.0)
     centred = torch.nan_to_num(measured - mean, nan=0.0)
-    spread = (centred.square().sum(dim=0) / (count - 1).clamp(min=1)).sqrt()
+    (squared,) = total("spread", centred.square().sum(dim=0))
+    spread = (squared / (count - 1).clamp(min=1)).sqrt()
     spread = torch.where(spread > 1e-9, spread, 0.0)
-    size = min(_COMPONENTS, len(measured) // 10, int((spread > 0).sum()))
+    size = min(_COMPONENTS, int(patients) // 10, int((spread > 0).sum()))
     empty = ChannelLikeness(
         mean,
         spread,
@@ -178,18 +194,24 @@ def _channel_of(values: Float[Tensor, "patient feature"]) -> ChannelLikeness:
     )
     found = empty.standardised(measured)
     if size:
-        directions, variances = _components(found, size)
+        directions, variances = _components(found, size, int(patients), total)
         empty = ChannelLikeness(mean, spread, directions, variances, empty.scale)
     logs = empty.distances(measured)
-    scale = torch.stack([logs.mean(dim=0), logs.std(dim=0)], dim=1).flatten()
+    (level,) = total("mean distance", logs.sum(dim=0))
+    level = level / patients
+    (squares,) = total("spread of distances", (logs - level).square().sum(dim=0))
+    scale = torch.stack([level, (squares / (patients - 1.0)).sqrt()], dim=1).flatten()
     return ChannelLikeness(mean, spread, empty.directions, empty.variances, scale)
 
 
-def _components(found: Float[Tensor, "patient feature"], size: int) -> tuple[Tensor, Tensor]:
+def _components(
+    found: Float[Tensor, "patient feature"], size: int, patients: int, total: Total
+) -> tuple[Tensor, Tensor]:
     """Return the first principal components and their variances, by the smaller Gram matrix."""
-    patients, features = found.shape
-    if features <= patients:
-        strength, vectors = torch.linalg.eigh(found.T @ found)
+    features = found.shape[1]
+    if features <= patients or total is not here:
+        (gram,) = total("products of features", found.T @ found)
+        strength, vectors = torch.linalg.eigh(gram)
         directions = vectors.flip(1)[:, :size].T
     else:
         strength, vectors = torch.linalg.eigh(found @ found.T)

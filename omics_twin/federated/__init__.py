@@ -1,0 +1,1 @@
+"""Sites train one twin together, and no row of a patient leaves a site."""

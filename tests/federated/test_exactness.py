@@ -1,0 +1,222 @@
+"""What sites find from sums is what one finds who holds the patients of all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from omics_twin.federated.exchange import Exchange
+from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
+from omics_twin.models.effects import learn_effects
+from omics_twin.models.network import MultimodalNetwork
+from omics_twin.models.shared_module import SharedModule, module_of
+from omics_twin.models.training import trained
+from omics_twin.settings import (
+    Combine,
+    Device,
+    FederationSettings,
+    NetworkSettings,
+    TrainerSettings,
+)
+from omics_twin.tensors.batch import TrainingTensors
+from omics_twin.tensors.sums import Total, here
+from omics_twin.twin.course import fit_course
+from omics_twin.twin.likeness import fit_likeness
+from tests.federated.meetings import together
+
+PATIENTS, MEMBERS, AGENTS = 160, 2, 2
+SITES = ("north", "south", "east")
+DAYS = {"clinical": 0.0, "rna": 0.0, "mri@21": 21.0}
+WITHOUT = NetworkSettings(
+    latent=2, hidden=4, wide_features=12, components=4, dropout=0.0, linear_effects=False
+)
+
+
+def everybody() -> TrainingTensors:
+    """Return patients of whom sites see different kinds, with gaps, a wide modality and visits."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    site = torch.arange(PATIENTS) % 7 // 3
+    clinical = 60.0 + 10.0 * drawn(PATIENTS, 5) + 8.0 * site[:, None]
+    clinical[:, 4] = (drawn(PATIENTS) > 0.3).float()
+    clinical[torch.rand(clinical.shape, generator=generator) < 0.1] = torch.nan
+    rna = drawn(PATIENTS, 6) @ (drawn(6, 20) * torch.linspace(3.0, 1.0, 6)[:, None])
+    rna = rna + 0.2 * drawn(PATIENTS, 20)
+    agents = (torch.rand(PATIENTS, AGENTS, generator=generator) < 0.5).float()
+    score = 0.5 * rna[:, 0] + agents[:, 1] * rna[:, 1] + torch.nan_to_num(clinical[:, 0] - 60) / 9
+    response = (torch.rand(PATIENTS, generator=generator) < torch.sigmoid(score)).float()
+    later = response[:, None] + 0.7 * drawn(PATIENTS, 1)
+    later[drawn(PATIENTS) > 0.8] = torch.nan
+    stopping = torch.stack([torch.arange(PATIENTS) % 5 == each for each in range(MEMBERS)]).float()
+    return TrainingTensors(
+        {"clinical": clinical, "rna": rna, "mri@21": later},
+        DAYS,
+        agents,
+        torch.stack([response, torch.zeros(PATIENTS)], dim=1),
+        1.0 - stopping,
+        stopping,
+    )
+
+
+EVERYBODY = everybody()
+
+
+def part(site: str, total: Total) -> TrainingTensors:
+    """Return a site's patients; sites differ in number."""
+    rows = torch.nonzero(torch.arange(PATIENTS) % 7 // 3 == SITES.index(site))[:, 0]
+    return TrainingTensors(
+        {name: each[rows] for name, each in EVERYBODY.channels.items()},
+        DAYS,
+        EVERYBODY.agents[rows],
+        EVERYBODY.targets[rows],
+        EVERYBODY.training[:, rows],
+        EVERYBODY.stopping[:, rows],
+        total,
+    )
+
+
+def network_of(tensors: TrainingTensors, settings: NetworkSettings = WITHOUT) -> MultimodalNetwork:
+    """Return a network with its statistics, before anything is learned."""
+    channels = {
+        name: ChannelTensors(
+            each,
+            torch.arange(each.shape[1]) == (4 if name == "clinical" else -1),
+            0.0,
+            DAYS[name] > 0,
+        )
+        for name, each in tensors.channels.items()
+    }
+    outcome = OutcomeTensors("pcr", "binary", "1", tensors.targets)
+    return build_network(
+        channels, [outcome], AGENTS, tensors.training, settings, seed=0, total=tensors.total
+    )
+
+
+def test_statistics_and_components_are_those_of_pooled_patients() -> None:
+    pooled = network_of(EVERYBODY).state_dict()
+    found = together(
+        SITES, lambda site, told: network_of(part(site, told)).state_dict(), masked=True
+    )
+    for name, value in pooled.items():
+        assert torch.equal(found[1][name], found[0][name]), name
+        # Directions of a wide modality are iterated for.
+        close = 1e-3 if name.startswith("encoders.1.first.directions") else 1e-5
+        torch.testing.assert_close(found[0][name], value, rtol=close, atol=close)
+
+
+def test_linear_effects_are_those_of_pooled_patients_to_a_millionth() -> None:
+    settings = replace(WITHOUT, linear_effects=True, bent_effects=False, wide_features=50)
+
+    def learned(tensors: TrainingTensors) -> dict[str, Tensor]:
+        names = ("clinical", "mri@21")
+        tensors = replace(
+            tensors,
+            channels={name: tensors.channels[name] for name in names},
+            visit_days={name: DAYS[name] for name in names},
+        )
+        network = network_of(tensors, settings)
+        learn_effects(network, tensors, torch.zeros(MEMBERS).long(), planned=torch.arange(MEMBERS))
+        return network.state_dict()
+
+    pooled = learned(EVERYBODY)
+    assert float(pooled["encoders.0.effects"].abs().max()) > 0.1
+    found = together(SITES, lambda site, told: learned(part(site, told)))[0]
+    for name, value in pooled.items():
+        # A root of a covariance is found to less than the covariance itself.
+        close = 1e-4 if name.endswith("unknown") else 1e-6
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=close)
+
+
+@pytest.mark.parametrize("combine", list(Combine))
+def test_sites_end_with_one_network_that_learned_as_the_pooled_one(
+    combine: Combine, tmp_path: Path
+) -> None:
+    settings = TrainerSettings(
+        max_epochs=3,
+        batch_size=60,
+        modality_dropout=0.0,
+        device=Device.CPU,
+        federation=FederationSettings(sites=3, combine=combine),
+    )
+
+    def learned(tensors: TrainingTensors, name: str) -> tuple[dict[str, Tensor], Tensor]:
+        module = module_of(network_of(tensors), tensors, settings)
+        assert isinstance(module, SharedModule) == (tensors.total is not here)
+        trained(module, settings, tmp_path / name, lambda _: None)
+        return module.network.state_dict(), module.best_loss
+
+    _, pooled = learned(EVERYBODY, "pooled")
+    found = together(SITES, lambda site, told: learned(part(site, told), site), masked=True)
+    for weights, loss in found[1:]:
+        assert torch.equal(loss, found[0][1])
+        for name, value in weights.items():
+            assert torch.equal(value, found[0][0][name]), name
+    # Batches differ, so after three epochs losses do too.
+    assert float((found[0][1] - pooled).abs().mean()) < 0.08
+
+
+def test_a_step_of_all_sites_has_the_gradient_of_pooled_patients() -> None:
+    settings = TrainerSettings(
+        batch_size=PATIENTS, modality_dropout=0.0, federation=FederationSettings(sites=3)
+    )
+
+    def gradient(tensors: TrainingTensors) -> dict[str, Tensor]:
+        network = network_of(tensors)
+        for name, each in network.named_parameters():
+            if name.endswith("certainty"):
+                # Codes are then known, and nothing hangs on the noise that each site draws.
+                each.data.fill_(1e6)
+        module = module_of(network, tensors, settings)
+        module.training_step(0, 0).backward()
+        module.on_before_optimizer_step(torch.optim.SGD(network.parameters()))
+        return {
+            name: each.grad for name, each in network.named_parameters() if each.grad is not None
+        }
+
+    pooled = gradient(EVERYBODY)
+    found = together(SITES, lambda site, told: gradient(part(site, told)), masked=True)[0]
+    assert found.keys() == pooled.keys()
+    for name, value in pooled.items():
+        torch.testing.assert_close(found[name], value, rtol=0.02, atol=0.005)
+
+
+def test_a_course_and_what_patients_look_like_are_those_of_pooled_patients() -> None:
+    first = EVERYBODY.channels["rna"][:, :1]
+    later = EVERYBODY.channels["mri@21"]
+    visits = torch.stack([first, later], dim=1)
+    days = torch.tensor([0.0, 21.0], dtype=torch.float64)
+    seen = EVERYBODY.training > 0
+    values = {name: EVERYBODY.channels[name] for name in ("clinical", "rna")}
+
+    def found(rows: Tensor, total: Total) -> dict[str, Tensor]:
+        course = fit_course(
+            "mri",
+            days,
+            visits[rows],
+            EVERYBODY.targets[rows, 0],
+            EVERYBODY.agents[rows],
+            seen[:, rows],
+            total,
+        )
+        likeness = fit_likeness({name: each[rows] for name, each in values.items()}, total)
+        assert likeness is not None
+        told = {name: getattr(course, name) for name in ("level", "response", "effects")}
+        looks = likeness.channels["clinical"]
+        return told | {"covariance": course.covariance, "mean": looks.mean, "scale": looks.scale}
+
+    pooled = found(torch.arange(PATIENTS), here)
+    place = torch.arange(PATIENTS) % 7 // 3
+
+    def work(site: str, told: Exchange) -> dict[str, Tensor]:
+        return found(torch.nonzero(place == SITES.index(site))[:, 0], told)
+
+    for each in together(SITES, work, masked=True):
+        for name, value in pooled.items():
+            torch.testing.assert_close(each[name], value, rtol=1e-5, atol=1e-5)
