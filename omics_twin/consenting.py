@@ -10,13 +10,16 @@ from pathlib import Path
 from omics_twin import tracking
 from omics_twin.belief import KeptBelief
 from omics_twin.chart.store import CHART, Chart
+from omics_twin.cohort.cohort import Cohort, build_cohort
+from omics_twin.cohort.withheld import modalities_of as measured_in
 from omics_twin.config import Config
 from omics_twin.errors import ConfigError, ConsentError, quoted
+from omics_twin.intake.tables import Tables
 from omics_twin.living import LivingModel
 from omics_twin.record import modalities_of
 from omics_twin.report.console import Console
 from omics_twin.tracking import TrainedModel
-from omics_twin.trust.consent import Decision, Entry, Ledger, Permission, Purpose, judged
+from omics_twin.trust.consent import Decision, Entry, Ledger, Permission, Purpose, judged, permit
 from omics_twin.trust.ledger import line_of, read_ledger
 
 _ADDRESS = "://"
@@ -37,6 +40,19 @@ def ledger_of(config: Config) -> Ledger | None:
         return read_ledger(Path(asked))
     with closing(Chart.open(asked)) as chart:
         return Ledger(CHART, tuple(chart.decided()))
+
+
+def permitted_cohort(tables: Tables, config: Config, purpose: Purpose) -> Cohort:
+    """Return the cohort of those whom the ledger permits, without what they withhold.
+
+    Raises
+    ------
+    ConsentError
+        If the ledger cannot be read, or permits nobody.
+    """
+    ledger, modalities = ledger_of(config), measured_in(tables)
+    permission = permit(tables.patient_ids, ledger=ledger, purpose=purpose, modalities=modalities)
+    return build_cohort(tables, permission)
 
 
 def withheld_from(

@@ -18,9 +18,10 @@ from omics_twin.admitting import admit, granted
 from omics_twin.belief import read_told
 from omics_twin.chart import accounts
 from omics_twin.chart.store import Chart
-from omics_twin.cohort.cohort import Cohort, build_cohort
+from omics_twin.cohort.cohort import Cohort
 from omics_twin.cohort.records import records_in
 from omics_twin.config import Config
+from omics_twin.consenting import permitted_cohort
 from omics_twin.errors import ConfigError, ModelError
 from omics_twin.intake.fhir import read_bundle_file
 from omics_twin.intake.fhir_mapping_file import mapping_of
@@ -31,7 +32,7 @@ from omics_twin.report.similar import pool_of
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.audit import AuditLog
 from omics_twin.trust.audit_key import audit_key
-from omics_twin.trust.consent import Purpose, permit
+from omics_twin.trust.consent import Purpose
 
 _DEMO = "demo"
 _DEMO_PATIENTS, _DEMO_DAYS = 40, 21.0
@@ -208,7 +209,7 @@ def demonstrated(config: Config, console: Console) -> Config:
     )
     model = tracking.load_model(uri, config.tracking)
     tables = read_tables(config.cohort, scoring=True)
-    cohort = build_cohort(tables, permit(tables.patient_ids, ledger=None, purpose=Purpose.SCORING))
+    cohort = permitted_cohort(tables, config, Purpose.SCORING)
     few = cohort.select(cohort.patient_ids[:_DEMO_PATIENTS])
     with closing(Chart.open(place_of(asked))) as chart:
         if not all(map(chart.has, few.patient_ids)):

@@ -23,8 +23,7 @@ from omics_twin import (
     tracking,
 )
 from omics_twin.belief import KeptBelief, place_of, read_belief, write_belief
-from omics_twin.cohort.cohort import Cohort, build_cohort
-from omics_twin.cohort.withheld import modalities_of
+from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, plain
 from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
@@ -40,7 +39,7 @@ from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
 from omics_twin.tensors.history import given_of, histories_of
 from omics_twin.told import without
-from omics_twin.trust.consent import Purpose, permit
+from omics_twin.trust.consent import Purpose
 from omics_twin.types import Visit
 
 
@@ -51,14 +50,9 @@ def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
         console.say(f"synthetic trial of {config.intake.patients} patients in {root}")
         generate(config.intake, root, progress=console.progress("patients written"))
     tables = read_tables(config.cohort, scoring=purpose is not Purpose.TRAINING)
-    permission = permit(
-        tables.patient_ids,
-        ledger=consenting.ledger_of(config),
-        purpose=purpose,
-        modalities=modalities_of(tables),
-    )
-    cohort = build_cohort(tables, permission)
-    console.say(f"cohort {cohort.name}: {len(cohort.patient_ids)} patients, {permission.basis}")
+    cohort = consenting.permitted_cohort(tables, config, purpose)
+    basis = cohort.permission.basis
+    console.say(f"cohort {cohort.name}: {len(cohort.patient_ids)} patients, {basis}")
     for patient, reason in cohort.left_out.items():
         console.warn(f"patient '{patient}' is left out: {reason}")
     for note in cohort.notes:

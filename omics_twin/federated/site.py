@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from omics_twin import learning
-from omics_twin.cohort.cohort import Cohort, build_cohort
+from omics_twin import consenting, learning
+from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config
 from omics_twin.federated.agree import (
     check_shareable,
@@ -25,7 +25,7 @@ from omics_twin.report.console import Console
 from omics_twin.tasks import Task, support_of, task_of
 from omics_twin.tensors.members import MemberPlan, check_converged, spread_of
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel
-from omics_twin.trust.consent import Purpose, permit
+from omics_twin.trust.consent import Purpose
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.neural import Membership
 
@@ -63,9 +63,7 @@ def learn_at_site(config: Config, exchange: Exchange, folder: Path, console: Con
 
 def cohort_of_site(config: Config) -> Cohort:
     """Return the permitted patients of the site's own folder."""
-    tables = read_tables(config.cohort)
-    ledger = Path(config.trust.ledger) if config.trust.ledger else None
-    return build_cohort(tables, permit(tables.patient_ids, ledger=ledger, purpose=Purpose.TRAINING))
+    return consenting.permitted_cohort(read_tables(config.cohort), config, Purpose.TRAINING)
 
 
 def model_of_all(task: Task, fitted: Fitted, config: Config, exchange: Exchange) -> TrainedModel:
