@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from omics_twin import judging, learning
 from omics_twin.config import Config
@@ -26,6 +26,7 @@ from omics_twin.models.variants import Variant
 from omics_twin.report.console import Console
 from omics_twin.tasks import Task
 from omics_twin.tensors.members import MemberPlan, check_converged
+from omics_twin.trust.vault import read_sealed, write_sealed
 
 ALL = "all"
 THERAPY_ONLY = "therapy only"
@@ -133,7 +134,7 @@ def _answer_batch(
     for place, question in enumerate(wanted):
         source = trained.index(question) if question in trained else _place_of_all(trained)
         part = fitted.at(torch.arange(len(plan.fold)) + source * len(plan.fold))
-        write_whole(_stored(run, question), _predictions(task, config, part, question))
+        write_sealed(_stored(run, question), _predictions(task, config, part, question))
         tell(place + 1, len(wanted))
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -173,7 +174,7 @@ def _stored(run: Path, question: Question) -> Path:
 
 
 def _table(task: Task, asked: Sequence[Question], run: Path, console: Console) -> dict[str, Any]:
-    predicted = {each.name: load_file(_stored(run, each))["received"] for each in asked}
+    predicted = {each.name: load(read_sealed(_stored(run, each)))["received"] for each in asked}
     tell = console.progress("paired differences")
     variants = {}
     for place, question in enumerate(asked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 
 from omics_twin.chart.learned import learn
@@ -47,15 +48,16 @@ def admit(
     """
     patients = visits = 0
     for place, (record, entries) in enumerate(records, start=1):
-        name = record.patient_id
+        name = chart.known_as(record.patient_id)
         # One that was interrupted is begun anew: what is there is the same and counts once.
         if not chart.has(name):
             chart.add_patient(name, stratum=record.stratum, by=_BY)
             patients += 1
         known = chart.consents(name)
         for entry in entries:
-            if entry not in known:
-                chart.add_consent(entry, by=_BY)
+            own = replace(entry, patient_id=name)
+            if own not in known:
+                chart.add_consent(own, by=_BY)
         ledger = Ledger(CHART, tuple(chart.consents(name)))
         refused = judged([name], ledger, Purpose.SCORING).refused
         before = len(chart.visits(name))

@@ -227,12 +227,12 @@ def compared(
         chosen = model.catalogue.arms.index(asked)
         if chosen not in opened:
             raise TherapyError(
-                f"'{asked}' is not open to patient '{kept.patient_id}': "
+                f"'{asked}' is not open to the patient: "
                 f"{ranking.reasons[0][chosen] or 'no support'}"
             )
         opened = [chosen]
     if not opened:
-        raise TherapyError(f"no therapy is open to patient '{kept.patient_id}': see 'rank'")
+        raise TherapyError("no therapy is open to the patient: see 'rank'")
     plans = [model.catalogue.interventions()[each] for each in opened]
     days, curves, quantity, axis = _curves(model, state, plans, settings.interval)
     return Compared(

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from omics_twin.errors import ModelError, TwinError, nearest, quoted
-from omics_twin.files import write_json
+from omics_twin.errors import ModelError, PrivacyError, TwinError, about, nearest, quoted
+from omics_twin.trust.vault import read_sealed, write_sealed
 from omics_twin.types import (
     NO_INTERVENTION,
     Dose,
@@ -108,19 +108,18 @@ def place_of(folder: Path, kept_by: str, patient_id: str) -> Path:
 
 
 def write_belief(path: Path, kept: KeptBelief, modalities: Sequence[Modality]) -> None:
-    """Write a belief, whole or not at all."""
-    write_json(
-        path,
-        {
-            "format": FORMAT,
-            "patient_id": kept.patient_id,
-            "model": kept.model,
-            "draws": kept.draws,
-            "seed": kept.seed,
-            "stratum": kept.stratum,
-            "visits": [visit_to_json(each, modalities) for each in kept.visits],
-        },
-    )
+    """Write a belief, whole or not at all; sealed where the store has a key."""
+    told = {
+        "format": FORMAT,
+        "patient_id": kept.patient_id,
+        "model": kept.model,
+        "draws": kept.draws,
+        "seed": kept.seed,
+        "stratum": kept.stratum,
+        "visits": [visit_to_json(each, modalities) for each in kept.visits],
+    }
+    text = json.dumps(told, indent=1, allow_nan=False, ensure_ascii=False)
+    write_sealed(path, text.encode() + b"\n")
 
 
 def read_belief(path: Path, modalities: Sequence[Modality]) -> KeptBelief:
@@ -132,7 +131,7 @@ def read_belief(path: Path, modalities: Sequence[Modality]) -> KeptBelief:
         If the file is damaged, of a later format, or of a model with other measurements.
     """
     try:
-        stored = json.loads(path.read_bytes())
+        stored = json.loads(read_sealed(path))
         if stored["format"] > FORMAT:
             raise ModelError(
                 f"belief '{path}' has format {stored['format']}, this version reads up to "
@@ -143,7 +142,7 @@ def read_belief(path: Path, modalities: Sequence[Modality]) -> KeptBelief:
         made = (stored["model"], stored["draws"], stored["seed"])
         return KeptBelief(patient, *made, visits, stored.get("stratum", ""))
     except (ValueError, LookupError, TypeError) as error:
-        if isinstance(error, ModelError):
+        if isinstance(error, ModelError | PrivacyError):
             raise
         raise ModelError(
             f"belief '{path}' cannot be read ({error}): remove it and show the visits again"
@@ -198,7 +197,8 @@ def visit_of(
     day = _number("day", record["day"])
     given = record.get("values") or {}
     if not isinstance(given, Mapping):
-        raise TwinError(f"'values' of a visit is {given!r}, expected modality -> feature -> number")
+        told = f"'values' of a visit is {given!r}, expected modality -> feature -> number"
+        raise TwinError(about(told, repr(given)))
     known = {modality.name: modality for modality in modalities}
     values = {}
     for name, row in given.items():
@@ -225,7 +225,8 @@ def read_told(path: Path, expected: str) -> Any:
 
 def _row(modality: Modality, given: Any) -> torch.Tensor:
     if not isinstance(given, Mapping):
-        raise TwinError(f"'{modality.name}' of a visit is {given!r}, expected feature -> number")
+        told = f"'{modality.name}' of a visit is {given!r}, expected feature -> number"
+        raise TwinError(about(told, repr(given)))
     row = torch.full((1, len(modality.features)), torch.nan, dtype=torch.float64)
     for feature, value in given.items():
         if feature not in modality.features:
@@ -257,9 +258,8 @@ def intervention_of(record: Any, arm: Callable[[str], Intervention] | None = Non
     if isinstance(record, str) and arm is not None:
         return arm(record)
     if not isinstance(record, Mapping) or not isinstance(record.get("name"), str):
-        raise TwinError(
-            f"a therapy is {record!r}, expected the name of an arm, or its 'name' and 'doses'"
-        )
+        told = f"a therapy is {record!r}, expected the name of an arm, or its 'name' and 'doses'"
+        raise TwinError(about(told, repr(record)))
     doses = tuple(_dose(each) for each in record.get("doses") or ())
     settings = {
         str(key): _number(str(key), each) for key, each in (record.get("settings") or {}).items()
@@ -269,7 +269,8 @@ def intervention_of(record: Any, arm: Callable[[str], Intervention] | None = Non
 
 def _dose(record: Any) -> Dose:
     if not isinstance(record, Mapping) or "drug" not in record:
-        raise TwinError(f"a dose is {record!r}, expected an object with at least 'drug'")
+        told = f"a dose is {record!r}, expected an object with at least 'drug'"
+        raise TwinError(about(told, repr(record)))
     unknown = set(record) - _DOSE
     if unknown:
         raise TwinError(f"a dose has {quoted(sorted(unknown))}, expected {quoted(sorted(_DOSE))}")
@@ -279,11 +280,13 @@ def _dose(record: Any) -> Dose:
         numbers["repeat"] = int(numbers["repeat"])
     for key in ("amount", "duration_days", "interval_days"):
         if numbers.get(key, 0.0) < 0:
-            raise TwinError(f"'{key}' of a dose is {numbers[key]:g}, expected at least 0")
+            told = f"'{key}' of a dose is {numbers[key]:g}, expected at least 0"
+            raise TwinError(about(told, f"{numbers[key]:g}"))
     return Dose(**text, **numbers)  # type: ignore[arg-type]
 
 
 def _number(name: str, found: Any) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
-        raise TwinError(f"'{name}' is {found!r}, expected a finite number")
+        told = f"'{name}' is {found!r}, expected a finite number"
+        raise TwinError(about(told, repr(found)))
     return float(found)

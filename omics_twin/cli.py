@@ -51,6 +51,7 @@ VERBS = {
     ),
     "check": "is a file what it should be:            omics-twin check intake=vcf intake.path=FILE",
     "audit": "is an audit log as it was written:      omics-twin audit log=FILE key=FILE",
+    "rotate": "another key for what is stored:         omics-twin rotate key=NEW chart=…",
     "fetch": "a cohort's public source files:         omics-twin fetch cohort=ispy2 output=FOLDER",
 }
 _NEEDS = {
@@ -69,8 +70,13 @@ _NEEDS = {
     "account": ("chart", "account", "role"),
     "check": ("intake",),
     "audit": ("log",),
+    "rotate": ("key",),
     "fetch": ("cohort",),
 }
+
+_KEPT_BACK = (
+    "what is a patient's is left out: OMICS_TWIN_REVEAL=true shows it on a screen of your own"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,13 +90,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(version("omics-twin"))
         return 0
-    from omics_twin.errors import OmicsTwinError
+    from omics_twin.errors import OmicsTwinError, public
 
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     try:
         return _run(given[0], given[1:])
     except OmicsTwinError as error:
-        _tell(str(error), *getattr(error, "__notes__", ()))
+        told, notes = public(error), getattr(error, "__notes__", ())
+        _tell(told, *notes, *(() if told == str(error) else (_KEPT_BACK,)))
         return 1
     except OSError as error:
         where = "" if error.filename is None else f": '{error.filename}'"

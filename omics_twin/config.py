@@ -279,6 +279,15 @@ def plain(config: Config) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(config), default=_enum_name))
 
 
+# Who was asked about, and where patients' data are kept: not what a run is made of.
+_ASKED = ("patient", "observation", "output", "beliefs", "chart", "account", "log", "key", "anchor")
+
+
+def recorded(config: Config) -> dict[str, Any]:
+    """Return the configuration as a run's record holds it: nothing of whom it was asked about."""
+    return {name: value for name, value in plain(config).items() if name not in _ASKED}
+
+
 def digest(config: Config, fingerprint: str) -> str:
     """Return what tells this run from others: its settings, and its patients and code.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.cohort.withheld import modalities_of as measured_in
 from omics_twin.config import Config
 from omics_twin.errors import ConfigError, ConsentError, quoted
+from omics_twin.intake.pseudonymous import pseudonymous
 from omics_twin.intake.tables import Tables
 from omics_twin.living import LivingModel
 from omics_twin.record import modalities_of
@@ -21,12 +23,21 @@ from omics_twin.report.console import Console
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Decision, Entry, Ledger, Permission, Purpose, judged, permit
 from omics_twin.trust.ledger import line_of, read_ledger
+from omics_twin.trust.privacy import Pseudonyms, site_pseudonyms
 
 _ADDRESS = "://"
 
 
+def names_of(config: Config) -> Pseudonyms | None:
+    """Return the pseudonyms of this site, where it has a key and they are wanted."""
+    asked = config.trust
+    return site_pseudonyms(wanted=asked.pseudonyms, window_days=asked.date_window_days)
+
+
 def ledger_of(config: Config) -> Ledger | None:
     """Return what patients decided: a file, or the consents in a chart; None: there is no ledger.
+
+    Where the site has pseudonyms, patients go by them.
 
     Raises
     ------
@@ -36,20 +47,34 @@ def ledger_of(config: Config) -> Ledger | None:
     asked = config.trust.ledger
     if asked is None:
         return None
-    if _ADDRESS not in asked:
-        return read_ledger(Path(asked))
-    with closing(Chart.open(asked)) as chart:
-        return Ledger(CHART, tuple(chart.decided()))
+    if _ADDRESS in asked:
+        with closing(Chart.open(asked)) as chart:
+            ledger = Ledger(CHART, tuple(chart.decided()))
+    else:
+        ledger = read_ledger(Path(asked))
+    return _called(ledger, names_of(config))
+
+
+def _called(ledger: Ledger, names: Pseudonyms | None) -> Ledger:
+    if names is None:
+        return ledger
+    called = (replace(each, patient_id=names.of(each.patient_id)) for each in ledger.entries)
+    return Ledger(ledger.basis, tuple(called))
 
 
 def permitted_cohort(tables: Tables, config: Config, purpose: Purpose) -> Cohort:
     """Return the cohort of those whom the ledger permits, without what they withhold.
+
+    Where the site has pseudonyms, nobody is called otherwise in it.
 
     Raises
     ------
     ConsentError
         If the ledger cannot be read, or permits nobody.
     """
+    names = names_of(config)
+    if names is not None:
+        tables = pseudonymous(tables, names)
     ledger, modalities = ledger_of(config), measured_in(tables)
     permission = permit(tables.patient_ids, ledger=ledger, purpose=purpose, modalities=modalities)
     return build_cohort(tables, permission)
@@ -111,14 +136,27 @@ def asked_anew(
     place = config.trust.ledger or config.chart
     if place is None:
         return None
-    chart = Chart.open(place) if _ADDRESS in place else None
+    chart, names = Chart.open(place) if _ADDRESS in place else None, names_of(config)
 
     def ask(patient_ids: Sequence[str]) -> Permission:
+        called = {each: each if names is None else names.of(each) for each in patient_ids}
         if chart is None:
-            ledger = read_ledger(Path(place))
+            ledger = _called(read_ledger(Path(place)), names)
         else:
-            ledger = Ledger(CHART, tuple(chart.decided(patient_ids)))
-        return judged(patient_ids, ledger, Purpose.SCORING, modalities)
+            ledger = Ledger(CHART, tuple(chart.decided(list(called.values()))))
+        found = judged(list(called.values()), ledger, Purpose.SCORING, modalities)
+        return replace(
+            found,
+            granted=tuple(each for each in patient_ids if called[each] in found.granted),
+            refused={
+                each: found.refused[name] for each, name in called.items() if name in found.refused
+            },
+            withheld={
+                each: found.withheld[name]
+                for each, name in called.items()
+                if name in found.withheld
+            },
+        )
 
     return ask
 
@@ -131,7 +169,8 @@ def decide(config: Config, console: Console) -> None:
     ConfigError
         If the decision is none, or there is no chart to keep it in.
     """
-    patient = config.patient or ""
+    names, patient = names_of(config), config.patient or ""
+    patient = patient if names is None else names.of(patient)
     entry = _entry(config, patient)
     if config.chart is None and config.trust.ledger is None:
         raise ConfigError("no ledger was named: add chart=sqlite:///FILE or trust.ledger=FILE")

@@ -13,10 +13,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import make_url
+
 from omics_twin import tracking
 from omics_twin.admitting import admit, granted
 from omics_twin.belief import read_told
 from omics_twin.chart import accounts
+from omics_twin.chart.sealed import give_key
 from omics_twin.chart.store import Chart
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.cohort.records import records_in
@@ -33,6 +36,10 @@ from omics_twin.tracking import TrainedModel
 from omics_twin.trust.audit import AuditLog
 from omics_twin.trust.audit_key import audit_key
 from omics_twin.trust.consent import Purpose
+from omics_twin.trust.keys import STORE, make_key, read_key
+from omics_twin.trust.privacy import site_pseudonyms
+from omics_twin.trust.rotation import reseal
+from omics_twin.trust.vault import store_key
 
 _DEMO = "demo"
 _DEMO_PATIENTS, _DEMO_DAYS = 40, 21.0
@@ -52,6 +59,11 @@ def place_of(config: Config) -> str:
     return config.chart
 
 
+def _chart(config: Config) -> Chart:
+    names = site_pseudonyms(wanted=config.trust.pseudonyms)
+    return Chart.open(place_of(config), names)
+
+
 def from_fhir(config: Config, model: TrainedModel | None, console: Console) -> tuple[int, int]:
     """Return how many patients and visits of a FHIR Bundle were added to the chart."""
     if not config.intake.path or not config.mapping:
@@ -59,7 +71,7 @@ def from_fhir(config: Config, model: TrainedModel | None, console: Console) -> t
     told = read_bundle_file(Path(config.intake.path), mapping_of(Path(config.mapping)))
     for each in told.unmapped:
         console.warn(f"not used: {each}")
-    with closing(Chart.open(place_of(config))) as chart:
+    with closing(_chart(config)) as chart:
         return admit(
             chart,
             [(told.record, told.consents)],
@@ -76,10 +88,15 @@ def admitted(
 ) -> tuple[int, int]:
     """Return how many patients and visits of a cohort were added to the chart."""
     today = date.today()
-    with closing(Chart.open(place_of(config))) as chart:
+    with closing(_chart(config)) as chart:
         told = (
             # What a patient has decided since is not overruled.
-            (each, [] if chart.consents(each.patient_id) else [granted(each.patient_id, today)])
+            (
+                each,
+                []
+                if chart.consents(chart.known_as(each.patient_id))
+                else [granted(each.patient_id, today)],
+            )
             for each in records_in(cohort)
         )
         return admit(
@@ -98,15 +115,43 @@ def set_account(config: Config, console: Console) -> None:
     role = None if config.role == _CLOSED else config.role
     password = "" if role is None else _password()
     name = config.account or ""
-    with closing(Chart.open(place_of(config))) as chart:
+    with closing(_chart(config)) as chart:
         accounts.set_account(chart, name, role, password, by="account")
-    console.say(f"account '{name}': {role or 'closed'}")
+    console.say(f"account: {role or 'closed'}")
 
 
 def _password() -> str:
     if sys.stdin.isatty():
         return getpass.getpass("password: ")
     return sys.stdin.readline().rstrip("\n")
+
+
+def rotated(config: Config) -> list[str]:
+    """Seal the chart, beliefs and held-out predictions with a new key; return what was done.
+
+    Raises
+    ------
+    PrivacyError
+        If a file has a third key, or is damaged.
+    ChartError
+        If somebody has the chart open.
+    """
+    new_file = Path(config.key or "")
+    if not new_file.exists():
+        make_key(new_file, f"key '{new_file}'")
+    old, new = store_key(), read_key(new_file, f"key '{new_file}'")
+    folders = [Path(config.output_root)] + ([Path(config.beliefs)] if config.beliefs else [])
+    done = sum(reseal(folder, old, new) for folder in folders)
+    lines = [f"{done} files were sealed with the key of '{new_file}'"]
+    if config.chart is not None:
+        place = make_url(config.chart)
+        if place.get_backend_name() != "sqlite" or not place.database:
+            raise ConfigError(
+                "only a chart in a file is sealed here: encrypt the server's own disk"
+            )
+        changed = give_key(Path(place.database), old, new)
+        lines.append("the chart was sealed with it" if changed else "the chart had it already")
+    return [*lines, f"from now on: {STORE}_FILE={new_file}"]
 
 
 def log_of(config: Config) -> Path:
@@ -158,7 +203,7 @@ def opened(
         console.warn("no anchor was named: an audit log that is cut at its end passes for whole")
     written = AuditLog.open(log, key, anchor)
     graph = known_genes(model.twin.design, config.knowledge, console)
-    with closing(Chart.open(place_of(config))) as chart:
+    with closing(_chart(config)) as chart:
         pool = None if cohort is None else pool_of(model, cohort, config.twin)
         desk = Desk(chart, model, config.twin, pool, graph)
         hospital = _hospital(config)
@@ -211,8 +256,8 @@ def demonstrated(config: Config, console: Console) -> Config:
     tables = read_tables(config.cohort, scoring=True)
     cohort = permitted_cohort(tables, config, Purpose.SCORING)
     few = cohort.select(cohort.patient_ids[:_DEMO_PATIENTS])
-    with closing(Chart.open(place_of(asked))) as chart:
-        if not all(map(chart.has, few.patient_ids)):
+    with closing(_chart(asked)) as chart:
+        if not all(chart.has(chart.known_as(each)) for each in few.patient_ids):
             admitted(asked, few, model, console)
         for role in accounts.Role:
             password = secrets.token_urlsafe(12)

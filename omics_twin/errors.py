@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+REVEAL = "OMICS_TWIN_REVEAL"
+_KEPT_BACK = "…"
 
 
 class OmicsTwinError(Exception):
@@ -50,12 +55,56 @@ class ChartError(OmicsTwinError, RuntimeError):
     """The patient's chart cannot be opened, or does not take or hold what it is asked for."""
 
 
+class PrivacyError(OmicsTwinError, ValueError):
+    """A key is missing or another, a sealed file is damaged, or text that is free would enter."""
+
+
 class AuditError(OmicsTwinError, RuntimeError):
     """The audit log is not as it was written, or does not take an event."""
 
 
 class FetchError(OmicsTwinError, OSError):
     """A public source file could not be downloaded or is not the file expected."""
+
+
+class Sentence(str):
+    """A sentence of which some parts are a patient's, see :func:`about`."""
+
+    private: tuple[str, ...] = ()
+
+
+def about(sentence: str, *private: object) -> Sentence:
+    """Return a sentence that knows which of its parts are a patient's: who it is, what was found.
+
+    Whoever reads the sentence in a program has all of it; :func:`public` is what may be written to
+    a terminal or a log.
+    """
+    told = Sentence(sentence)
+    told.private = tuple(str(each) for each in private if str(each))
+    return told
+
+
+def public(sentence: object) -> str:
+    """Return what may be told of a sentence or an error where others can read it.
+
+    The environment variable ``OMICS_TWIN_REVEAL=true`` shows all of it, to who corrects a file on
+    a screen of their own.
+
+    Examples
+    --------
+    >>> public(about("found 'ada' on day 3.5: correct it", "ada", 3.5))
+    "found '…' on day …: correct it"
+    >>> public(IntakeError("no column 'age'"))
+    "no column 'age'"
+    """
+    first = sentence.args[0] if isinstance(sentence, BaseException) and sentence.args else sentence
+    parts = first.private if isinstance(first, Sentence) else ()
+    text = str(sentence)
+    if os.environ.get(REVEAL) == "true":
+        return text
+    for each in sorted(parts, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(each)}(?!\w)", _KEPT_BACK, text)
+    return text
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

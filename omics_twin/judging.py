@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from omics_twin import comparing, holding, subgroups, tracking, worth
 from omics_twin.answers import beliefs_of, received_of, strata_keys
 from omics_twin.asking import bounds, held_out_beliefs, under_arms
-from omics_twin.config import Config, plain
+from omics_twin.config import Config, recorded
 from omics_twin.errors import CohortError
 from omics_twin.evaluate import baselines as reference
 from omics_twin.evaluate import plots
@@ -26,7 +26,7 @@ from omics_twin.evaluate.net_benefit import decision_curve
 from omics_twin.evaluate.score import score
 from omics_twin.evaluate.survival_plots import decision_figure, figures_at_horizon
 from omics_twin.evaluate.truth import policy_value
-from omics_twin.files import write_json, write_whole
+from omics_twin.files import write_json
 from omics_twin.following import TWIN, Judgement, Ranked, judge
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.synthetic import holds_truth, read_truth
@@ -39,6 +39,7 @@ from omics_twin.tasks import Task
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import RunRecord, TrainedModel
+from omics_twin.trust.vault import read_sealed, write_sealed
 from omics_twin.twin.draws import select
 
 # Enough for what holds over a cohort, in seconds.
@@ -169,8 +170,8 @@ def baseline_predictions(
             arrays = {"received": fitted.received}
             if fitted.every_arm is not None:
                 arrays["every_arm"] = fitted.every_arm
-            write_whole(stored, save(arrays))
-        arrays = load_file(stored)
+            write_sealed(stored, save(arrays))
+        arrays = load(read_sealed(stored))
         found[name] = Predictions(arrays["received"], arrays.get("every_arm"))
     return found
 
@@ -442,7 +443,7 @@ def record(
     where = tracking.record_run(
         RunRecord(
             name=config.name,
-            parameters=flattened(plain(config)),
+            parameters=flattened(recorded(config)),
             tags={
                 "commit": tracking.commit(),
                 "data_fingerprint": task.fingerprint,

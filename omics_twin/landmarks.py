@@ -16,7 +16,7 @@ from torch import Tensor
 from omics_twin.answers import received_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest
-from omics_twin.errors import CohortError, TrainingError, nearest
+from omics_twin.errors import CohortError, TrainingError, about, nearest
 from omics_twin.evaluate.baselines import fit_baseline
 from omics_twin.evaluate.concordance import concordance
 from omics_twin.evaluate.design import Design, Outcome
@@ -111,9 +111,8 @@ def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
     later = days > torch.from_numpy(outcome.values)[:, None]
     if bool(later.any()):
         patient = histories.patient_ids[int(torch.nonzero(later)[0, 0])]
-        console.warn(
-            f"visits after the end of follow-up are not used, such as of patient '{patient}'"
-        )
+        told = f"visits after the end of follow-up are not used, such as of patient '{patient}'"
+        console.warn(about(told, patient))
         histories = Histories(
             histories.patient_ids,
             histories.modality,

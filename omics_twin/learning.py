@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from omics_twin.config import Config, digest, plain
+from omics_twin.config import Config, digest, recorded
 from omics_twin.errors import TrainingError, quoted
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
@@ -28,6 +28,7 @@ from omics_twin.tensors.design import ChannelDesign, Design
 from omics_twin.tensors.graph import GeneGraph
 from omics_twin.tensors.members import MemberPlan, check_converged, planned, spread_of
 from omics_twin.tracking import TrainedModel, commit
+from omics_twin.trust.privacy import site_pseudonyms
 from omics_twin.twin.course import fit_course
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.likeness import fit_likeness
@@ -281,11 +282,18 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
             "patients": len(cohort.patient_ids),
             "members": fitted.module.network.members,
             "permission": cohort.permission.basis,
+            "pseudonyms": _pseudonyms(config),
             "commit": commit(),
             "trained_on": date.today().isoformat(),
-            "config": plain(config),
+            "config": recorded(config),
         },
     )
+
+
+def _pseudonyms(config: Config) -> str:
+    """Return what tells the key of the patients' pseudonyms from others, empty without one."""
+    names = site_pseudonyms(wanted=config.trust.pseudonyms)
+    return "" if names is None else names.mark()
 
 
 def _before_treatment(task: Task) -> dict[str, torch.Tensor]:

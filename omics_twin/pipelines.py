@@ -24,7 +24,7 @@ from omics_twin import (
 )
 from omics_twin.belief import KeptBelief, place_of, read_belief, write_belief
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.config import Config, digest, plain
+from omics_twin.config import Config, digest, plain, recorded
 from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
 from omics_twin.evaluate.sites import site_notes
@@ -40,7 +40,14 @@ from omics_twin.report.console import Console
 from omics_twin.tensors.history import given_of, histories_of
 from omics_twin.told import without
 from omics_twin.trust.consent import Purpose
+from omics_twin.trust.privacy import left_out_lines
 from omics_twin.types import Visit
+
+
+def _called(config: Config, patient: str) -> str:
+    """Return what a patient is called here, who may be asked for by identifier or pseudonym."""
+    names = consenting.names_of(config)
+    return patient if names is None else names.of(patient)
 
 
 def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
@@ -53,8 +60,8 @@ def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
     cohort = consenting.permitted_cohort(tables, config, purpose)
     basis = cohort.permission.basis
     console.say(f"cohort {cohort.name}: {len(cohort.patient_ids)} patients, {basis}")
-    for patient, reason in cohort.left_out.items():
-        console.warn(f"patient '{patient}' is left out: {reason}")
+    for line in left_out_lines(cohort.left_out):
+        console.warn(line)
     for note in cohort.notes:
         console.note(note)
     return cohort
@@ -98,7 +105,7 @@ def train(config: Config, console: Console) -> Trained:
         stored = json.loads((run / "metrics.json").read_text())
         return _reported(Trained(run, stored), console)
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / "config.json", plain(config))
+    write_json(run / "config.json", recorded(config))
     with console.stage("training"):
         if sites is None:
             fitted = learning.fit(task, config, run / "checkpoints", console)
@@ -164,7 +171,7 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
         console.say(f"already done: {run}")
         return _reported(Trained(run, json.loads((run / "metrics.json").read_text())), console)
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / "config.json", plain(config))
+    write_json(run / "config.json", recorded(config))
     steps = {
         DynamicsKind.TUMOUR_SIZE: _train_size,
         DynamicsKind.TUMOUR_VOLUME: _train_volume,
@@ -281,7 +288,7 @@ def simulate(config: Config, console: Console) -> Path:
 
 def _kept(config: Config, model: LivingModel | tracking.TrainedModel) -> tuple[KeptBelief, Path]:
     """Return the belief that is kept of a patient, or the one before any visit, and its place."""
-    patient = config.patient or ""
+    patient = _called(config, config.patient or "")
     withheld = consenting.withheld_from(config, model, patient)
     folder = Path(config.beliefs or Path(config.output_root) / "beliefs")
     place = place_of(folder, model.digest, patient)
@@ -303,7 +310,8 @@ def _told(
 
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
     if config.observation:
-        record = read_record(Path(config.observation), kept.patient_id)
+        names = consenting.names_of(config)
+        record = read_record(Path(config.observation), kept.patient_id, names)
         record = without(record, consenting.withheld_from(config, model, kept.patient_id))
         stratum = stratum_of(model, record) if record.stratum or not kept.visits else kept.stratum
         return replace(kept, stratum=stratum), list(visits_of(model, record))
@@ -382,7 +390,7 @@ def _folder(config: Config, kind: str, fingerprint: str, also: str = "") -> Path
     told_apart = digest(config, f"{fingerprint} {tracking.commit()} {also}".strip())
     run = Path(config.output_root) / config.name / f"{kind}-{told_apart}"
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / "config.json", plain(config))
+    write_json(run / "config.json", recorded(config))
     write_json(run.parent / f"latest-{kind}.json", {"run_folder": str(run)})
     return run
 
@@ -400,7 +408,7 @@ def _record(
     """Hand a finished run that leaves no model that ranks to the tracker."""
     record = tracking.RunRecord(
         name=f"{config.name} {kind}",
-        parameters=judging.flattened(plain(config)),
+        parameters=judging.flattened(recorded(config)),
         tags={
             "kind": kind,
             "commit": tracking.commit(),
@@ -627,6 +635,14 @@ def audit(config: Config, console: Console) -> None:
         console.say(f"anchor: {output}")
 
 
+def rotate(config: Config, console: Console) -> None:
+    """Seal what is stored of patients with another key; who was interrupted begins again."""
+    from omics_twin import desk
+
+    for line in desk.rotated(config):
+        console.say(line)
+
+
 def fetch(config: Config, console: Console) -> Path:
     """Download a cohort's public source files, verified."""
     from omics_twin.intake import fetch as downloads
@@ -648,6 +664,13 @@ def _model(config: Config, console: Console) -> tracking.TrainedModel:
         raise ConfigError("no model was named: add model_uri=FOLDER or model_uri=models:/NAME/1")
     model = tracking.load_model(config.model_uri, config.tracking)
     console.say(f"model {model.twin.name}: {model.title}")
+    names = consenting.names_of(config)
+    trained_by, own = model.provenance.get("pseudonyms", ""), "" if names is None else names.mark()
+    if trained_by and trained_by != own:
+        console.warn(
+            "the model knows its training patients by pseudonyms of another key: they are answered "
+            "as if they were new"
+        )
     return model
 
 
@@ -677,4 +700,4 @@ def _output(config: Config, *endings: str) -> Path:
 
 
 def _patients(cohort: Cohort, config: Config) -> Cohort:
-    return cohort.select([config.patient]) if config.patient else cohort
+    return cohort.select([_called(config, config.patient)]) if config.patient else cohort

@@ -19,6 +19,7 @@ from omics_twin.tensors.transforms import DesignMatrices
 from omics_twin.therapy.support import stratum_key, stratum_values
 from omics_twin.told import PatientRecord, RecordedVisit, record_of
 from omics_twin.tracking import TrainedModel
+from omics_twin.trust.privacy import Pseudonyms
 from omics_twin.types import NO_INTERVENTION, Intervention, Observation, Ranking, TwinState, Visit
 
 _NOT_MEASURED = "not measured"
@@ -210,7 +211,7 @@ def ranked(
     return state, ranking_in(model, state, [kept.stratum], settings)
 
 
-def read_record(path: Path, patient_id: str) -> PatientRecord:
+def read_record(path: Path, patient_id: str, names: Pseudonyms | None = None) -> PatientRecord:
     """Return what a JSON file tells of a patient: a visit, a list of visits or a whole record.
 
     Raises
@@ -225,8 +226,10 @@ def read_record(path: Path, patient_id: str) -> PatientRecord:
         visits = told if isinstance(told, list) else [told]
         told = {"patient_id": patient_id, "visits": visits}
     record = record_of(told)
+    if names is not None:
+        record = record.model_copy(update={"patient_id": names.of(record.patient_id)})
     if record.patient_id != patient_id:
         raise TwinError(
-            f"'{path}' is of another patient than '{patient_id}': name the patient of the file"
+            f"'{path}' is of another patient than the one asked for: name the patient of the file"
         )
     return record

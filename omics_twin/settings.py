@@ -654,13 +654,20 @@ class TrustSettings:
     ledger
         CSV of consent, or the address of a chart that holds it, such as ``sqlite:///chart.db``;
         null: granted by the study's protocol.
+    pseudonyms
+        Whether patients are called by pseudonyms where the site has a key (OMICS_TWIN_SITE_KEY).
+    date_window_days
+        By up to so many days dates are then moved, the same in one patient [day].
     """
 
     ledger: str | None = None
+    pseudonyms: bool = True
+    date_window_days: int = 30
 
     def __post_init__(self) -> None:
         """Refuse an empty ledger: it must not pass for the study's own grant."""
         require_named("trust.ledger", self.ledger)
+        require("trust.date_window_days", self.date_window_days, 0, 3650)
 
 
 def config_folder() -> Path:

@@ -62,5 +62,5 @@ def check_unseen(twin: NeuralTwin, patient_ids: Sequence[str], plan: MemberPlan)
     if told:
         raise TrainingError(
             f"the model to start from has learned from {len(told)} patients whom its members are "
-            f"now to be judged on, such as '{patient_ids[told[0]]}': use the same declared folds"
+            "now to be judged on: use the same declared folds"
         )

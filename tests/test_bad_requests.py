@@ -465,15 +465,15 @@ def sqlite(world: World) -> str:
 COHORTS: dict[str, Case] = {
     "stranger": (
         lambda w: w.ask("rank", "patient=SYN000001"),
-        "patient 'SYN000001' is not in cohort 'synthetic': did you mean 'SYN",
+        "patient '…' is not in cohort 'synthetic': did you mean '…",
     ),
     "hostile patient": (
         lambda w: w.ask("rank", "patient='../../etc'"),
-        "patient '../../etc' is not in cohort",
+        "patient '…' is not in cohort",
     ),
     "patient of two lines": (
         lambda w: w.ask("rank", "patient='a\nTraceback\x1b[2J'"),
-        r"patient 'a\nTraceback\x1b[2J' is not in cohort",
+        "patient '…' is not in cohort",
     ),
     "unknown intervention": (
         lambda w: w.ask("predict", "intervention=paclitaxil"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 
+from omics_twin.chart.sealed import chart_key, sqlite_of, unlock
 from omics_twin.errors import ChartError
 
 _KINDS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
@@ -98,15 +98,21 @@ def _url(place: str) -> URL:
 
 
 def _sqlite(url: URL) -> Engine:
-    _make_file(Path(str(url.database)))
-    engine = create_engine(url, **_options(), connect_args={"timeout": _PATIENCE_SECONDS})
+    path = Path(str(url.database))
+    _make_file(path)
+    sealed, library = chart_key(path), sqlite_of(path)
+    engine = create_engine(
+        url, **_options(), module=library, connect_args={"timeout": _PATIENCE_SECONDS}
+    )
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:
+        if sealed is not None:
+            unlock(connection, sealed)
         # Transactions begin where we say, not before the first change: no writer reads what
         # another is about to change.
         connection.isolation_level = None
-        _write_ahead(connection)
+        _write_ahead(connection, library)
         for pragma in ("foreign_keys=on", "synchronous=full"):
             connection.execute(f"pragma {pragma}").close()
 
@@ -136,15 +142,14 @@ def _make_file(path: Path) -> None:
         ) from error
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
+def _write_ahead(connection: Any, library: Any) -> None:
     """Write ahead; here SQLite itself does not wait for others who open the file."""
     latest = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
             connection.execute("pragma journal_mode=wal").close()
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > latest:
+        except library.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > latest:
                 raise
             time.sleep(0.01)
         else:

@@ -24,6 +24,7 @@ from omics_twin.chart.tables import (
 from omics_twin.errors import ChartError, ConsentError
 from omics_twin.told import PatientRecord, RecordedVisit, record_of, without
 from omics_twin.trust.consent import Decision, Entry, Ledger, Purpose, judged
+from omics_twin.trust.privacy import Pseudonyms
 
 CHART = "the consents in the chart"
 _LONGEST_KEY = 64
@@ -90,11 +91,22 @@ class Chart:
     """
 
     engine: Engine
+    names: Pseudonyms | None = None
 
     @classmethod
-    def open(cls, place: str) -> Chart:
-        """Return the chart of a place, see :func:`~omics_twin.chart.database.open_database`."""
-        return cls(open_database(place))
+    def open(cls, place: str, names: Pseudonyms | None = None) -> Chart:
+        """Return the chart of a place, see :func:`~omics_twin.chart.database.open_database`.
+
+        Parameters
+        ----------
+        names
+            What patients are called in it; None: as they are told.
+        """
+        return cls(open_database(place), names)
+
+    def known_as(self, patient_id: str) -> str:
+        """Return what a patient is called in this chart."""
+        return patient_id if self.names is None else self.names.of(patient_id)
 
     def close(self) -> None:
         """Give the connections back; everything acknowledged is on disk before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from omics_twin.cohort.genomics import mutation_matrix
 from omics_twin.cohort.symbols import reconcile_calls, reconcile_channel
 from omics_twin.cohort.transcriptomics import normalise_counts
 from omics_twin.cohort.withheld import permitted_tables
-from omics_twin.errors import CohortError, nearest, quoted
+from omics_twin.errors import CohortError, about, nearest, quoted
 from omics_twin.intake.channels import Channel
 from omics_twin.intake.declaration import ColumnDeclaration, Kind
 from omics_twin.intake.outcomes import Outcome
@@ -88,7 +89,8 @@ class Cohort:
         chosen = pd.Index(list(patient_ids), dtype=object)
         if chosen.has_duplicates:
             twice = chosen[chosen.duplicated()].unique()
-            raise CohortError(f"patients {quoted(twice)} are selected twice: select each once")
+            told = f"patients {quoted(twice)} are selected twice: select each once"
+            raise CohortError(about(told, *twice))
         positions = pd.Index(list(self.patient_ids), dtype=object).get_indexer(chosen)
         if (positions < 0).any():
             raise CohortError(self._stranger(str(chosen[positions < 0][0])))
@@ -123,14 +125,14 @@ class Cohort:
 
     def _stranger(self, patient: str) -> str:
         if patient in self.left_out:
-            return (
+            told = (
                 f"patient '{patient}' is not in cohort '{self.name}' ({self.left_out[patient]}): "
                 "select other patients"
             )
-        return (
-            f"patient '{patient}' is not in cohort '{self.name}'"
-            f"{nearest(patient, self.patient_ids)}"
-        )
+            return about(told, patient)
+        close = nearest(patient, self.patient_ids)
+        told = f"patient '{patient}' is not in cohort '{self.name}'{close}"
+        return about(told, patient, *re.findall(r"'([^']*)'", close))
 
 
 def build_cohort(tables: Tables, permission: Permission) -> Cohort:
@@ -157,10 +159,11 @@ def build_cohort(tables: Tables, permission: Permission) -> Cohort:
     granted = set(permission.granted)
     unasked = [p for p in tables.patient_ids if p not in granted and p not in permission.refused]
     if unasked:
-        raise CohortError(
+        told = (
             f"the permission says nothing about patients {quoted(unasked)} of cohort "
             f"'{tables.name}': ask for permission for the whole roster"
         )
+        raise CohortError(about(told, *unasked))
     tables = permitted_tables(tables, permission)
     channels, notes = _features(tables)
     measured = {patient for channel in channels for patient in channel.values.index}

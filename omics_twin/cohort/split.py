@@ -13,7 +13,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 
-from omics_twin.errors import CohortError, nearest, quoted
+from omics_twin.errors import CohortError, about, nearest, quoted
 
 NEVER_HELD_OUT = -1
 
@@ -235,9 +235,8 @@ def declared_folds(patient_ids: Sequence[str], folds: Sequence[str | None]) -> n
             continue
         number = float(fold) if fold.replace(".", "", 1).isdigit() else -1.0
         if number < 0 or number != int(number):
-            raise CohortError(
-                f"patient '{patient}' has fold '{fold}', expected a whole number from 0: correct it"
-            )
+            told = f"patient '{patient}' has fold '{fold}', expected a whole number from 0"
+            raise CohortError(about(f"{told}: correct it", patient, f"'{fold}'"))
         held_out[place] = int(number)
     used = set(held_out.tolist()) - {NEVER_HELD_OUT}
     if used != set(range(max(used, default=0) + 1)) or len(used) < 2:
@@ -251,10 +250,8 @@ def declared_folds(patient_ids: Sequence[str], folds: Sequence[str | None]) -> n
 def _check_folds(patient_ids: Sequence[str], folds: int, repeats: int) -> None:
     repeated = [patient for patient, number in Counter(patient_ids).items() if number > 1]
     if repeated:
-        raise CohortError(
-            f"patients {quoted(repeated)} are listed twice, so they could be on both sides of a "
-            "split: list each once"
-        )
+        told = f"patients {quoted(repeated)} are listed twice, so they could be on both sides of a "
+        raise CohortError(about(f"{told}split: list each once", *repeated))
     if folds < 2 or repeats < 1:
         raise CohortError(
             f"found folds={folds} and repeats={repeats}, expected at least 2 folds and 1 repeat"
@@ -291,9 +288,10 @@ def _texts(
     for patient, value in zip(patient_ids, values, strict=True):
         # NaN, NA and None: the first two are not equal to themselves, or unknown.
         if value is None or value is not value or str(value) in ("nan", "<NA>"):
-            raise CohortError(
+            told = (
                 f"patient '{patient}' has no {what} to split by: leave the patient out or give one"
             )
+            raise CohortError(about(told, patient))
         texts.append(str(value))
     return np.array(texts, dtype=object)
 
@@ -306,8 +304,6 @@ def _times(patient_ids: Sequence[str], enrolled: Sequence[float] | np.ndarray) -
         )
     missing = np.flatnonzero(~np.isfinite(times))
     if len(missing):
-        raise CohortError(
-            f"patient '{patient_ids[missing[0]]}' has no enrolment time to split by: leave the "
-            "patient out or give one"
-        )
+        told = f"patient '{patient_ids[missing[0]]}' has no enrolment time to split by: leave the "
+        raise CohortError(about(f"{told}patient out or give one", patient_ids[missing[0]]))
     return times

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from omics_twin.errors import CohortError, quoted
+from omics_twin.errors import CohortError, about, quoted
 from omics_twin.intake.channels import Channel
 
 COUNTS = "counts"
@@ -68,7 +68,8 @@ def _check_counts(channel: str, patients: np.ndarray, counts: np.ndarray) -> Non
     }
     for problem, rows in problems.items():
         if rows.any():
-            raise CohortError(
+            told = (
                 f"channel '{channel}': patients {quoted(patients[rows])} have {problem}: correct "
                 "the table, or empty the row where nothing was measured"
             )
+            raise CohortError(about(told, *patients[rows]))

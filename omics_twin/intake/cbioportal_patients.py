@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omics_twin.errors import IntakeError, quoted
+from omics_twin.errors import IntakeError, about, quoted
 from omics_twin.intake.cbioportal_clinical import TRUE_TEXTS, attribute_types, survival_names
 from omics_twin.intake.cbioportal_meta import Study
 from omics_twin.intake.cbioportal_reading import columns_of, known, open_sheet, present
@@ -91,7 +91,8 @@ def read_patients(study: Study, folder: Folder, notes: Notes) -> tuple[Patients,
             raise IntakeError(f"table '{meta.data_file}' lists a patient twice: keep one row each")
         alone = [patient for patient in rows if patient not in sample_of]
         if alone:
-            notes.add(f"patients without a sample, not in the cohort: {quoted(alone)}")
+            told = f"patients without a sample, not in the cohort: {quoted(alone)}"
+            notes.add(about(told, *alone))
         order = [*(p for p in rows if p in sample_of), *(p for p in order if p not in rows)]
         for name, column in attributes.items():
             cells[name] = [column[rows[p]] if p in rows else "" for p in order]
@@ -139,10 +140,11 @@ def _chosen(samples: Mapping[str, Sequence[str]], notes: Notes) -> dict[str, str
     if not chosen:
         raise IntakeError("the clinical sample file lists nobody, expected at least one sample")
     if several:
-        notes.add(
+        told = (
             f"{len(several)} patients have several samples, of which one is read, the first that "
             f"is primary or else the first of the file: {quoted(sorted(several))}"
         )
+        notes.add(about(told, *several))
     return {patient: sample for patient, (_, sample) in chosen.items()}
 
 
@@ -168,11 +170,12 @@ def read_survival(table: Table, notes: Notes) -> tuple[Table, dict[str, OutcomeD
         events = np.array([_event(table, status, text) for text in table.cells.pop(status)], object)
         half = (times == "") != (events == "")
         if half.any():
-            notes.add(
+            told = (
                 f"outcome '{prefix.lower()}': {months} or {status} is missing for "
                 f"{int(half.sum())} patients, {int((half & (events == '1')).sum())} of them with "
                 f"the event, read as not known: {quoted(table.patient_ids[half])}"
             )
+            notes.add(about(told, *table.patient_ids[half]))
         cells[months] = np.where(half, "", times).astype(object)
         cells[status] = np.where(half, "", events).astype(object)
         if (cells[months] == "").all():
@@ -197,10 +200,11 @@ def _event(table: Table, status: str, text: str) -> str:
         return "0"
     if text.lower() in _EVENT:
         return "1"
-    raise IntakeError(
+    told = (
         f"table '{table.name}', column '{status}': found '{text}', expected '0:' or '1:' (the "
         "event) in front: correct the status"
     )
+    raise IntakeError(about(told, text))
 
 
 def clinical_columns(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from omics_twin.errors import IntakeError, quoted
+from omics_twin.errors import IntakeError, about, quoted
 from omics_twin.intake.columns import canonical, column_of, numbers, read_column
 from omics_twin.intake.consequences import CLASSES, OTHER, consequence_of
 from omics_twin.intake.declaration import ColumnDeclaration, Kind, Layout, ModalityDeclaration
@@ -174,11 +174,13 @@ def read_wide(
         late = np.flatnonzero(days > 0)
         if len(late):
             row = int(late[0])
-            raise IntakeError(
-                f"table '{table.name}': patient '{table.patient_ids[row]}' was measured on day "
-                f"{days[row]:g}, after the index date, where a baseline value is expected: "
-                "declare the table's layout as 'visits' or remove the row"
+            patient = table.patient_ids[row]
+            told = (
+                f"table '{table.name}': patient '{patient}' was measured on day {days[row]:g}, "
+                "after the index date, where a baseline value is expected: declare the table's "
+                "layout as 'visits' or remove the row"
             )
+            raise IntakeError(about(told, patient, f"day {days[row]:g}"))
     return [_channel(name, name, 0.0, values, days, modality, columns)]
 
 
@@ -206,10 +208,12 @@ def read_visits(
         rows = np.flatnonzero(scheduled == visit_day)
         repeated = pd.Index(table.patient_ids[rows]).duplicated()
         if repeated.any():
-            raise IntakeError(
-                f"table '{table.name}': patient '{table.patient_ids[rows][repeated][0]}' has two "
-                f"rows for the visit of day {visit_day:g}, expected one: keep the row to be used"
+            patient = table.patient_ids[rows][repeated][0]
+            told = (
+                f"table '{table.name}': patient '{patient}' has two rows for the visit of day "
+                f"{visit_day:g}, expected one: keep the row to be used"
             )
+            raise IntakeError(about(told, patient))
         channels.append(
             _channel(
                 f"{name}@{visit_day:g}",
@@ -325,11 +329,12 @@ def _assayed(modality: ModalityDeclaration, table: Table, roster: Table) -> tupl
     assayed = [p for p, s in zip(roster.patient_ids, state, strict=True) if canonical(s) == wanted]
     unexpected = sorted(called - set(assayed))
     if unexpected:
-        raise IntakeError(
+        told = (
             f"table '{table.name}' has calls for patients {quoted(unexpected)}, whose "
             f"'{modality.measured_column}' in '{roster.name}' is not '{modality.measured_value}': "
             "correct the roster or remove the calls"
         )
+        raise IntakeError(about(told, *unexpected))
     return tuple(assayed)
 
 
@@ -376,10 +381,12 @@ def _days(table: Table, name: str, needed: np.ndarray) -> np.ndarray:
     days = numbers(column).astype(np.float64)
     missing = np.flatnonzero(np.isnan(days) & needed)
     if len(missing):
-        raise IntakeError(
-            f"table '{table.name}': patient '{table.patient_ids[missing[0]]}' has a row without "
-            f"'{name}', expected the day since the index date: fill it in or remove the row"
+        patient = table.patient_ids[missing[0]]
+        told = (
+            f"table '{table.name}': patient '{patient}' has a row without '{name}', expected the "
+            "day since the index date: fill it in or remove the row"
         )
+        raise IntakeError(about(told, patient))
     return days
 
 
@@ -390,12 +397,14 @@ def _scheduled(table: Table, row: int, day: float, modality: ModalityDeclaration
     nearest_day = min(candidates, key=lambda each: abs(each - day), default=None)
     if nearest_day is None or abs(nearest_day - day) > modality.window_days:
         what = "follow-up" if followup else "baseline"
-        raise IntakeError(
-            f"table '{table.name}': patient '{table.patient_ids[row]}' has a visit on day "
-            f"{day:g}, expected a {what} within {modality.window_days:g} days of one of "
+        patient = table.patient_ids[row]
+        told = (
+            f"table '{table.name}': patient '{patient}' has a visit on day {day:g}, expected a "
+            f"{what} within {modality.window_days:g} days of one of "
             f"{', '.join(f'{each:g}' for each in candidates) or 'no scheduled day'}: correct "
             "the day, the schedule or the window"
         )
+        raise IntakeError(about(told, patient, f"day {day:g}"))
     return nearest_day
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from omics_twin.errors import IntakeError, nearest, quoted
+from omics_twin.errors import IntakeError, about, nearest, quoted
 from omics_twin.intake.declaration import ColumnDeclaration, Kind, UnknownLevel
 from omics_twin.intake.files import Table, number_text
+from omics_twin.trust.privacy import refuse_identifying
 from omics_twin.units import conversion
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -44,10 +45,12 @@ class Column:
         """Return the sentence that names the cell of a row and what was expected instead."""
         cell = self.cells[row]
         found = cell if isinstance(cell, str) else number_text(float(cell))
-        return IntakeError(
-            f"table '{self.table}', column '{self.name}': found '{found}' for patient "
-            f"'{self.patient_ids[row]}', expected {expected}"
+        patient = self.patient_ids[row]
+        sentence = (
+            f"table '{self.table}', column '{self.name}': found '{found}' for patient '{patient}', "
+            f"expected {expected}"
         )
+        return IntakeError(about(sentence, f"'{found}'", patient))
 
     def texts(self) -> np.ndarray:
         """Return the cells as text, the empty string where not measured."""
@@ -200,14 +203,18 @@ def _category(column: Column, declared: ColumnDeclaration) -> tuple[np.ndarray, 
         return None
 
     values = _by_distinct_text(column, level, None)
+    if not levels:
+        refuse_identifying(f"table '{column.table}'", column.name, set(column.texts()))
     return values, [_unknown_level_note(column, text) for text in unknown]
 
 
 def _unknown_level_note(column: Column, text: str) -> str:
     patients = column.patient_ids[column.texts() == text]
-    return (
+    return about(
         f"table '{column.table}', column '{column.name}': unknown level '{text}' read as not "
-        f"measured for patients {quoted(patients)}"
+        f"measured for patients {quoted(patients)}",
+        text,
+        *patients,
     )
 
 

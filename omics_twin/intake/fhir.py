@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from omics_twin.errors import IntakeError, quoted
+from omics_twin.errors import IntakeError, about, quoted
 from omics_twin.intake.fhir_check import mistakes_in, read_checked
 from omics_twin.intake.fhir_contents import Contents, contents_of
 from omics_twin.intake.fhir_mapping import FhirMapping, IndexEvent, Target
@@ -67,7 +67,8 @@ def read_bundle_file(
         first = "; ".join(each.sentence for each in report.errors[:_MOST_SENTENCES])
         rest = len(report.errors) - _MOST_SENTENCES
         more = f"; and {rest:,} more" if rest > 0 else ""
-        raise IntakeError(f"'{path.name}' cannot be used: {first}{more}")
+        told = f"'{path.name}' cannot be used: {first}{more}"
+        raise IntakeError(about(told, *(each.sentence for each in report.errors)))
     return _read(resource, mapping, patient_id)
 
 

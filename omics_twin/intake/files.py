@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from omics_twin.errors import IntakeError, nearest, quoted
+from omics_twin.errors import IntakeError, about, nearest, quoted
 from omics_twin.intake.declaration import KeyDeclaration, StackDeclaration, UnknownLevel
 
 if TYPE_CHECKING:
@@ -164,9 +164,8 @@ class Folder:
         if not repeated.any():
             return table
         twice = dict.fromkeys(table.patient_ids[repeated])
-        self.notes.append(
-            f"table '{table.name}': only the first row was read of patients {quoted(twice)}"
-        )
+        told = f"table '{table.name}': only the first row was read of patients {quoted(twice)}"
+        self.notes.append(about(told, *twice))
         return table.at(~repeated)
 
 

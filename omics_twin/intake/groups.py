@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from omics_twin.errors import IntakeError, quoted
+from omics_twin.errors import IntakeError, about, quoted
 from omics_twin.intake.columns import canonical
 from omics_twin.intake.declaration import CohortDeclaration, GroupDeclaration
 from omics_twin.intake.files import Folder, Table
@@ -44,10 +44,11 @@ def read_groups(
         ids = pd.Index([str(each) for each in table.patient_ids])
         twice = ids[ids.duplicated()].unique()
         if len(twice):
-            raise IntakeError(
+            told = (
                 f"table '{table.name}' has more than one row for patients {quoted(twice)}, but "
                 f"group '{name}' has one row per patient: keep the row to be used"
             )
+            raise IntakeError(about(told, *twice))
         parts = [
             pd.Series(_levels(group, table, column), index=ids, dtype="string")
             for column in group.columns

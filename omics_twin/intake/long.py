@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from omics_twin.errors import IntakeError
+from omics_twin.errors import IntakeError, about
 from omics_twin.intake.columns import column_of, numbers
 from omics_twin.intake.declaration import DosesDeclaration, LongDeclaration, ModalityDeclaration
 from omics_twin.intake.files import Table
@@ -71,10 +71,12 @@ def _check_units(
     for row in rows:
         wanted = modality.columns[names[row]].unit
         if long.units.get(units[row], units[row]) != wanted:
-            raise IntakeError(
-                f"table '{table.name}' has '{names[row]}' of patient '{table.patient_ids[row]}' in "
+            patient = table.patient_ids[row]
+            told = (
+                f"table '{table.name}' has '{names[row]}' of patient '{patient}' in "
                 f"'{units[row]}', expected '{wanted}': convert it or declare how it is called"
             )
+            raise IntakeError(about(told, patient))
 
 
 def read_doses(declared: DosesDeclaration, table: Table) -> pd.DataFrame:
@@ -100,16 +102,20 @@ def read_doses(declared: DosesDeclaration, table: Table) -> pd.DataFrame:
     units = [] if declared.unit_column is None else list(table.text(declared.unit_column))
     for row, unit in enumerate(units):
         if unit != declared.unit:
-            raise IntakeError(
-                f"table '{table.name}' has a dose of patient '{table.patient_ids[row]}' in "
-                f"'{unit}', expected '{declared.unit}': convert it"
+            patient = table.patient_ids[row]
+            told = (
+                f"table '{table.name}' has a dose of patient '{patient}' in '{unit}', expected "
+                f"'{declared.unit}': convert it"
             )
+            raise IntakeError(about(told, patient))
     wrong = np.flatnonzero(np.isnan(days) | (amounts[given] < 0) | (lengths < 0))
     if len(wrong):
-        raise IntakeError(
-            f"table '{table.name}' has a dose of patient '{table.patient_ids[wrong[0]]}' without a "
-            "day, or with an amount or a length below 0: correct the row"
+        patient = table.patient_ids[wrong[0]]
+        told = (
+            f"table '{table.name}' has a dose of patient '{patient}' without a day, or with an "
+            "amount or a length below 0: correct the row"
         )
+        raise IntakeError(about(told, patient))
     found = pd.DataFrame(
         {
             "patient_id": table.patient_ids,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from omics_twin.errors import IntakeError, quoted
+from omics_twin.errors import IntakeError, about, quoted
 from omics_twin.intake.columns import binary, canonical, column_of, first_below, numbers
 from omics_twin.intake.declaration import (
     OutcomeDeclaration,
@@ -120,15 +120,18 @@ def _time_to_event(
     if len(alone) and declared.incomplete is UnknownLevel.REPORT:
         days[alone] = np.nan
         codes[alone] = np.nan
-        half = quoted(table.patient_ids[alone])
-        return days, codes == 1.0, [f"time or event is missing, read as not known, for {half}"]
+        who = table.patient_ids[alone]
+        told = f"time or event is missing, read as not known, for {quoted(who)}"
+        return days, codes == 1.0, [about(told, *who)]
     if len(alone):
         row = int(alone[0])
         has, lacks = (event, time) if np.isnan(days[row]) else (time, event)
-        raise IntakeError(
-            f"table '{table.name}': patient '{table.patient_ids[row]}' has '{has.name}' but no "
-            f"'{lacks.name}', expected both or neither: complete or empty them"
+        patient = table.patient_ids[row]
+        sentence = (
+            f"table '{table.name}': patient '{patient}' has '{has.name}' but no '{lacks.name}', "
+            "expected both or neither: complete or empty them"
         )
+        raise IntakeError(about(sentence, patient))
     return days, codes == 1.0, []
 
 
@@ -183,7 +186,7 @@ def _arms_of_agents(declared: TherapyDeclaration, table: Table) -> tuple[np.ndar
     if not len(partly):
         return arms, []
     note = f"table '{table.name}': arm not known, an agent's cell is empty, for {quoted(partly)}"
-    return arms, [note]
+    return arms, [about(note, *partly)]
 
 
 def _check_one_arm(table: Table, arms: np.ndarray) -> None:
@@ -194,8 +197,9 @@ def _check_one_arm(table: Table, arms: np.ndarray) -> None:
             found = (
                 f"two arms, '{first[patient]}' and '{arm}'" if differs else f"'{arm}' on two rows"
             )
-            raise IntakeError(
+            told = (
                 f"table '{table.name}': found {found} for patient '{patient}', expected one row "
                 "with one arm per patient: keep the arm the patient was assigned to"
             )
+            raise IntakeError(about(told, patient, f"'{first[patient]}'", f"'{arm}'"))
         first[patient] = arm

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
-from omics_twin.errors import IntakeError, quoted
+from omics_twin.errors import IntakeError, about, quoted
 from omics_twin.intake.channels import Channel, Variants
 from omics_twin.intake.declaration import CohortDeclaration, ColumnDeclaration, Kind
 from omics_twin.intake.groups import PART
@@ -110,7 +110,11 @@ def join_parts(declaration: CohortDeclaration, parts: Mapping[str, Tables]) -> T
         outcomes=_outcomes(parts),
         groups=pd.concat([each.groups for each in tables]).assign(**{PART: part_of}),
         strata=pd.concat([each.strata for each in tables]),
-        notes=tuple(f"{name}: {note}" for name, each in parts.items() for note in each.notes),
+        notes=tuple(
+            about(f"{name}: {note}", *getattr(note, "private", ()))
+            for name, each in parts.items()
+            for note in each.notes
+        ),
         fingerprint=_fingerprint(declaration, parts),
     )
 
@@ -120,10 +124,11 @@ def _check_patients(parts: Mapping[str, Tables]) -> None:
     for name, tables in parts.items():
         twice = [patient for patient in tables.patient_ids if patient in part_of]
         if twice:
-            raise IntakeError(
+            told = (
                 f"patients {quoted(twice)} are in part '{name}' and in part "
                 f"'{part_of[twice[0]]}', expected each patient in one part: remove them from one"
             )
+            raise IntakeError(about(told, *twice))
         part_of |= dict.fromkeys(tables.patient_ids, name)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from omics_twin.errors import IntakeError, quoted
+from omics_twin.errors import IntakeError, about, quoted
 from omics_twin.intake.channels import Notes
 from omics_twin.intake.columns import canonical, column_of, numbers, read_column
 from omics_twin.intake.declaration import (
@@ -106,10 +106,12 @@ def _usable(
     ):
         if not rows.any():
             continue
-        who = quoted(dict.fromkeys(table.patient_ids[rows]))
+        who = dict.fromkeys(table.patient_ids[rows])
         if modality.incomplete is UnknownLevel.REFUSE:
-            raise IntakeError(f"table '{table.name}' has {what} for patients {who}: {cure}")
-        notes.add(f"table '{table.name}': {what}, not read, for patients {who}")
+            told = f"table '{table.name}' has {what} for patients {quoted(who)}: {cure}"
+            raise IntakeError(about(told, *who))
+        told = f"table '{table.name}': {what}, not read, for patients {quoted(who)}"
+        notes.add(about(told, *who))
     return np.flatnonzero(~undated & ~again)
 
 
@@ -129,9 +131,11 @@ def one_row_each(table: Table, columns: Sequence[str]) -> Table:
         other = np.flatnonzero(texts != texts[first][codes])
         if len(other):
             row = int(other[0])
-            raise IntakeError(
-                f"table '{table.name}', column '{column}': found '{texts[row]}' and "
-                f"'{texts[first[codes[row]]]}' for patient '{table.patient_ids[row]}', expected "
-                "the same in all rows of a patient: correct it, or tell the patients apart"
+            patient, found = table.patient_ids[row], (texts[row], texts[first[codes[row]]])
+            told = (
+                f"table '{table.name}', column '{column}': found '{found[0]}' and '{found[1]}' for "
+                f"patient '{patient}', expected the same in all rows of a patient: correct it, or "
+                "tell the patients apart"
             )
+            raise IntakeError(about(told, patient, *(f"'{each}'" for each in found)))
     return table.at(np.sort(first))

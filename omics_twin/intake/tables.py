@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from omics_twin.errors import IntakeError, quoted
+from omics_twin.errors import IntakeError, about, quoted
 from omics_twin.intake.cbioportal_cohort import declared_by_study
 from omics_twin.intake.channels import (
     LAYOUTS,
@@ -294,10 +294,11 @@ def _check_unique(table: Table, rule: str) -> None:
     repeated = pd.Index(table.patient_ids)
     repeated = repeated[repeated.duplicated()].unique()
     if len(repeated):
-        raise IntakeError(
+        told = (
             f"table '{table.name}' has more than one row for patients {quoted(repeated)}, but "
             f"{rule}: keep the row to be used"
         )
+        raise IntakeError(about(told, *repeated))
 
 
 def _members(table: Table, known: set[str], declaration: CohortDeclaration, notes: Notes) -> Table:
@@ -305,14 +306,16 @@ def _members(table: Table, known: set[str], declaration: CohortDeclaration, note
     inside = np.array([patient in known for patient in table.patient_ids])
     if inside.all():
         return table
-    strangers = quoted(dict.fromkeys(table.patient_ids[~inside]))
+    strangers = dict.fromkeys(table.patient_ids[~inside])
     own = declaration.keys.get(table.name)
     if own is None or own.strangers is UnknownLevel.REFUSE:
-        raise IntakeError(
-            f"table '{table.name}' has patients {strangers} who are not in the roster "
+        told = (
+            f"table '{table.name}' has patients {quoted(strangers)} who are not in the roster "
             f"'{declaration.roster}': add them to the roster or remove their rows"
         )
-    notes.add(f"table '{table.name}': not in the roster, rows not read, {strangers}")
+        raise IntakeError(about(told, *strangers))
+    told = f"table '{table.name}': not in the roster, rows not read, {quoted(strangers)}"
+    notes.add(about(told, *strangers))
     return table.at(inside)
 
 

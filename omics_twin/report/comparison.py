@@ -13,6 +13,7 @@ from omics_twin.report.forest import Forest, Interval, forest
 from omics_twin.report.words import Scale, probability, visible
 from omics_twin.therapy.rank import order
 from omics_twin.tracking import TrainedModel
+from omics_twin.trust.privacy import count_in_words
 from omics_twin.twin.draws import weighted_mean, weighted_quantile
 from omics_twin.types import Ranking
 
@@ -48,6 +49,11 @@ class OpenTherapy:
     support: int
     tied: bool
     thin: bool
+
+    @property
+    def received_by(self) -> str:
+        """How many training patients of the stratum received it, in words."""
+        return count_in_words(self.support)
 
 
 @dataclass(frozen=True)

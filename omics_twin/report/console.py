@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from omics_twin.errors import public
 from omics_twin.report.fairness import group_lines
 from omics_twin.report.policy import policy_lines
 
@@ -41,15 +42,15 @@ class Console:
     def say(self, line: str) -> None:
         """Write a line."""
         if not self.quiet:
-            self._write(line)
+            self._write(public(line))
 
     def note(self, line: str) -> None:
         """Write a line of lesser weight, indented."""
-        self.say(f"  {line}")
+        self.say(f"  {public(line)}")
 
     def warn(self, line: str) -> None:
         """Write a warning to standard error, even when quiet."""
-        self._write(f"warning: {line}", warning=True)
+        self._write(f"warning: {public(line)}", warning=True)
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:

@@ -39,7 +39,7 @@ class Patient:
     stratum
         In words; empty where the model has no strata.
     similar
-        Training patients of the same stratum.
+        Training patients of the same stratum, in words: where an arm has few of them, at most.
     members, unseen
         Members of the ensemble, and those that never saw this patient.
     as_of_days, received
@@ -48,7 +48,7 @@ class Patient:
 
     name: str
     stratum: str
-    similar: int
+    similar: str
     members: int
     unseen: int
     as_of_days: float
@@ -197,7 +197,7 @@ def _own_support(model: TrainedModel, comparison: Comparison) -> list[str]:
     if not first.thin or len(comparison.thin) == len(comparison.opened):
         return []
     return [
-        f"{first.label} has thin support: {counted(first.support, 'training patient')} of this "
+        f"{first.label} has thin support: {first.received_by} training patients of this "
         f"stratum received it, fewer than {model.catalogue.thin_support}."
     ]
 
@@ -303,7 +303,7 @@ def _about_the_patient(patient: Patient, measured: Sequence[Measured]) -> list[s
 
 
 def _about_support(model: TrainedModel, comparison: Comparison) -> list[str]:
-    thin = [f"{each.label} ({each.support})" for each in comparison.thin]
+    thin = [f"{each.label} ({each.received_by})" for each in comparison.thin]
     if not thin:
         return []
     return [

@@ -83,7 +83,7 @@ def write_report(
     belief = next(iter(beliefs), None)
     if belief is None or belief.state.patient_ids != cohort.patient_ids:
         raise CohortError(
-            f"the belief is not about patient '{cohort.patient_ids[0]}': make it from this cohort"
+            "the belief is not about the patient of the cohort: make it from this cohort"
         )
     asked = settings or TwinSettings()
     patients = patients_in(model, cohort)
@@ -146,7 +146,7 @@ def _patient(model: TrainedModel, patients: Patients, belief: Belief) -> Patient
     return Patient(
         name=visible(patients.patient_ids[0]),
         stratum=stratum_in_words(model.support.columns, patients.strata[0]),
-        similar=sum(model.support.counts.get(patients.keys[0], {}).values()),
+        similar=model.support.told_of(patients.keys[0]),
         members=len(unseen),
         unseen=int(unseen.sum()),
         as_of_days=days,

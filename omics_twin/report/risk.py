@@ -18,6 +18,7 @@ from omics_twin.intake.fhir_rules import ID
 from omics_twin.report.words import Scale, percent, probability
 from omics_twin.settings import Reading, TwinSettings
 from omics_twin.tracking import TrainedModel
+from omics_twin.trust.privacy import count_in_words
 
 # A ranking's output with this ending is written as FHIR.
 ENDING = ".fhir.json"
@@ -100,9 +101,10 @@ def _notes(line: Mapping[str, Any]) -> list[str]:
     if not line["eligible"]:
         return [f"Not open to this patient: {line['reason']}."]
     best = probability(line["probability_best"])
+    received = count_in_words(line["support"])
     notes = [
         f"Rank {line['rank']} of the therapies open to this patient; probability of being the best "
-        f"of them {best}; {line['support']} training patients of the same stratum received it."
+        f"of them {best}; {received} training patients of the same stratum received it."
     ]
     if line["abstention"]:
         notes.append(f"No therapy is recommended: {line['abstention']}.")

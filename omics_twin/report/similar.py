@@ -9,6 +9,7 @@ each therapy, so that patients who are alike would also be alike in what helps t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,7 +40,7 @@ class ArmOutcome:
     Attributes
     ----------
     patients
-        How many; None: one to four, too few to be shown.
+        How many; None: one to four, or what would tell how many another arm has of them.
     events
         With the outcome, or with the event before the horizon; None where it is no count.
     observed, lower, upper
@@ -204,12 +205,13 @@ def _by_arm(
     | None,
 ) -> tuple[ArmOutcome, ...]:
     found = []
+    hidden = _hidden({arm: int((received == arm).sum()) for arm in model.catalogue.arms})
     for arm, label in zip(model.catalogue.arms, model.catalogue.labels, strict=True):
         here = received == arm
         count = int(here.sum())
         if not count:
             continue
-        if count < FEWEST:
+        if arm in hidden:
             found.append(ArmOutcome(arm, label, None, None, np.nan, np.nan, np.nan))
             continue
         happened, *numbers = _observed(
@@ -217,6 +219,17 @@ def _by_arm(
         )
         found.append(ArmOutcome(arm, label, count, happened, *numbers))
     return tuple(found)
+
+
+def _hidden(counts: Mapping[str, int]) -> set[str]:
+    """Return the arms of which nothing is shown: those of few, and one more where these are alone.
+
+    The total is told, so that a single arm left out would be the rest of it.
+    """
+    few = {arm for arm, count in counts.items() if 0 < count < FEWEST}
+    others = [arm for arm, count in counts.items() if count >= FEWEST]
+    alone = len(few) == 1 or 0 < sum(counts[arm] for arm in few) < FEWEST
+    return few | ({min(others, key=lambda arm: counts[arm])} if alone and others else set())
 
 
 def _observed(

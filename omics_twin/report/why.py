@@ -11,7 +11,7 @@ from omics_twin.report.bars import Bars, Curves, bars, curves
 from omics_twin.report.comparison import Comparison, OpenTherapy, shortened
 from omics_twin.report.drivers import Driver, Drivers, Part, drivers_of, shown_to
 from omics_twin.report.history import Change, History, Step, history_of
-from omics_twin.report.similar import FEWEST, ArmOutcome, Company
+from omics_twin.report.similar import ArmOutcome, Company
 from omics_twin.report.words import Scale, counted, listed, visible
 from omics_twin.settings import TwinSettings
 from omics_twin.tracking import TrainedModel
@@ -292,8 +292,7 @@ def alike_in_words(model: TrainedModel, company: Company, scale: Scale, source: 
 def _arm_line(each: ArmOutcome, model: TrainedModel, scale: Scale, cells: int) -> Line:
     label = visible(each.label)
     if each.patients is None:
-        hidden = ["not shown"] * (cells - 1)
-        return Line(label, (f"fewer than {FEWEST}", *hidden))
+        return Line(label, ("not shown",) * cells)
     if math.isnan(each.observed):
         told = "not followed up to the horizon"
     elif scale.months:

@@ -169,6 +169,7 @@ def _cards(
         raise RefusedError(400, "'context' is missing: send it as CDS Hooks 2.0 has it")
     patient = _text(context, "patientId")
     answer = _answer(desk, hospital, who, patient, prefetch)
+    patient = desk.chart.known_as(patient)
     if answer is None:
         _note(desk, log, who, patient, Action.REFUSED, Outcome.REFUSED)
         return {"cards": []}
@@ -185,6 +186,7 @@ def _answer(
 ) -> _Answer | None:
     """Return the answer from the chart or, for a patient without one, from what was sent."""
     mapping, sent, told = hospital.mapping, _sent(prefetch, patient), None
+    patient = desk.chart.known_as(patient)
     entries = desk.chart.consents(patient)
     if desk.chart.has(patient):
         # A later permit does not open a chart that says no; a denial closes one that says yes.

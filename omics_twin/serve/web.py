@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -25,6 +25,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from omics_twin.chart.accounts import Account, Role
 from omics_twin.chart.given import give
 from omics_twin.chart.learned import learn
+from omics_twin.chart.store import Chart
 from omics_twin.chart.worklist import worklist
 from omics_twin.errors import ChartError, ConsentError, OmicsTwinError
 from omics_twin.report.limits import evidence_of, performance_of
@@ -39,6 +40,7 @@ from omics_twin.serve.small import SmallBodies
 from omics_twin.trust.audit import AuditLog, read_events
 from omics_twin.trust.consent import Purpose
 from omics_twin.trust.event import Action, Event, Outcome, digest_of
+from omics_twin.trust.privacy import PREFIX
 
 _ON_A_PAGE = 50
 _RECENT = 200
@@ -188,6 +190,7 @@ def page_app(
 
     @app.middleware("http")
     async def guarded(request: Request, following: Any) -> Response:
+        _call_by_pseudonym(request, desk.chart)
         response: Response = await following(request)
         response.headers.update(_HEADERS)
         return response
@@ -219,6 +222,23 @@ def page_app(
         return site.refusal(request, site.sessions.who(request), 404, told)
 
     return app
+
+
+def _call_by_pseudonym(request: Request, chart: Chart) -> None:
+    """Let a patient be asked for by identifier, where the chart has a pseudonym instead."""
+    if chart.names is None:
+        return
+    asked = parse_qsl(request.url.query, keep_blank_values=True)
+    told = [
+        (key, chart.known_as(text) if key == "id" or _is_name(key, text) else text)
+        for key, text in asked
+    ]
+    request.scope["query_string"] = urlencode(told).encode()
+
+
+def _is_name(key: str, text: str) -> bool:
+    """Whether the worklist is searched for an identifier, not for a part of a pseudonym."""
+    return key == "named" and bool(text) and not text.startswith(PREFIX)
 
 
 def _strange(error: OmicsTwinError) -> bool:

@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.errors import ModelError, quoted
+from omics_twin.errors import ModelError, about, quoted
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
+from omics_twin.trust.privacy import SMALLEST_CELL
 from omics_twin.types import Observation
 
 
@@ -55,6 +56,7 @@ def design_of(cohort: Cohort) -> Design:
 
 def _channel_design(name: str, part: AnnData) -> ChannelDesign:
     lacked = set(part.uns["not_in_all_parts"])
+    rare = _carried_by_few(part)
     features = [
         Feature(
             name=f"log1p({column})" if row["log"] else str(column),
@@ -68,6 +70,7 @@ def _channel_design(name: str, part: AnnData) -> ChannelDesign:
             maximum=_end(row["maximum"]),
         )
         for column, row in part.var.iterrows()
+        if column not in rare
     ]
     for column in part.uns["categories"]:
         levels = sorted(str(level) for level in part.obs[column].dropna().unique())
@@ -92,6 +95,22 @@ def _channel_design(name: str, part: AnnData) -> ChannelDesign:
         absent_is_zero=float(part.uns["absent_value"]) == 0.0,
         features=tuple(features),
     )
+
+
+def _carried_by_few(part: AnnData) -> set[str]:
+    """Return the calls that no member may use, and that would tell of single patients by name.
+
+    Where calls are listed, a gene stands in the table because somebody has a mutation in it: the
+    name of a gene that one patient has would come into the model with this patient alone.
+    """
+    share = float(part.uns["minimum_frequency"])
+    if share <= 0.0 or float(part.uns["absent_value"]) != 0.0:
+        return set()
+    binary = (part.var["kind"] == "binary").to_numpy()
+    values = np.asarray(part.X, dtype=float)[:, binary]
+    carriers = np.nansum(values == 1.0, axis=0)
+    few = (carriers < SMALLEST_CELL) & (carriers < share * len(values))
+    return set(part.var.index[binary][few])
 
 
 def _end(declared: float) -> float | None:
@@ -163,10 +182,11 @@ def _set_levels(
     unknown = sorted({str(value) for value in raw.dropna().unique()} - set(places))
     if unknown:
         affected = int(raw.isin(unknown).sum())
-        notes.append(
+        told = (
             f"column '{column}' has values the model has never seen: {quoted(unknown)} "
             f"(patients: {affected}); read as not measured"
         )
+        notes.append(about(told, *unknown))
     for level, place in places.items():
         matrix[:, place] = np.where(raw.isin(list(places)), raw == level, np.nan)
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from omics_twin.errors import TherapyError
+from omics_twin.trust.privacy import count_in_words
 from omics_twin.twin.calibration import sharpened
 from omics_twin.twin.draws import probability_best, weighted_mean, weighted_quantile
 from omics_twin.types import Endpoint, Intervention, Ranking, Twin, TwinState
@@ -115,8 +116,8 @@ def _abstention(
         elif len(interventions) == 1:
             told.append("only one therapy is known: nothing is compared")
         elif count < thin_support:
-            received = "training patient" if count == 1 else "training patients"
-            told.append(f"{count} {received} of the stratum received the first, too few")
+            received = f"{count_in_words(count)} training patients"
+            told.append(f"{received} of the stratum received the first, too few")
         elif first[patient] != usual[patient] and belief < confidence:
             told.append(
                 f"the belief that the first is better than '{name}', which most of the stratum "

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from omics_twin.errors import TherapyError, quoted
 from omics_twin.therapy.catalogue import Catalogue
+from omics_twin.trust.privacy import SMALLEST_CELL, count_in_words, shown_count
 
 _SEPARATOR = " | "
 
@@ -32,7 +33,8 @@ class Support:
     columns
         What makes a stratum; empty: all patients are one stratum.
     counts
-        Stratum -> arm -> patients.
+        Stratum -> arm -> patients. What is stored and shown of fewer than five is one: who knows
+        one of them would else learn what the others received.
     """
 
     columns: tuple[str, ...]
@@ -53,6 +55,13 @@ class Support:
         for stratum, arm in zip(strata, arms, strict=True):
             counts.setdefault(stratum, Counter())[arm] += 1
         return Support(tuple(columns), {key: dict(each) for key, each in sorted(counts.items())})
+
+    def told_of(self, stratum: str) -> str:
+        """Return how many training patients a stratum has; at most, where an arm has few."""
+        counts = self.counts.get(stratum, {}).values()
+        few = [each for each in counts if 0 < each < SMALLEST_CELL]
+        most = sum(counts) - sum(few) + len(few) * (SMALLEST_CELL - 1)
+        return f"at most {most}" if few else str(most)
 
     def judge(
         self, catalogue: Catalogue, strata: Sequence[str]
@@ -82,7 +91,7 @@ class Support:
         values = stratum_values(self.columns, stratum)
         judged = []
         for arm in catalogue.arms:
-            count = self.counts.get(stratum, {}).get(arm, 0)
+            count = shown_count(self.counts.get(stratum, {}).get(arm, 0))
             closed = catalogue.closed(arm, values)
             reason = (
                 f"not open: {closed}"
@@ -145,15 +154,17 @@ class Support:
         if count == 0:
             return f"not open: no patient {where} was assigned to it"
         if count < thin:
-            patients = "patient" if count == 1 else "patients"
-            return f"thin support: {count} training {patients} {where} received it"
+            return f"thin support: {count_in_words(count)} training patients {where} received it"
         return ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and dictionaries."""
         return {
             "columns": list(self.columns),
-            "counts": {k: dict(v) for k, v in self.counts.items()},
+            "counts": {
+                stratum: {arm: shown_count(count) for arm, count in arms.items()}
+                for stratum, arms in self.counts.items()
+            },
         }
 
     @staticmethod

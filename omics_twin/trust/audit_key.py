@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
-import stat
-import tempfile
 from pathlib import Path
 
 from omics_twin.errors import AuditError
+from omics_twin.trust.keys import bytes_of, make_key, read_key
 
 VARIABLE = "OMICS_TWIN_AUDIT_KEY"
-_FEWEST_BYTES = 32
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_EXPECTED = f"{2 * _FEWEST_BYTES} or more hexadecimal digits"
 
 
 def audit_key(path: Path | None, *, log: Path, create: bool = False) -> bytes:
@@ -39,58 +34,12 @@ def audit_key(path: Path | None, *, log: Path, create: bool = False) -> bytes:
             raise AuditError(
                 f"the audit log has no key: name its file with key=FILE or set {VARIABLE}"
             )
-        return _bytes_of(text, VARIABLE)
+        return bytes_of(text, VARIABLE, AuditError)
     if path.resolve().parent == log.resolve().parent:
         raise AuditError(
             f"audit key '{path}' lies in the folder of the log, expected it apart: move it"
         )
+    what = f"audit key '{path}'"
     if create and not path.exists():
-        _create(path)
-    return _bytes_of(_read(path), f"audit key '{path}'")
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            content = stream.read()
-    except OSError as error:
-        raise AuditError(
-            f"audit key '{path}' cannot be read ({error.strerror}): nothing is released until it "
-            "can be"
-        ) from error
-    if mode & _OTHERS:
-        raise AuditError(
-            f"audit key '{path}' has mode {stat.S_IMODE(mode):04o}, expected 0600: others could "
-            "have read it; make a new key, or run chmod 600 if nobody did"
-        )
-    return content.decode("ascii", errors="replace")
-
-
-def _bytes_of(text: str, where: str) -> bytes:
-    try:
-        key = bytes.fromhex(text.strip())
-    except ValueError:
-        raise AuditError(f"{where} is not hexadecimal, expected {_EXPECTED}") from None
-    if len(key) < _FEWEST_BYTES:
-        raise AuditError(f"{where} holds {len(key)} bytes, expected {_EXPECTED}")
-    return key
-
-
-def _create(path: Path) -> None:
-    """Make a key; of several who make it at once, the first one's stands."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(handle, "w") as stream:
-                stream.write(secrets.token_hex(_FEWEST_BYTES) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.link(temporary, path)
-        finally:
-            os.unlink(temporary)
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise AuditError(f"audit key '{path}' cannot be made ({error.strerror})") from error
+        make_key(path, what, AuditError)
+    return read_key(path, what, AuditError)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from omics_twin.errors import TwinError, nearest, quoted
+from omics_twin.errors import TwinError, about, nearest, quoted
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.types import Intervention, Modality, Observation, TwinState
 
@@ -47,7 +47,8 @@ def check_visit(state: TwinState, observation: Observation, modalities: Sequence
     late = observation.days.to(state.days) < torch.where(state.days > 0, state.days, -torch.inf)
     if bool(late.any()):
         who = state.patient_ids[int(torch.nonzero(late)[0, 0])]
-        raise TwinError(f"a visit of patient '{who}' is before the last one: order visits by day")
+        told = f"a visit of patient '{who}' is before the last one: order visits by day"
+        raise TwinError(about(told, who))
     known = {modality.name: modality for modality in modalities}
     for name, values in observation.values.items():
         if name not in known:

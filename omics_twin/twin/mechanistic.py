@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from omics_twin.dynamics.plan import Plan, plan_of
-from omics_twin.errors import TwinError, nearest
+from omics_twin.errors import TwinError, about, nearest
 from omics_twin.twin.checks import check_start, check_visit
 from omics_twin.twin.draws import (
     normalised,
@@ -268,10 +268,11 @@ class MechanisticTwin:
             if not bool((left > 0).any()):
                 return replace(after, draws=draws, log_weights=weights)
         who = state.patient_ids[int(torch.nonzero(left > 0)[0, 0])]
-        raise TwinError(
+        told = (
             f"what was measured of patient '{who}' is beyond anything this twin holds possible: "
             "check the value, its unit and its day"
         )
+        raise TwinError(about(told, who))
 
 
 def _some(visit: Visit, rows: Tensor) -> Visit:

@@ -12,6 +12,7 @@ from torch import Tensor
 from omics_twin.errors import TwinError
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.tensors.design import Design
+from omics_twin.trust.privacy import site_pseudonyms
 from omics_twin.trust.roster import digest_of_patient
 from omics_twin.twin.checks import check_start, check_visit, multi_hot, scheduled
 from omics_twin.twin.draws import normalised, patient_noise
@@ -30,6 +31,9 @@ _CHUNK = 1024
 @dataclass(frozen=True)
 class Membership:
     """Which members learned from which patients, without the patients' identifiers.
+
+    The salt lies beside the digests: who has a list of identifiers can try them. Where the site has
+    a key, identifiers are pseudonyms before they come here, and who has not the key cannot.
 
     Attributes
     ----------
@@ -76,9 +80,13 @@ class Membership:
     def unseen(self, patient_ids: Sequence[str]) -> Bool[Tensor, "patient member"]:
         """Return which members never saw each patient; all of them for a new patient."""
         rows = {digest: row for row, digest in enumerate(self.digests.tolist())}
+        names = site_pseudonyms()
         answer = torch.ones(len(patient_ids), self.seen.shape[0], dtype=torch.bool)
         for index, patient in enumerate(patient_ids):
             row = rows.get(digest_of_patient(self.salt, patient))
+            if row is None and names is not None:
+                # Who learned here under a pseudonym is the same when asked about by name.
+                row = rows.get(digest_of_patient(self.salt, names.of(patient)))
             if row is not None:
                 answer[index] = ~self.seen[:, row]
         return answer

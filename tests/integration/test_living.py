@@ -113,7 +113,7 @@ def test_plans_are_compared_on_a_page_and_as_numbers(folder: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("verb", "more", "sentence"),
     [
-        ("update", ["patient=nobody"], "patient 'nobody' is not in cohort 'tumour_size'"),
+        ("update", ["patient=nobody"], "patient '…' is not in cohort 'tumour_size'"),
         ("update", ["patient=one/arm_0/p0", "observation={bad}"], "is not JSON"),
         ("simulate", ["patient=one/arm_0/p0", "output=a.txt"], "expected a name that ends in"),
         (

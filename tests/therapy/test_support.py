@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from omics_twin.errors import TherapyError
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support, stratum_key, stratum_values
+from omics_twin.trust.privacy import shown_count
 from tests.therapy.declared import catalogue, changed
 
 CATALOGUE = Catalogue("trial", ("a", "b", "c"), ("a", "b", "c"), (("a",), ("b",), ("c",)), 3)
-STRATA = ["hr 1"] * 5 + ["hr 0"] * 4
-ARMS = ["a", "a", "a", "b", "b", "a", "b", "b", "b"]
+STRATA = ["hr 1"] * 8 + ["hr 0"] * 7
+ARMS = [*"aaaaaabb", *"abbbbbb"]
 
 
 def support() -> Support:
@@ -22,7 +23,8 @@ def support() -> Support:
 
 def test_training_patients_are_counted_by_stratum_and_arm() -> None:
     _, counts, _ = support().judge(CATALOGUE, ["hr 1", "hr 0"])
-    assert counts.tolist() == [[3.0, 2.0, 0.0], [1.0, 3.0, 0.0]]
+    # One stands for one to four.
+    assert counts.tolist() == [[6.0, 1.0, 0.0], [1.0, 6.0, 0.0]]
 
 
 def test_an_arm_nobody_of_the_stratum_received_is_closed() -> None:
@@ -34,7 +36,7 @@ def test_an_arm_nobody_of_the_stratum_received_is_closed() -> None:
 def test_thin_support_is_open_and_said() -> None:
     _, _, reasons = support().judge(CATALOGUE, ["hr 1", "hr 0"])
     assert reasons[0][0] == ""
-    assert reasons[0][1] == "thin support: 2 training patients with hr 1 received it"
+    assert reasons[0][1] == "thin support: fewer than 5 training patients with hr 1 received it"
     assert reasons[1][1] == ""
 
 
@@ -52,7 +54,10 @@ def test_without_columns_everyone_is_one_stratum() -> None:
 
 
 def test_support_survives_storage() -> None:
-    assert Support.from_json(support().to_json()) == support()
+    stored = Support.from_json(support().to_json())
+    assert stored.to_json() == support().to_json()
+    assert stored.judge(CATALOGUE, ["hr 1"])[2] == support().judge(CATALOGUE, ["hr 1"])[2]
+    assert stored.told_of("hr 1") == support().told_of("hr 1") == "at most 10"
 
 
 COLUMNS = ("hr", "her2")
@@ -71,7 +76,7 @@ def test_a_declared_rule_closes_an_arm_that_patients_received() -> None:
     found = received(Ctr={"0": 4, "1": 4}, VC={"0": 9, "1": 4}, HP={"1": 5})
     eligible, support, reasons = found.judge(catalogue(), ["hr 1 | her2 1", "hr 1 | her2 0"])
     assert eligible.tolist() == [[True, False, True], [True, True, False]]
-    assert support.tolist() == [[4.0, 4.0, 5.0], [4.0, 9.0, 0.0]]
+    assert support.tolist() == [[1.0, 1.0, 5.0], [1.0, 9.0, 0.0]]
     assert reasons[0][1] == "not open: tested in HER2-negative disease only"
     assert reasons[1][2] == "not open: both antibodies bind HER2"
 
@@ -130,7 +135,7 @@ def test_a_value_that_nobody_has_is_told() -> None:
 
 def test_rules_are_on_the_strata_that_were_counted() -> None:
     with pytest.raises(TherapyError, match="depends on 'her2', which is not a stratum"):
-        Support.of(["hr"], STRATA, ["Ctr"] * 9).check_declared(catalogue())
+        Support.of(["hr"], STRATA, ["Ctr"] * len(STRATA)).check_declared(catalogue())
 
 
 @pytest.mark.parametrize(
@@ -159,5 +164,5 @@ def test_an_arm_is_open_only_by_declaration_and_by_patients(her2: str, vc: dict[
     eligible, support, reasons = received(VC=vc).judge(catalogue(), [f"hr 1 | her2 {her2}"])
     opened = bool(eligible[0, 1])
     assert opened == (her2 == "0" and vc.get("0", 0) > 0)
-    assert support[0, 1] == vc.get(her2, 0)
+    assert support[0, 1] == shown_count(vc.get(her2, 0))
     assert opened or reasons[0][1]

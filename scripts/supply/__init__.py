@@ -1,0 +1,1 @@
+"""What the environment is made of: locked, verified against the lock, listed, looked up."""
