@@ -12,7 +12,6 @@ from omics_twin.errors import ChartError
 from omics_twin.trust.keys import STORE
 from omics_twin.trust.vault import derived, store_key
 
-_PLAIN = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
@@ -25,17 +24,17 @@ def sqlite_of(path: Path) -> Any:
         If the file is sealed and there is no key, the key is another, or a key is given and the
         file is not sealed.
     """
-    key, sealed = chart_key(path), _is_sealed(path)
+    key = chart_key(path)
     if key is None:
-        if sealed:
+        if _is_sealed(path, sqlite3):
             told = f"the chart '{path}' is sealed, or not a database"
             raise ChartError(f"{told}: set {STORE} to its key, or name another file")
         return sqlite3
-    if sealed is False:
+    library = _sqlcipher()
+    if _is_sealed(path, library) is False:
         raise ChartError(
             f"the chart '{path}' is not sealed, and {STORE} is set: seal it by omics-twin rotate"
         )
-    library = _sqlcipher()
     with closing(library.connect(str(path))) as connection:
         if not _opens(connection, library, key):
             raise ChartError(
@@ -77,7 +76,7 @@ def give_key(path: Path, old: bytes | None, new: bytes) -> bool:
     partial = path.with_name(f".{path.name}.rotating")
     for each in ("", *_BESIDE):
         Path(f"{partial}{each}").unlink(missing_ok=True)
-    if _is_sealed(path):
+    if _is_sealed(path, library):
         with closing(library.connect(str(path))) as connection:
             if _opens(connection, library, after):
                 return False
@@ -125,12 +124,21 @@ def _opens(connection: Any, library: Any, key: bytes) -> bool:
     return True
 
 
-def _is_sealed(path: Path) -> bool | None:
-    """Whether a file is not plain SQLite; None where it holds nothing yet."""
+def _is_sealed(path: Path, library: Any) -> bool | None:
+    """Whether a file is not plain SQLite; None where it holds nothing yet.
+
+    The library itself looks: whoever opens and closes the file beside it drops its locks.
+    """
     if not path.is_file() or path.stat().st_size == 0:
         return None
-    with path.open("rb") as stream:
-        return stream.read(len(_PLAIN)) != _PLAIN
+    with closing(library.connect(str(path))) as connection:
+        try:
+            connection.execute("select count(*) from sqlite_master").fetchone()
+        except library.DatabaseError as error:
+            if "locked" in str(error):
+                raise ChartError(f"the chart's database refused ({error}): try again") from error
+            return True
+    return False
 
 
 def _flushed(path: Path) -> None:
