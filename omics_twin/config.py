@@ -25,6 +25,7 @@ from omics_twin.errors import ConfigError, nearest
 from omics_twin.intake.declaration import CohortDeclaration
 from omics_twin.intake.settings import IntakeSettings, KnowledgeSettings
 from omics_twin.settings import (
+    CardSettings,
     CatalogueDeclaration,
     EndpointSettings,
     NetworkSettings,
@@ -121,6 +122,7 @@ class Config:
     policy: PolicySettings = field(default_factory=PolicySettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    card: CardSettings = field(default_factory=CardSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from omics_twin import (
     answers,
+    comparing,
     courses,
     dose_groups,
     judging,
@@ -19,6 +20,7 @@ from omics_twin import (
     progression,
     tasks,
     tracking,
+    trained_on,
 )
 from omics_twin.belief import KeptBelief, place_of, read_belief, write_belief
 from omics_twin.cohort.cohort import Cohort, build_cohort
@@ -33,6 +35,7 @@ from omics_twin.intake.synthetic import generate, read_truth
 from omics_twin.intake.tables import read_tables
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
+from omics_twin.report.model_card import write_card
 from omics_twin.tensors.history import given_of, histories_of
 from omics_twin.trust.consent import Purpose, permit
 from omics_twin.types import Visit
@@ -113,8 +116,14 @@ def train(config: Config, console: Console) -> Trained:
         metrics["truth"] = judging.against_truth(task, predicted, baselines, truth)
     with console.stage("value of following the ranking"):
         metrics["policy"] = judging.policy(task, predicted, baselines, config, run, console)
-    model = replace(model, provenance={**model.provenance, "performance": metrics})
+    learners = {"model": predicted, **baselines}
+    metrics["intervals"] = comparing.intervals(task, {k: v.received for k, v in learners.items()})
+    metrics["outcomes"] = trained_on.outcome_counts(task)
+    reference = trained_on.reference_of(task, predicted.received, predicted.every_arm)
+    told = {**model.provenance, "performance": metrics}
+    model = replace(model, provenance=told, reference=reference)
     model.save(run / tracking.MODEL_FOLDER)
+    write_card(model, run)
     judging.draw_plots(task, predicted, run)
     with console.stage("effects of the measurements on the benefit of each therapy"):
         judging.write_effects(task, model, config, run)
