@@ -561,6 +561,38 @@ class ServeSettings:
         require("serve.at_once", self.at_once, 1, 1_000)
 
 
+@dataclass
+class MonitorSettings:
+    """When later patients raise an alarm.
+
+    Attributes
+    ----------
+    level
+        Share of the rounds in which an alarm is raised though nothing has changed, at most.
+    least_stability
+        Smaller shifts of a feature (population stability index) raise none, however sure.
+    least_missing
+        Nor do smaller changes of the share of patients in whom something is measured,
+    least_bias
+        nor smaller changes of the mean residual, in its standard deviations.
+    fewest
+        Fewer patients, or outcomes, are not judged.
+    """
+
+    level: float = 0.05
+    least_stability: float = 0.1
+    least_missing: float = 0.05
+    least_bias: float = 0.1
+    fewest: int = 20
+
+    def __post_init__(self) -> None:
+        """Refuse levels that always or never raise an alarm."""
+        require("monitor.level", self.level, 1e-6, 0.5)
+        for name in ("least_stability", "least_missing", "least_bias"):
+            require(f"monitor.{name}", getattr(self, name), 0.0, 10.0)
+        require("monitor.fewest", self.fewest, 10, 1_000_000)
+
+
 _PARTS_OF_ITEMS = {3: 3, 5: 2, 6: 3, 8: 3, 9: 3, 12: 7, 18: 6, 20: 3, 23: 2, 27: 3}
 TRIPOD_ITEMS = tuple(
     f"{item}{part}"
@@ -595,6 +627,13 @@ class CardSettings:
                 )
 
 
+class Unlike(Enum):
+    """What becomes of a patient who is unlike the training patients."""
+
+    WARN = "an answer with a warning"
+    REFUSE = "no answer"
+
+
 @dataclass
 class TrustSettings:
     """May we; ``conf/trust``.
@@ -603,9 +642,13 @@ class TrustSettings:
     ----------
     ledger
         CSV of consent; null: granted by the study's protocol.
+    unlike
+        Whether a patient outside the domain of validity is answered with a warning or not at all;
+        the stricter of what was set in training and where the model is asked.
     """
 
     ledger: str | None = None
+    unlike: Unlike = Unlike.WARN
 
     def __post_init__(self) -> None:
         """Refuse an empty ledger: it must not pass for the study's own grant."""

@@ -417,7 +417,7 @@ def _medians(model: TrainedModel) -> list[str]:
                 middle = int(torch.searchsorted(counts.cumsum(0), counts.sum() / 2))
                 value = float(kept.edges[place, min(middle, len(kept.edges[place]) - 1)])
                 value = float(torch.expm1(torch.tensor(value))) if feature.log else value
-                told.append(f"{name} about {value:.3g} {feature.unit} in the middle")
+                told.append(f"{name}: middle about {value:.3g} {feature.unit}")
     return [f"{'; '.join(told)}."] if told else []
 
 
