@@ -287,6 +287,53 @@ def by_received(
         yield unknown, NO_INTERVENTION
 
 
+@dataclass(frozen=True)
+class ReceivedPredictions:
+    """What is expected of a cohort's patients under the therapies they received.
+
+    Attributes
+    ----------
+    values
+        What the metrics of an outcome are computed from, (patient, time); NaN where no therapy is
+        known.
+    trained_on, blind
+        Whom some member has seen, and whom every member has seen, (patient,).
+    """
+
+    values: Float[np.ndarray, "patient time"]
+    trained_on: np.ndarray
+    blind: np.ndarray
+
+
+def received_predictions(
+    model: TrainedModel,
+    cohort: Cohort,
+    outcome: Outcome,
+    settings: TwinSettings,
+    console: Console,
+    *,
+    as_of_days: float = 0.0,
+) -> ReceivedPredictions:
+    """Return what is expected of a cohort's patients under the therapies they received.
+
+    A training patient is answered by the members that never saw the patient, where there are any.
+    """
+    arms = received_of(cohort)
+    size = 1 if outcome.grid_days is None else len(outcome.grid_days)
+    predicted = np.full((len(arms), size), np.nan)
+    trained_on, blind = np.zeros((2, len(arms)), dtype=bool)
+    for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
+        for rows, therapy in by_received(arms, belief, model):
+            if therapy is not NO_INTERVENTION:
+                state = select(belief.state, rows)
+                values = outcome_values(model, state, therapy, outcome)
+                predicted[belief.rows[rows]] = weighted_mean(values, state.log_weights)
+        unseen = model.twin.membership.unseen(belief.state.patient_ids)
+        trained_on[belief.rows] = ~unseen.all(dim=1).numpy()
+        blind[belief.rows] = ~unseen.any(dim=1).numpy()
+    return ReceivedPredictions(predicted, trained_on, blind)
+
+
 def evaluation(
     model: TrainedModel,
     cohort: Cohort,
@@ -300,19 +347,9 @@ def evaluation(
 
     A patient without a known therapy or outcome is counted and not scored.
     """
-    arms = received_of(cohort)
-    size = 1 if outcome.grid_days is None else len(outcome.grid_days)
-    predicted = np.full((len(arms), size), np.nan)
-    trained_on = blind = 0
-    for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
-        for rows, therapy in by_received(arms, belief, model):
-            if therapy is not NO_INTERVENTION:
-                state = select(belief.state, rows)
-                values = outcome_values(model, state, therapy, outcome)
-                predicted[belief.rows[rows]] = weighted_mean(values, state.log_weights)
-        unseen = model.twin.membership.unseen(belief.state.patient_ids)
-        trained_on += int((~unseen.all(dim=1)).sum())
-        blind += int((~unseen.any(dim=1)).sum())
+    found = received_predictions(model, cohort, outcome, settings, console, as_of_days=as_of_days)
+    predicted, trained_on = found.values, int(found.trained_on.sum())
+    blind = int(found.blind.sum())
     if trained_on:
         console.note(
             f"{trained_on} patients were in training: answered by the members that never saw them"

@@ -30,6 +30,14 @@ VERBS = {
         "what would happen under each plan:      "
         "omics-twin simulate model_uri=… patient=… output=plans.html"
     ),
+    "monitor": (
+        "do later patients differ from training: "
+        "omics-twin monitor model_uri=… cohort=… output=m.html"
+    ),
+    "promote": (
+        "a registered version in use, checked:   omics-twin promote model_uri=models:/NAME/3"
+    ),
+    "rollback": "the champion before it, in use again:   omics-twin rollback name=NAME",
     "serve": "answer over HTTP behind a strict gate:  omics-twin serve model_uri=… serve.port=8000",
     "admit": "patients into a chart, with consent:    omics-twin admit chart=… cohort=…",
     "account": (
@@ -55,6 +63,9 @@ _NEEDS = {
     "report": ("model_uri", "cohort", "patient", "output"),
     "update": ("model_uri", "patient"),
     "simulate": ("model_uri", "patient", "output"),
+    "monitor": ("model_uri", "cohort"),
+    "promote": ("model_uri",),
+    "rollback": ("name",),
     "admit": ("chart",),
     "account": ("chart", "account", "role"),
     "check": ("intake",),
@@ -81,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(given[0], given[1:])
     except OmicsTwinError as error:
         _tell(str(error), *getattr(error, "__notes__", ()))
-        return 1
+        return error.status
     except OSError as error:
         where = "" if error.filename is None else f": '{error.filename}'"
         _tell(f"{error.strerror or error}{where}")

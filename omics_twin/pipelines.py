@@ -24,11 +24,11 @@ from omics_twin import (
 )
 from omics_twin.belief import KeptBelief, place_of, read_belief, write_belief
 from omics_twin.cohort.cohort import Cohort, build_cohort
-from omics_twin.config import Config, digest, plain
+from omics_twin.config import Config, digest, load, options, plain
 from omics_twin.dynamics.settings import DynamicsKind
-from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
+from omics_twin.errors import AlarmError, CohortError, ConfigError, IntakeError, nearest
 from omics_twin.evaluate.sites import site_notes
-from omics_twin.files import write_json
+from omics_twin.files import write_json, write_whole
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate, read_truth
@@ -39,6 +39,9 @@ from omics_twin.report.model_card import write_card
 from omics_twin.tensors.history import given_of, histories_of
 from omics_twin.trust.consent import Purpose, permit
 from omics_twin.types import Visit
+
+# What `conf/config.yaml` chooses where nobody names a cohort.
+_DEFAULT_COHORT = "synthetic"
 
 
 def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
@@ -477,6 +480,81 @@ def report(config: Config, console: Console) -> Path:
     write_report(model, cohort, belief, output, config.twin, company=company, graph=graph)
     console.say(f"report: {output}")
     return output
+
+
+def monitor(config: Config, console: Console) -> Path:
+    """Say whether a cohort's patients are still those a model was trained on, and write why.
+
+    Raises
+    ------
+    AlarmError
+        If something has changed; the report is written before.
+    """
+    from omics_twin import monitoring
+    from omics_twin.report.drift_page import record_of, write_drift
+
+    model = _model(config, console)
+    output = _output(config, ".html", ".json") if config.output else None
+    cohort = read_cohort(config, console, Purpose.SCORING)
+    with console.stage("later patients beside those trained on"):
+        found = monitoring.monitor(model, cohort, config.twin, config.monitor)
+    run = _folder(config, "monitor", f"{cohort.fingerprint} {model.digest}")
+    told = record_of(
+        found,
+        proposal=monitoring.proposal(found),
+        model={"name": model.twin.name, "digest": model.digest},
+        cohort={"name": cohort.name, "fingerprint": cohort.fingerprint},
+    )
+    record, page = write_drift(told, run)
+    _record(cohort, config, run, "monitor", monitoring.numbers(found), console)
+    for each in found.questions:
+        alarm = "alarm: " if each.name in found.alarms else ""
+        console.say(f"{each.name}: {alarm}{each.sentence}")
+    for line in told["proposal"]:
+        console.say(line)
+    if output:
+        write_whole(output, (page if output.suffix == ".html" else record).read_bytes())
+    console.say(f"report: {output or page}")
+    if found.alarms:
+        raise AlarmError(
+            f"{len(found.alarms)} of {len(found.questions)} questions raise an alarm "
+            f"({', '.join(found.alarms)}): see '{output or page}'"
+        )
+    return output or page
+
+
+def promote(config: Config, console: Console) -> None:
+    """Make a registered version the champion, if its card holds and it is not worse."""
+    from omics_twin import promoting, registry
+
+    version = registry.version_of(config.model_uri or "", config.tracking)
+
+    def compare(challenger: tracking.TrainedModel, champion: tracking.TrainedModel) -> Any:
+        asked = _with_own_cohort(config, challenger)
+        cohort = read_cohort(asked, console, Purpose.SCORING)
+        return promoting.match_of(challenger, champion, cohort, asked.twin, console)
+
+    promoting.promote(version, config.tracking, compare, console, force=config.force)
+
+
+def rollback(config: Config, console: Console) -> None:
+    """Make the champion before the present one the champion again."""
+    from omics_twin import promoting
+
+    promoting.rollback(config.name, config.tracking, console)
+
+
+def _with_own_cohort(config: Config, model: tracking.TrainedModel) -> Config:
+    """Return the configuration with the cohort that was named, else the one trained on."""
+    own = str(model.provenance.get("cohort", ""))
+    if (
+        config.cohort.name != _DEFAULT_COHORT
+        or own == _DEFAULT_COHORT
+        or own not in options("cohort")
+    ):
+        return config
+    chosen = load(config.verb, [f"cohort={own}", f"data_root={config.data_root}"])
+    return replace(config, cohort=chosen.cohort)
 
 
 def serve(config: Config, console: Console) -> None:
