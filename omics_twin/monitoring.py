@@ -33,13 +33,13 @@ from omics_twin.evaluate.drift import (
 from omics_twin.evaluate.paired import with_interval
 from omics_twin.evaluate.score import HEADLINE
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.report.limits import UNLIKE
 from omics_twin.settings import MonitorSettings, TwinSettings
 from omics_twin.tensors import transforms
 from omics_twin.tracking import TrainedModel
 from omics_twin.trained_on import expected_of, residual_of
 from omics_twin.twin.draws import weighted_mean
 from omics_twin.twin.reference import Binned, Reference
+from omics_twin.validity import UNLIKE
 
 FEATURES, MISSING, UNLIKE_THEM, EXPECTED, CALIBRATION, DISCRIMINATION = (
     "features",
@@ -327,7 +327,11 @@ def _unlike(model: TrainedModel, later: Later) -> Question:
     shares = model.likeness.shares(score)[torch.isfinite(score)]
     outside = float((shares <= UNLIKE).double().mean())
     p = more_unusual(model.likeness.calibration.numpy(), known.numpy())
-    sentence = f"{outside:.1%} of the patients are outside the domain ({UNLIKE:.0%} is expected)."
+    sentence = (
+        f"{outside:.1%} of the patients are outside the domain ({UNLIKE:.0%} is expected); the "
+        f"middle one is as unusual as the training patient whom {float(shares.median()):.0%} "
+        "exceed (50% is expected)."
+    )
     return Question(UNLIKE_THEM, p, True, sentence, {"share": outside})
 
 

@@ -17,6 +17,8 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 from scipy import stats
 
+_TENTHS = 10
+
 
 @dataclass(frozen=True)
 class Shift:
@@ -73,13 +75,24 @@ def shift(reference: ArrayLike, later: ArrayLike) -> Shift:
 
 
 def _stability(first: ndarray, second: ndarray) -> ndarray:
-    """Return the population stability index over bins of about a tenth; half a patient is added."""
-    wide = max(1, -(-int((first > 0).sum(axis=1).max(initial=0)) // 10))
-    size = -(-first.shape[1] // wide) * wide
-    pad = ((0, 0), (0, size - first.shape[1]))
-    one, two = (
-        np.pad(each, pad).reshape(len(each), -1, wide).sum(axis=2) for each in (first, second)
-    )
+    """Return the population stability index, features of many bins in about ten."""
+    used = (first > 0).sum(axis=1)
+    found = np.zeros(len(first))
+    for wide in np.unique(-(-used // _TENTHS)):
+        rows = -(-used // _TENTHS) == wide
+        found[rows] = _index(*(_merged(each[rows], max(1, int(wide))) for each in (first, second)))
+    return found
+
+
+def _merged(counts: ndarray, wide: int) -> ndarray:
+    """Return counts with that many neighbouring bins as one."""
+    size = -(-counts.shape[1] // wide) * wide
+    padded = np.pad(counts, ((0, 0), (0, size - counts.shape[1])))
+    return np.asarray(padded.reshape(len(counts), -1, wide).sum(axis=2))
+
+
+def _index(one: ndarray, two: ndarray) -> ndarray:
+    """Return the index; half a patient is added to each bin, so that an empty one has a share."""
     there = (one + two) > 0
     # Of a feature that nobody has there are no bins, and nothing to divide by.
     bins = there.sum(axis=1, keepdims=True).clip(min=1)
@@ -129,7 +142,7 @@ def means_differ(mean: float, sd: float, n: float, later: ArrayLike) -> float:
     Examples
     --------
     >>> round(means_differ(0.0, 1.0, 100, np.ones(100) * 0.5 + np.tile([-1, 1], 50)), 4)
-    0.0006
+    0.0005
     """
     values = np.asarray(later, dtype=float)
     found = stats.ttest_ind_from_stats(

@@ -39,6 +39,17 @@ def test_in_bins_the_distance_is_at_most_that_of_kolmogorov_and_smirnov() -> Non
     assert found.distance[0] == pytest.approx(exact.statistic, abs=0.05)
 
 
+def test_a_feature_of_two_values_beside_one_of_many_keeps_its_own_index() -> None:
+    before = np.array([[10.0] * 20, [100.0, 100.0, *[0.0] * 18]])
+    later = np.array([[10.0] * 20, [20.0, 180.0, *[0.0] * 18]])
+    found = shift(before, later)
+    alone = shift(before[1:, :2], later[1:, :2])
+    assert found.stability[0] == pytest.approx(0.0)
+    assert found.stability[1] == pytest.approx(alone.stability[0])
+    # The index by its definition: the differences of shares times the logarithm of their ratio.
+    assert alone.stability[0] == pytest.approx(0.8 * np.log(9) / 2, abs=0.02)
+
+
 def test_what_nobody_has_is_not_compared() -> None:
     found = shift(np.zeros((2, 3)), np.array([[5.0, 5.0, 0.0], [0.0, 0.0, 0.0]]))
     assert found.p.tolist() == [1.0, 1.0]
