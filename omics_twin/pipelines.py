@@ -39,6 +39,7 @@ from omics_twin.report.model_card import write_card
 from omics_twin.tensors.history import given_of, histories_of
 from omics_twin.trust.consent import Purpose, permit
 from omics_twin.types import Visit
+from omics_twin.validity import governed_by
 
 # What `conf/config.yaml` chooses where nobody names a cohort.
 _DEFAULT_COHORT = "synthetic"
@@ -208,7 +209,7 @@ def update(config: Config, console: Console) -> Path:
     """Show a patient's twin a visit, keep the belief, and say what changed."""
     from omics_twin import bedside, bedside_ranking
 
-    model = tracking.load_any(config.model_uri or "", config.tracking)
+    model = _model_of_any_kind(config)
     kept, place = _kept(config, model)
     if isinstance(model, LivingModel):
         visits = (
@@ -236,7 +237,7 @@ def simulate(config: Config, console: Console) -> Path:
     from omics_twin import bedside, bedside_ranking
     from omics_twin.report.trajectory import write_plans
 
-    model = tracking.load_any(config.model_uri or "", config.tracking)
+    model = _model_of_any_kind(config)
     output = _output(config, ".html", ".json")
     kept, _ = _kept(config, model)
     if isinstance(model, LivingModel):
@@ -258,6 +259,11 @@ def simulate(config: Config, console: Console) -> Path:
         write_plans(output, model, kept, compared)
     console.say(f"plans compared: {output}")
     return output
+
+
+def _model_of_any_kind(config: Config) -> LivingModel | tracking.TrainedModel:
+    model = tracking.load_any(config.model_uri or "", config.tracking)
+    return model if isinstance(model, LivingModel) else governed_by(model, config.trust.unlike)
 
 
 def _kept(config: Config, model: LivingModel | tracking.TrainedModel) -> tuple[KeptBelief, Path]:
@@ -567,7 +573,7 @@ def serve(config: Config, console: Console) -> None:
         raise ConfigError("'serve' needs model_uri=… or demo=true")
     if asked.chart is not None:
         desk.log_of(asked)
-    scorer = scorer_of(asked.model_uri, asked.tracking)
+    scorer = scorer_of(asked.model_uri, asked.tracking, asked.trust.unlike)
     if asked.chart is None:
         listen(scorer, asked.serve, console.say)
         return
@@ -687,7 +693,8 @@ def fetch(config: Config, console: Console) -> Path:
 def _model(config: Config, console: Console) -> tracking.TrainedModel:
     if not config.model_uri:
         raise ConfigError("no model was named: add model_uri=FOLDER or model_uri=models:/NAME/1")
-    model = tracking.load_model(config.model_uri, config.tracking)
+    found = tracking.load_model(config.model_uri, config.tracking)
+    model = governed_by(found, config.trust.unlike)
     console.say(f"model {model.twin.name}: {model.title}")
     return model
 

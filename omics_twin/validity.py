@@ -61,17 +61,18 @@ def shares_of(model: TrainedModel, values: Mapping[str, Tensor]) -> tuple[float 
 
 def shares_of_visits(model: TrainedModel, visits: Sequence[Visit]) -> tuple[float | None, ...]:
     """Return the same for the only patient of some visits."""
+    channels = model.twin.design.channels
     values = {
-        channel.name: torch.full((1, len(channel.features)), torch.nan)
-        for channel in model.twin.design.channels
+        channel.name: torch.full((1, len(channel.features)), torch.nan) for channel in channels
     }
     for visit in visits:
-        day = float(visit.observation.days[0])
-        for channel in model.twin.design.channels:
-            told = visit.observation.values.get(channel.modality)
-            if told is not None and not channel.follow_up and day <= channel.window_days:
-                # As in a cohort: 32 bits, so that both ways lead to the same share.
-                values[channel.name] = told.float()
+        # What is measured before treatment is a baseline value however long before.
+        day = max(float(visit.observation.days[0]), 0.0)
+        for modality, told in visit.observation.values.items():
+            own = [channel for channel in channels if channel.modality == modality]
+            nearest = min(own, key=lambda channel: abs(day - channel.visit_day))
+            # As in a cohort: 32 bits, so that both ways lead to the same share.
+            values[nearest.name] = told.float()
     return shares_of(model, values)
 
 

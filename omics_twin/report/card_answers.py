@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from omics_twin.report.limits import UNLIKE, evidence_of, performance_of, randomised
+from omics_twin.report.limits import evidence_of, performance_of, randomised
 from omics_twin.report.policy import policy_sentence
 from omics_twin.report.words import (
     METRIC_NAMES,
@@ -20,6 +20,7 @@ from omics_twin.report.words import (
 )
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tracking import TrainedModel
+from omics_twin.validity import UNLIKE
 
 Answer = tuple[str, ...]
 _REPO_LICENCE = "Apache-2.0"

@@ -14,7 +14,6 @@ from omics_twin.report.card_answers import (
     performance_in,
     settings_in,
 )
-from omics_twin.report.limits import UNLIKE
 from omics_twin.report.words import (
     METRIC_NAMES,
     counted,
@@ -23,7 +22,9 @@ from omics_twin.report.words import (
     percent,
     visible,
 )
+from omics_twin.settings import Unlike
 from omics_twin.tracking import TrainedModel
+from omics_twin.validity import UNLIKE, policy_of
 
 
 @dataclass(frozen=True)
@@ -246,8 +247,7 @@ def _domain(model: TrainedModel) -> Section:
             "Domain of validity",
             ("Whether a patient resembles the training patients is not tested: too few of them.",),
         )
-    asked = str(settings_in(model, "trust", "unlike") or "WARN")
-    refused = asked == "REFUSE"
+    refused = policy_of(model) is Unlike.REFUSE
     names = [
         name_in_words(each.modality)
         for each in model.twin.design.channels
