@@ -21,7 +21,7 @@ from omics_twin.evaluate.design import Outcome
 from omics_twin.evaluate.score import score
 from omics_twin.files import write_whole
 from omics_twin.report.console import Console
-from omics_twin.settings import TwinSettings
+from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.tensors import transforms
 from omics_twin.tensors.transforms import DesignMatrices
 from omics_twin.therapy.rank import order, rank_therapies
@@ -36,6 +36,7 @@ from omics_twin.types import (
     TwinState,
     Visit,
 )
+from omics_twin.validity import governed, policy_of, shares_of, unlike_them
 
 _CHUNK = 512
 
@@ -50,11 +51,14 @@ class Belief:
         Position of each patient in the cohort, (patient,).
     shown
         Channels the twin was shown, by patient.
+    likeness
+        Share of the training patients who are at least as unusual; empty where it was not asked.
     """
 
     rows: np.ndarray
     state: TwinState
     shown: tuple[tuple[str, ...], ...]
+    likeness: tuple[float | None, ...] = ()
 
 
 def draws_of(model: TrainedModel, settings: TwinSettings) -> int:
@@ -125,7 +129,9 @@ def beliefs_of(
             if float(visit.days.min()) <= as_of_days:
                 state = _observe(model, state, visit, received[rows], as_of_days)
         shown = shown_in(model, state)
-        yield Belief(np.arange(start, start + len(ids)), state, shown)
+        own = {name: each[rows] for name, each in matrices.values.items()}
+        likeness = shares_of(model, own)
+        yield Belief(np.arange(start, start + len(ids)), state, shown, likeness)
 
 
 def visits_of(model: TrainedModel, cohort: Cohort, *, as_of_days: float) -> list[Visit]:
@@ -219,7 +225,8 @@ def ranking_of(
 ) -> Ranking:
     """Return the catalogue's therapies compared for the patients of a belief."""
     keys = strata_keys(model.support.columns, cohort)
-    return ranking_in(model, belief.state, [keys[row] for row in belief.rows], settings)
+    found = ranking_in(model, belief.state, [keys[row] for row in belief.rows], settings)
+    return governed(model, found, belief.likeness) if belief.likeness else found
 
 
 def ranking_in(
@@ -287,6 +294,53 @@ def by_received(
         yield unknown, NO_INTERVENTION
 
 
+@dataclass(frozen=True)
+class ReceivedPredictions:
+    """What is expected of a cohort's patients under the therapies they received.
+
+    Attributes
+    ----------
+    values
+        What the metrics of an outcome are computed from, (patient, time); NaN where no therapy is
+        known.
+    trained_on, blind
+        Whom some member has seen, and whom every member has seen, (patient,).
+    """
+
+    values: Float[np.ndarray, "patient time"]
+    trained_on: np.ndarray
+    blind: np.ndarray
+
+
+def received_predictions(
+    model: TrainedModel,
+    cohort: Cohort,
+    outcome: Outcome,
+    settings: TwinSettings,
+    console: Console,
+    *,
+    as_of_days: float = 0.0,
+) -> ReceivedPredictions:
+    """Return what is expected of a cohort's patients under the therapies they received.
+
+    A training patient is answered by the members that never saw the patient, where there are any.
+    """
+    arms = received_of(cohort)
+    size = 1 if outcome.grid_days is None else len(outcome.grid_days)
+    predicted = np.full((len(arms), size), np.nan)
+    trained_on, blind = np.zeros((2, len(arms)), dtype=bool)
+    for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
+        for rows, therapy in by_received(arms, belief, model):
+            if therapy is not NO_INTERVENTION:
+                state = select(belief.state, rows)
+                values = outcome_values(model, state, therapy, outcome)
+                predicted[belief.rows[rows]] = weighted_mean(values, state.log_weights)
+        unseen = model.twin.membership.unseen(belief.state.patient_ids)
+        trained_on[belief.rows] = ~unseen.all(dim=1).numpy()
+        blind[belief.rows] = ~unseen.any(dim=1).numpy()
+    return ReceivedPredictions(predicted, trained_on, blind)
+
+
 def evaluation(
     model: TrainedModel,
     cohort: Cohort,
@@ -300,19 +354,9 @@ def evaluation(
 
     A patient without a known therapy or outcome is counted and not scored.
     """
-    arms = received_of(cohort)
-    size = 1 if outcome.grid_days is None else len(outcome.grid_days)
-    predicted = np.full((len(arms), size), np.nan)
-    trained_on = blind = 0
-    for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
-        for rows, therapy in by_received(arms, belief, model):
-            if therapy is not NO_INTERVENTION:
-                state = select(belief.state, rows)
-                values = outcome_values(model, state, therapy, outcome)
-                predicted[belief.rows[rows]] = weighted_mean(values, state.log_weights)
-        unseen = model.twin.membership.unseen(belief.state.patient_ids)
-        trained_on += int((~unseen.all(dim=1)).sum())
-        blind += int((~unseen.any(dim=1)).sum())
+    found = received_predictions(model, cohort, outcome, settings, console, as_of_days=as_of_days)
+    predicted, trained_on = found.values, int(found.trained_on.sum())
+    blind = int(found.blind.sum())
     if trained_on:
         console.note(
             f"{trained_on} patients were in training: answered by the members that never saw them"
@@ -359,6 +403,7 @@ def write_predictions(
             f"add intervention=NAME, one of {', '.join(model.catalogue.arms)}"
         )
     lines: dict[int, list[Any]] = {}
+    refused: set[int] = set()
     tail = (1.0 - settings.interval) / 2.0
     part_kept = model.calibration.arms_of(strata_keys(model.support.columns, cohort))
     for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
@@ -367,6 +412,9 @@ def write_predictions(
             if intervention
             else by_received(arms, belief, model)
         )
+        refusing = policy_of(model) is Unlike.REFUSE
+        far = [refusing and unlike_them(each) for each in belief.likeness]
+        refused |= {row for row, each in zip(belief.rows, far, strict=True) if each}
         for rows, therapy in groups:
             state = select(belief.state, rows)
             values = endpoint_values(model, state, therapy)
@@ -377,7 +425,7 @@ def write_predictions(
             kept = [mean + part * (end - mean) for end in ends]
             columns = torch.stack([mean, *kept], dim=1)
             for row, numbers in zip(belief.rows[rows], columns.tolist(), strict=True):
-                known = therapy is not NO_INTERVENTION
+                known = therapy is not NO_INTERVENTION and row not in refused
                 lines[row] = [
                     cohort.patient_ids[row],
                     model.endpoint.name,
@@ -389,6 +437,11 @@ def write_predictions(
         console.warn(
             f"{unknown} patients have no known therapy: their lines are empty; "
             "add intervention=NAME to predict under one"
+        )
+    if refused:
+        console.warn(
+            f"{len(refused)} patients are unlike the training patients and are refused: their "
+            "lines are empty"
         )
     header = ["patient_id", "endpoint", "intervention", "expected", "lower", "upper"]
     write_csv(output, header, [lines[row] for row in sorted(lines)])
@@ -407,6 +460,8 @@ RANKING_COLUMNS = (
     "reason",
     "recommended",
     "abstention",
+    "likeness",
+    "unlike",
 )
 
 
@@ -464,6 +519,7 @@ def _ranking_line(ranking: Ranking, patient: int, option: int, place: int) -> di
     numbers = (ranking.expected, ranking.lower, ranking.upper, ranking.probability_best)
     expected, lower, upper, best = (float(each[patient, option]) for each in numbers)
     opened = place > 0
+    share = ranking.likeness[patient] if ranking.likeness else None
     return {
         "patient_id": ranking.patient_ids[patient],
         "rank": place if opened else None,
@@ -477,6 +533,8 @@ def _ranking_line(ranking: Ranking, patient: int, option: int, place: int) -> di
         "reason": ranking.reasons[patient][option],
         "recommended": place == 1 and not bool(ranking.abstained[patient]),
         "abstention": ranking.abstention[patient] if place <= 1 else "",
+        "likeness": share,
+        "unlike": unlike_them(share),
     }
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from omics_twin.alerts.watch import Alert, Scored, Watch
-from omics_twin.answers import endpoint_values, ranking_in, ranking_lines
+from omics_twin.answers import endpoint_values, ranking_lines
 from omics_twin.bedside import Compared, Told
 from omics_twin.belief import KeptBelief
 from omics_twin.errors import TherapyError
 from omics_twin.evaluate.forecast import probability_integral, quantiles
-from omics_twin.record import belief_in, beliefs_in
+from omics_twin.record import belief_in, beliefs_in, ranking_of
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.design import Feature
 from omics_twin.tracking import TrainedModel
@@ -90,7 +90,7 @@ def shown(
     ]
     watch, alerts = _watched(grown.visits, told, grown.draws)
     pair = (before, after)
-    rankings = [ranking_in(model, each, [kept.stratum], settings) for each in pair]
+    rankings = [ranking_of(model, grown, each, settings) for each in pair]
     outlook = None
     if visit.under != NO_INTERVENTION:
         first, last = (
@@ -220,7 +220,7 @@ def compared(
         If the therapy is not known, or none is open.
     """
     state = belief_in(model, kept)
-    ranking = ranking_in(model, state, [kept.stratum], settings)
+    ranking = ranking_of(model, kept, state, settings)
     opened = torch.nonzero(ranking.eligible[0])[:, 0].tolist()
     if asked is not None:
         model.catalogue.intervention(asked)

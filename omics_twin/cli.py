@@ -34,6 +34,14 @@ VERBS = {
         "what would happen under each plan:      "
         "omics-twin simulate model_uri=… patient=… output=plans.html"
     ),
+    "monitor": (
+        "do later patients differ from training: "
+        "omics-twin monitor model_uri=… cohort=… output=m.html"
+    ),
+    "promote": (
+        "a registered version in use, checked:   omics-twin promote model_uri=models:/NAME/3"
+    ),
+    "rollback": "the champion before it, in use again:   omics-twin rollback name=NAME",
     "serve": "answer over HTTP behind a strict gate:  omics-twin serve model_uri=… serve.port=8000",
     "admit": "patients into a chart, with consent:    omics-twin admit chart=… cohort=…",
     "consent": (
@@ -65,6 +73,9 @@ _NEEDS = {
     "report": ("model_uri", "cohort", "patient", "output"),
     "update": ("model_uri", "patient"),
     "simulate": ("model_uri", "patient", "output"),
+    "monitor": ("model_uri", "cohort"),
+    "promote": ("model_uri",),
+    "rollback": ("name",),
     "admit": ("chart",),
     "consent": ("patient",),
     "account": ("chart", "account", "role"),
@@ -99,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OmicsTwinError as error:
         told, notes = public(error), getattr(error, "__notes__", ())
         _tell(told, *notes, *(() if told == str(error) else (_KEPT_BACK,)))
-        return 1
+        return error.status
     except OSError as error:
         where = "" if error.filename is None else f": '{error.filename}'"
         _tell(f"{error.strerror or error}{where}")

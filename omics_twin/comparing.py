@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from omics_twin.errors import CohortError
 from omics_twin.evaluate import baselines as reference
 from omics_twin.evaluate.design import Design
 from omics_twin.evaluate.metrics import summarise
-from omics_twin.evaluate.paired import LOSS, paired_difference, paired_loss
+from omics_twin.evaluate.paired import LOSS, paired_difference, paired_loss, with_interval
 from omics_twin.evaluate.score import HEADLINE, headline
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.groups import PART
@@ -53,6 +54,35 @@ def paired(
         }
         for name, each in baselines.items()
     }
+
+
+def intervals(
+    task: Task, learners: Mapping[str, Float[ndarray, "repeat patient *time"]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return each learner's headline metric and squared error, with 95 % intervals over patients.
+
+    Empty where too few patients were held out in every repeat.
+
+    Parameters
+    ----------
+    learners
+        Held-out predictions under the therapy received, by name.
+
+    Returns
+    -------
+    dict
+        Learner -> metric -> ``mean``, ``lower`` and ``upper``.
+    """
+    times = 200 if task.outcome.kind is OutcomeKind.TIME_TO_EVENT else 1000
+    found = {}
+    for name, each in learners.items():
+        try:
+            told = with_interval(task.outcome, each, resamples=times)
+        except CohortError:
+            # What cannot be judged patient by patient has been told of by `judging.paired`.
+            continue
+        found[name] = {metric: asdict(value) for metric, value in told.items()}
+    return found
 
 
 def by_part(

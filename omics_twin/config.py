@@ -25,9 +25,11 @@ from omics_twin.errors import ConfigError, nearest
 from omics_twin.intake.declaration import CohortDeclaration
 from omics_twin.intake.settings import IntakeSettings, KnowledgeSettings
 from omics_twin.settings import (
+    CardSettings,
     CatalogueDeclaration,
     EndpointSettings,
     FairnessSettings,
+    MonitorSettings,
     NetworkSettings,
     PolicySettings,
     SearchSettings,
@@ -85,6 +87,8 @@ class Config:
         Whether a ranking also lists the therapies that are not open to a patient.
     as_of_days
         Only visits up to this day are shown to the twin; 0 is the decision before treatment [day].
+    force
+        Whether a version that is worse than the champion is promoted all the same.
     accept_unverified
         Whether to keep a fetched file of which no checksum is recorded.
     """
@@ -114,6 +118,7 @@ class Config:
     demo: bool = False
     excluded: bool = False
     as_of_days: float = 0.0
+    force: bool = False
     accept_unverified: bool = False
     intake: IntakeSettings = field(default_factory=IntakeSettings)
     cohort: CohortDeclaration = field(default_factory=CohortDeclaration)
@@ -129,6 +134,8 @@ class Config:
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    card: CardSettings = field(default_factory=CardSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
 
@@ -321,11 +328,13 @@ def digest(config: Config, fingerprint: str) -> str:
         "anchor",
         "excluded",
         "as_of_days",
+        "force",
         "accept_unverified",
         "tracking",
         "intake",
         "search",
         "serve",
+        "monitor",
     ):
         settings.pop(elsewhere)
     settings["cohort"].pop("root")

@@ -12,7 +12,15 @@ _KEPT_BACK = "…"
 
 
 class OmicsTwinError(Exception):
-    """Base of all errors that the command line answers with one sentence."""
+    """Base of all errors that the command line answers with one sentence.
+
+    Attributes
+    ----------
+    status
+        With which the command ends.
+    """
+
+    status = 1
 
 
 class ConfigError(OmicsTwinError, ValueError):
@@ -49,6 +57,12 @@ class TrainingError(OmicsTwinError, RuntimeError):
 
 class TrackingError(OmicsTwinError, RuntimeError):
     """The tracking server does not take a run."""
+
+
+class AlarmError(OmicsTwinError, RuntimeError):
+    """Monitoring found a change: no mistake, so a scheduler can tell it from one."""
+
+    status = 2
 
 
 class ChartError(OmicsTwinError, RuntimeError):

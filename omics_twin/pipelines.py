@@ -11,6 +11,7 @@ from typing import Any
 
 from omics_twin import (
     answers,
+    comparing,
     consenting,
     courses,
     dose_groups,
@@ -21,27 +22,33 @@ from omics_twin import (
     subgroups,
     tasks,
     tracking,
+    trained_on,
 )
 from omics_twin.belief import KeptBelief, place_of, read_belief, write_belief
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.config import Config, digest, plain, recorded
+from omics_twin.config import Config, digest, load, options, plain, recorded
 from omics_twin.dynamics.settings import DynamicsKind
-from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
+from omics_twin.errors import AlarmError, CohortError, ConfigError, IntakeError, nearest
 from omics_twin.evaluate.sites import site_notes
 from omics_twin.federated import compare as federated
 from omics_twin.federated.sites import sites_of
-from omics_twin.files import write_json
+from omics_twin.files import write_json, write_whole
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate, read_truth
 from omics_twin.intake.tables import read_tables
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
+from omics_twin.report.model_card import write_card
 from omics_twin.tensors.history import given_of, histories_of
 from omics_twin.told import without
 from omics_twin.trust.consent import Purpose
 from omics_twin.trust.privacy import left_out_lines
 from omics_twin.types import Visit
+from omics_twin.validity import governed_by
+
+# What `conf/config.yaml` chooses where nobody names a cohort.
+_DEFAULT_COHORT = "synthetic"
 
 
 def _called(config: Config, patient: str) -> str:
@@ -140,8 +147,14 @@ def train(config: Config, console: Console) -> Trained:
     with console.stage("every group of patients beside the others"):
         metrics |= subgroups.judged(task, predicted.received, config, rules, inside)
         subgroups.draw(metrics, run)
-    model = replace(model, provenance={**model.provenance, "performance": metrics})
+    learners = {"model": predicted, **baselines}
+    metrics["intervals"] = comparing.intervals(task, {k: v.received for k, v in learners.items()})
+    metrics["outcomes"] = trained_on.outcome_counts(task)
+    reference = trained_on.reference_of(task, predicted.received, predicted.every_arm)
+    told = {**model.provenance, "performance": metrics}
+    model = replace(model, provenance=told, reference=reference)
     model.save(run / tracking.MODEL_FOLDER)
+    write_card(model, run)
     judging.draw_plots(task, predicted, run)
     with console.stage("effects of the measurements on the benefit of each therapy"):
         judging.write_effects(task, model, config, run)
@@ -234,7 +247,7 @@ def update(config: Config, console: Console) -> Path:
     """Show a patient's twin a visit, keep the belief, and say what changed."""
     from omics_twin import bedside, bedside_ranking
 
-    model = tracking.load_any(config.model_uri or "", config.tracking)
+    model = _model_of_any_kind(config)
     kept, place = _kept(config, model)
     if isinstance(model, LivingModel):
         visits = (
@@ -262,7 +275,7 @@ def simulate(config: Config, console: Console) -> Path:
     from omics_twin import bedside, bedside_ranking
     from omics_twin.report.trajectory import write_plans
 
-    model = tracking.load_any(config.model_uri or "", config.tracking)
+    model = _model_of_any_kind(config)
     output = _output(config, ".html", ".json")
     kept, _ = _kept(config, model)
     if isinstance(model, LivingModel):
@@ -284,6 +297,11 @@ def simulate(config: Config, console: Console) -> Path:
         write_plans(output, model, kept, compared)
     console.say(f"plans compared: {output}")
     return output
+
+
+def _model_of_any_kind(config: Config) -> LivingModel | tracking.TrainedModel:
+    model = tracking.load_any(config.model_uri or "", config.tracking)
+    return model if isinstance(model, LivingModel) else governed_by(model, config.trust.unlike)
 
 
 def _kept(config: Config, model: LivingModel | tracking.TrainedModel) -> tuple[KeptBelief, Path]:
@@ -517,6 +535,81 @@ def report(config: Config, console: Console) -> Path:
     return output
 
 
+def monitor(config: Config, console: Console) -> Path:
+    """Say whether a cohort's patients are still those a model was trained on, and write why.
+
+    Raises
+    ------
+    AlarmError
+        If something has changed; the report is written before.
+    """
+    from omics_twin import monitoring
+    from omics_twin.report.drift_page import record_of, write_drift
+
+    model = _model(config, console)
+    output = _output(config, ".html", ".json") if config.output else None
+    cohort = read_cohort(config, console, Purpose.SCORING)
+    with console.stage("later patients beside those trained on"):
+        found = monitoring.monitor(model, cohort, config.twin, config.monitor)
+    run = _folder(config, "monitor", f"{cohort.fingerprint} {model.digest}")
+    told = record_of(
+        found,
+        proposal=monitoring.proposal(found),
+        model={"name": model.twin.name, "digest": model.digest},
+        cohort={"name": cohort.name, "fingerprint": cohort.fingerprint},
+    )
+    record, page = write_drift(told, run)
+    _record(cohort, config, run, "monitor", monitoring.numbers(found), console)
+    for each in found.questions:
+        alarm = "alarm: " if each.name in found.alarms else ""
+        console.say(f"{each.name}: {alarm}{each.sentence}")
+    for line in told["proposal"]:
+        console.say(line)
+    if output:
+        write_whole(output, (page if output.suffix == ".html" else record).read_bytes())
+    console.say(f"report: {output or page}")
+    if found.alarms:
+        raise AlarmError(
+            f"{len(found.alarms)} of {len(found.questions)} questions raise an alarm "
+            f"({', '.join(found.alarms)}): see '{output or page}'"
+        )
+    return output or page
+
+
+def promote(config: Config, console: Console) -> None:
+    """Make a registered version the champion, if its card holds and it is not worse."""
+    from omics_twin import promoting, registry
+
+    version = registry.version_of(config.model_uri or "", config.tracking)
+
+    def compare(challenger: tracking.TrainedModel, champion: tracking.TrainedModel) -> Any:
+        asked = _with_own_cohort(config, challenger)
+        cohort = read_cohort(asked, console, Purpose.SCORING)
+        return promoting.match_of(challenger, champion, cohort, asked.twin, console)
+
+    promoting.promote(version, config.tracking, compare, console, force=config.force)
+
+
+def rollback(config: Config, console: Console) -> None:
+    """Make the champion before the present one the champion again."""
+    from omics_twin import promoting
+
+    promoting.rollback(config.name, config.tracking, console)
+
+
+def _with_own_cohort(config: Config, model: tracking.TrainedModel) -> Config:
+    """Return the configuration with the cohort that was named, else the one trained on."""
+    own = str(model.provenance.get("cohort", ""))
+    if (
+        config.cohort.name != _DEFAULT_COHORT
+        or own == _DEFAULT_COHORT
+        or own not in options("cohort")
+    ):
+        return config
+    chosen = load(config.verb, [f"cohort={own}", f"data_root={config.data_root}"])
+    return replace(config, cohort=chosen.cohort)
+
+
 def serve(config: Config, console: Console) -> None:
     """Answer for patients' records over HTTP, and show the page of a chart, until interrupted."""
     from omics_twin import desk
@@ -528,7 +621,7 @@ def serve(config: Config, console: Console) -> None:
         raise ConfigError("'serve' needs model_uri=… or demo=true")
     if asked.chart is not None:
         desk.log_of(asked)
-    scorer = scorer_of(asked.model_uri, asked.tracking)
+    scorer = scorer_of(asked.model_uri, asked.tracking, asked.trust.unlike)
     permits = consenting.asked_anew(asked, modalities_known(scorer.model))
     if asked.chart is None:
         listen(scorer, asked.serve, console.say, permits=permits)
@@ -662,7 +755,8 @@ def fetch(config: Config, console: Console) -> Path:
 def _model(config: Config, console: Console) -> tracking.TrainedModel:
     if not config.model_uri:
         raise ConfigError("no model was named: add model_uri=FOLDER or model_uri=models:/NAME/1")
-    model = tracking.load_model(config.model_uri, config.tracking)
+    found = tracking.load_model(config.model_uri, config.tracking)
+    model = governed_by(found, config.trust.unlike)
     console.say(f"model {model.twin.name}: {model.title}")
     names = consenting.names_of(config)
     trained_by, own = model.provenance.get("pseudonyms", ""), "" if names is None else names.mark()

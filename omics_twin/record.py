@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from omics_twin.told import PatientRecord, RecordedVisit, record_of
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.privacy import Pseudonyms
 from omics_twin.types import NO_INTERVENTION, Intervention, Observation, Ranking, TwinState, Visit
+from omics_twin.validity import governed, shares_of_visits
 
 _NOT_MEASURED = "not measured"
 
@@ -202,13 +203,33 @@ def belief_in(model: TrainedModel, kept: KeptBelief) -> TwinState:
     return replay(model.twin, kept, model.calibration.moved_apart([kept.stratum]))
 
 
+def ranking_of(
+    model: TrainedModel,
+    kept: KeptBelief,
+    state: TwinState,
+    settings: TwinSettings,
+    among: Collection[str] = (),
+) -> Ranking:
+    """Return the catalogue's therapies compared, under the policy for who is unlike the others.
+
+    Parameters
+    ----------
+    kept, state
+        What makes the belief, and the belief.
+    among
+        Arms to compare; none: all.
+    """
+    found = ranking_in(model, state, [kept.stratum], settings, among=among)
+    return governed(model, found, shares_of_visits(model, kept.visits))
+
+
 def ranked(
     model: TrainedModel, record: PatientRecord, settings: TwinSettings
 ) -> tuple[TwinState, Ranking]:
     """Return the belief about a record's patient, and the catalogue's therapies compared."""
     kept = kept_of(model, record, settings)
     state = belief_in(model, kept)
-    return state, ranking_in(model, state, [kept.stratum], settings)
+    return state, ranking_of(model, kept, state, settings)
 
 
 def read_record(path: Path, patient_id: str, names: Pseudonyms | None = None) -> PatientRecord:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from omics_twin.errors import ConfigError
+from omics_twin.errors import ConfigError, nearest
 
 
 class Device(Enum):
@@ -646,6 +646,79 @@ class ServeSettings:
 
 
 @dataclass
+class MonitorSettings:
+    """When later patients raise an alarm.
+
+    Attributes
+    ----------
+    level
+        Share of the rounds in which an alarm is raised though nothing has changed, at most.
+    least_stability
+        Smaller shifts of a feature (population stability index) raise none, however sure.
+    least_missing
+        Nor do smaller changes of the share of patients in whom something is measured,
+    least_bias
+        nor smaller changes of the mean residual, in its standard deviations.
+    fewest
+        Fewer patients, or outcomes, are not judged.
+    """
+
+    level: float = 0.05
+    least_stability: float = 0.1
+    least_missing: float = 0.05
+    least_bias: float = 0.1
+    fewest: int = 20
+
+    def __post_init__(self) -> None:
+        """Refuse levels that always or never raise an alarm."""
+        require("monitor.level", self.level, 1e-6, 0.5)
+        for name in ("least_stability", "least_missing", "least_bias"):
+            require(f"monitor.{name}", getattr(self, name), 0.0, 10.0)
+        require("monitor.fewest", self.fewest, 10, 1_000_000)
+
+
+_PARTS_OF_ITEMS = {3: 3, 5: 2, 6: 3, 8: 3, 9: 3, 12: 7, 18: 6, 20: 3, 23: 2, 27: 3}
+TRIPOD_ITEMS = tuple(
+    f"{item}{part}"
+    for item in range(1, 28)
+    for part in ("abcdefg"[: _PARTS_OF_ITEMS[item]] if item in _PARTS_OF_ITEMS else ("",))
+)
+"""Numbers of the items of TRIPOD+AI, in order; see :mod:`omics_twin.report.tripod`."""
+
+
+@dataclass
+class CardSettings:
+    """What a person says of a model in its card, beside what the run knows.
+
+    Attributes
+    ----------
+    intended_use, not_for
+        For what and whom the model is meant, and for what and whom it is not.
+    statements
+        Item of TRIPOD+AI, such as ``5b`` -> what is said of it.
+    """
+
+    intended_use: str = ""
+    not_for: str = ""
+    statements: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a statement on no item, which the card would not show."""
+        for number in self.statements:
+            if number not in TRIPOD_ITEMS:
+                raise ConfigError(
+                    f"unknown card.statements '{number}'{nearest(number, TRIPOD_ITEMS)}"
+                )
+
+
+class Unlike(Enum):
+    """What becomes of a patient who is unlike the training patients."""
+
+    WARN = "an answer with a warning"
+    REFUSE = "no answer"
+
+
+@dataclass
 class TrustSettings:
     """May we; ``conf/trust``.
 
@@ -658,11 +731,15 @@ class TrustSettings:
         Whether patients are called by pseudonyms where the site has a key (OMICS_TWIN_SITE_KEY).
     date_window_days
         By up to so many days dates are then moved, the same in one patient [day].
+    unlike
+        Whether a patient outside the domain of validity is answered with a warning or not at all;
+        the stricter of what was set in training and where the model is asked.
     """
 
     ledger: str | None = None
     pseudonyms: bool = True
     date_window_days: int = 30
+    unlike: Unlike = Unlike.WARN
 
     def __post_init__(self) -> None:
         """Refuse an empty ledger: it must not pass for the study's own grant."""

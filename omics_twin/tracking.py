@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -22,10 +23,14 @@ from omics_twin.twin.calibration import Calibration
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.likeness import Likeness
 from omics_twin.twin.neural import NeuralTwin
+from omics_twin.twin.reference import Reference
 from omics_twin.twin.storage import load_twin, readable, save_twin
 from omics_twin.types import Endpoint
 
 MODEL_FOLDER = "model"
+CARD = "model_card.json"
+_CARD_PAGE = "model_card.html"
+CHALLENGER = "challenger"
 _EXPERIMENT = "omics_twin"
 _PUBLISHED = "published:"
 _MOST_VERSIONS = 10_000
@@ -49,6 +54,9 @@ class TrainedModel:
         Of the files it was read from; empty where it was not.
     likeness
         What its training patients look like; None where it was not fitted.
+    reference
+        How often their features had which values, see :mod:`omics_twin.twin.reference`; None where
+        it was not kept.
     """
 
     twin: NeuralTwin | HybridTwin
@@ -62,6 +70,7 @@ class TrainedModel:
     calibration: Calibration = Calibration()
     digest: str = ""
     likeness: Likeness | None = None
+    reference: Reference | None = None
 
     def learned_from(self, patient_id: str) -> bool:
         """Whether a patient is among those whom the twin was trained on."""
@@ -79,7 +88,7 @@ class TrainedModel:
             "provenance": dict(self.provenance),
             "calibration": self.calibration.to_json(),
         }
-        save_twin(folder, self.twin, record, self.likeness)
+        save_twin(folder, self.twin, record, self.likeness, self.reference)
 
     @staticmethod
     def load(folder: Path) -> TrainedModel:
@@ -90,10 +99,10 @@ class TrainedModel:
         ModelError
             If the folder holds no model or a damaged one.
         """
-        twin, record, likeness = load_twin(folder)
+        twin, record, likeness, reference = load_twin(folder)
         with readable(folder):
-            digest = sha256((folder / MANIFEST).read_bytes())
-            return replace(TrainedModel._restored(twin, record, digest), likeness=likeness)
+            restored = TrainedModel._restored(twin, record, digest_of_folder(folder))
+            return replace(restored, likeness=likeness, reference=reference)
 
     @staticmethod
     def _restored(
@@ -112,6 +121,11 @@ class TrainedModel:
             calibration=Calibration.from_json(record["calibration"]),
             digest=digest,
         )
+
+
+def digest_of_folder(folder: Path) -> str:
+    """Return what tells a saved model from every other: the SHA-256 of its manifest."""
+    return sha256((folder / MANIFEST).read_bytes())
 
 
 def tracker() -> Any:
@@ -297,9 +311,14 @@ def packing(model: Path) -> dict[str, Any]:
     """Return what MLflow is told of a model's folder: code and artefacts, no pickle on disk."""
     return {
         "python_model": str(Path(__file__).parent / "serve" / "pyfunc.py"),
-        "artifacts": {MODEL_FOLDER: str(model)},
+        "artifacts": {MODEL_FOLDER: str(model)}
+        | {each: str(model.parent / each) for each in _cards_beside(model)},
         "pip_requirements": ["omics-twin"],
     }
+
+
+def _cards_beside(model: Path) -> list[str]:
+    return [each for each in (CARD, _CARD_PAGE) if (model.parent / each).is_file()]
 
 
 def _log_model(mlflow: Any, run: RunRecord, settings: TrackingSettings) -> dict[str, str]:
@@ -310,9 +329,23 @@ def _log_model(mlflow: Any, run: RunRecord, settings: TrackingSettings) -> dict[
         **packing(run.folder / MODEL_FOLDER),
     )
     if settings.register:
-        version = logged.registered_model_version
+        version = str(logged.registered_model_version)
+        _describe(mlflow, run, version)
         return {"model_uri": f"models:/{run.name}/{version}"}
     return {"model_uri": logged.model_uri}
+
+
+def _describe(mlflow: Any, run: RunRecord, version: str) -> None:
+    """Write the card in short on a registered version, and make it the challenger."""
+    client, card = mlflow.MlflowClient(), run.folder / CARD
+    if card.is_file():
+        content = card.read_bytes()
+        told = json.loads(content)
+        client.update_model_version(run.name, version, description=told["summary"][:5000])
+        tags = {"model_digest": told["model"]["digest"], "card_digest": sha256(content)}
+        for name, value in tags.items():
+            client.set_model_version_tag(run.name, version, name, value)
+    client.set_registered_model_alias(run.name, CHALLENGER, version)
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,9 @@ class Ranking:
     abstained, abstention
         Whether no intervention is recommended to the patient, (patient,), and why: a clause,
         empty where one is.
+    likeness
+        Share of the training patients who are at least as unusual as each patient, None where that
+        is not known; empty where it was not asked.
     """
 
     patient_ids: tuple[str, ...]
@@ -249,6 +252,7 @@ class Ranking:
     reasons: tuple[tuple[str, ...], ...]
     abstained: Bool[Tensor, " patient"]
     abstention: tuple[str, ...]
+    likeness: tuple[float | None, ...] = ()
 
 
 @runtime_checkable

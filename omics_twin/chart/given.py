@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from omics_twin.answers import ranking_in, ranking_lines
+from omics_twin.answers import ranking_lines
 from omics_twin.belief import KeptBelief
 from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
 from omics_twin.errors import ChartError
-from omics_twin.record import belief_in, kept_of, modalities_of, ranked
+from omics_twin.record import belief_in, kept_of, modalities_of, ranked, ranking_of
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel
@@ -72,7 +72,7 @@ def give(
     if before is not None and replace(before[1], lines=[]) == told:
         return Given(before[0], before[1].lines, record, kept, model)
     state = belief_in(model, kept)
-    lines = ranking_lines(ranking_in(model, state, [kept.stratum], settings), 0, excluded=True)
+    lines = ranking_lines(ranking_of(model, kept, state, settings), 0, excluded=True)
     number = chart.add_ranking(replace(told, lines=lines), by=by)
     return Given(number, lines, record, kept, model)
 

@@ -137,6 +137,58 @@ def paired_loss(
     return _with_bounds(float(np.mean(loss(errors[0]) - loss(errors[1]))), drawn, level)
 
 
+def with_interval(
+    outcome: Outcome,
+    predicted: Float[ndarray, "repeat patient *time"],
+    *,
+    resamples: int = 300,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """Return the headline metric and the squared error of one learner, with intervals.
+
+    The patients and the resamples are those of :func:`paired_difference`: what another training
+    sample would have led to is not in the intervals.
+
+    Raises
+    ------
+    CohortError
+        If fewer than two patients have a prediction.
+
+    Examples
+    --------
+    >>> truth = np.array([0.0, 1.0] * 20)
+    >>> sorted(with_interval(Outcome(OutcomeKind.BINARY, truth), truth[None]))
+    ['auc', 'brier']
+    """
+    rows = _judged(outcome, predicted, predicted)
+    again = _resampled(outcome, rows, resamples, seed)
+    if outcome.kind is OutcomeKind.BINARY:
+        drawn = np.mean([_resampled_auc(each, outcome.values, again) for each in predicted], axis=0)
+    else:
+        drawn = np.array([_headline(outcome, predicted, each) for each in again])
+    name = {OutcomeKind.BINARY: "auc", OutcomeKind.CONTINUOUS: "r2"}.get(outcome.kind, "c_index")
+    place = np.full(len(outcome.values), -1)
+    place[rows] = np.arange(len(rows))
+    errors = _errors(outcome, predicted, rows)
+
+    def loss(drawn_rows: ndarray) -> float:
+        mean = errors[:, drawn_rows].mean(axis=1)
+        return float(np.mean(np.sqrt(mean) if outcome.kind is OutcomeKind.CONTINUOUS else mean))
+
+    losses = np.array([loss(each) for each in place[again]])
+    return {
+        name: _with_bounds(_headline(outcome, predicted, rows), drawn, level),
+        LOSS[outcome.kind]: _with_bounds(loss(place[rows]), losses, level),
+    }
+
+
+def _headline(outcome: Outcome, predicted: ndarray, rows: Int[ndarray, " drawn"]) -> float:
+    event = None if outcome.event is None else outcome.event[rows]
+    judged = Outcome(outcome.kind, outcome.values[rows], event, outcome.grid_days)
+    return float(np.mean([headline(judged, each[rows]) for each in predicted]))
+
+
 def _judged(outcome: Outcome, first: ndarray, second: ndarray) -> Int[ndarray, " known"]:
     both = np.isfinite(first) & np.isfinite(second)
     known = both.reshape(*first.shape[:2], -1).all(axis=(0, 2)) & np.isfinite(outcome.values)

@@ -24,10 +24,9 @@ from omics_twin.report.words import (
     visible,
 )
 from omics_twin.tracking import TrainedModel
+from omics_twin.validity import REFUSED, UNLIKE
 
 _MODEL = "this twin"
-# Share of the training patients who are as unusual, below which a patient is unlike them.
-UNLIKE = 0.01
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,12 @@ def summary_of(
     absent = _absent(measured)
     if not opened:
         reasons = list(dict.fromkeys(each.reason for each in comparison.closed))
+        if likeness and reasons == [REFUSED]:
+            return Summary(
+                "abstains",
+                "No answer: the patient is unlike the training patients.",
+                (f"{likeness}.", "Such patients are refused an answer by policy.", *absent),
+            )
         told = "Reason: " if len(reasons) == 1 else "Reasons: "
         return Summary(
             "abstains",

@@ -39,6 +39,7 @@ from omics_twin.settings import TwinSettings
 from omics_twin.tensors.graph import GeneGraph
 from omics_twin.tracking import TrainedModel
 from omics_twin.types import NO_INTERVENTION, Ranking, TwinState
+from omics_twin.validity import REFUSED, governed, shares_of
 
 
 def write_report(
@@ -102,7 +103,9 @@ def page_of(
     graph: GeneGraph | None = None,
 ) -> dict[str, Any]:
     """Return everything the page says of the only patient."""
-    ranking = ranking_in(model, belief.state, patients.keys, settings)
+    found = ranking_in(model, belief.state, patients.keys, settings)
+    ranking = governed(model, found, shares_of(model, patients.matrices.values))
+    refused = ranking.reasons[0][0] == REFUSED
     patient = _patient(model, patients, belief)
     comparison = _in_words(compare(model, belief, ranking), patients, patient)
     scale = scale_of(model, belief.state)
@@ -126,8 +129,10 @@ def page_of(
         "table": table_of(comparison, scale),
         "why": why_of(model, patients, belief, comparison, scale, settings),
         "genes": genes_of(model, patients, belief, comparison, scale, settings, graph),
-        "moved": moved_of(model, patients, belief, comparison, scale, settings),
-        "alike": _alike(model, patients, pool, scale, settings),
+        "moved": None
+        if refused
+        else moved_of(model, patients, belief, comparison, scale, settings),
+        "alike": None if refused else _alike(model, patients, pool, scale, settings),
         "thin_support": model.catalogue.thin_support,
         "evidence": evidence_of(model),
         "performance": performance_of(model),

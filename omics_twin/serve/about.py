@@ -12,13 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from omics_twin.answers import Belief, ranking_in, ranking_lines, shown_in
+from omics_twin.answers import Belief, ranking_lines, shown_in
 from omics_twin.bedside import Told
 from omics_twin.bedside_ranking import RankingChange, compared, foreseen
 from omics_twin.chart.given import Given, give
 from omics_twin.chart.store import Chart
 from omics_twin.errors import ChartError, OmicsTwinError, TherapyError, quoted
-from omics_twin.record import beliefs_in, channels_shown, kept_of, modalities_of, patients_told
+from omics_twin.record import (
+    beliefs_in,
+    channels_shown,
+    kept_of,
+    modalities_of,
+    patients_told,
+    ranking_of,
+)
 from omics_twin.report.comparison import compare, plot_of, table_of
 from omics_twin.report.course import Course, course_of
 from omics_twin.report.patient import page_of, scale_of
@@ -304,7 +311,7 @@ def with_supposed(
 def _compared(desk: Desk, record: PatientRecord, chosen: Sequence[str]) -> dict[str, Any]:
     kept = kept_of(desk.model, record, desk.settings)
     *_, state = beliefs_in(desk.model, kept)
-    ranking = ranking_in(desk.model, state, [kept.stratum], desk.settings, among=chosen)
+    ranking = ranking_of(desk.model, kept, state, desk.settings, chosen)
     comparison = compare(desk.model, _belief(desk.model, state), ranking)
     return {
         "comparison": comparison,

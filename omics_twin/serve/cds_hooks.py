@@ -21,14 +21,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from omics_twin.answers import Belief, ranking_in, shown_in
+from omics_twin.answers import Belief, shown_in
 from omics_twin.chart.cards import Feedback, add_card, add_feedback
 from omics_twin.chart.given import give
 from omics_twin.chart.store import CHART
 from omics_twin.errors import OmicsTwinError
 from omics_twin.intake.fhir import consents_in, patients_of, read_bundle, wrapped
 from omics_twin.intake.fhir_parts import codes_of, object_in
-from omics_twin.record import belief_in, kept_of, patients_told
+from omics_twin.record import belief_in, kept_of, patients_told, ranking_of
 from omics_twin.report.comparison import Comparison, compare
 from omics_twin.report.limits import unlike
 from omics_twin.report.words import Scale, counted, percent, probability, visible
@@ -206,13 +206,13 @@ def _answer(
     model, settings = desk.model, desk.settings
     if told is None:
         kept = give(desk.chart, model, patient, settings, by=who)
-        ranking = ranking_in(model, kept.state, [kept.kept.stratum], settings)
+        ranking = ranking_of(model, kept.kept, kept.state, settings)
         record, number = kept.record, kept.number
         far = _unlike(desk, record)
         return _Answer(ranking, kept.state, record.model_dump(), number, 0, far)
     belief = kept_of(model, told.record, settings)
     state = belief_in(model, belief)
-    ranking = ranking_in(model, state, [belief.stratum], settings)
+    ranking = ranking_of(model, belief, state, settings)
     far = _unlike(desk, told.record)
     return _Answer(ranking, state, told.record.model_dump(), None, len(told.unmapped), far)
 
@@ -274,7 +274,9 @@ def _card(
 
 
 def _summary(answer: _Answer, comparison: Comparison, scale: Scale) -> str:
-    if not comparison.opened:
+    if answer.unlike and not comparison.opened:
+        told = "Twin gives no answer: the patient is unlike the training patients"
+    elif not comparison.opened:
         told = "Twin: no therapy that it knows is open to this patient"
     elif answer.unlike:
         told = "Twin: do not rely on the ranking, the patient is unlike the training patients"

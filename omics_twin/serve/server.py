@@ -16,8 +16,9 @@ from omics_twin.errors import TrackingError
 from omics_twin.logs import quiet
 from omics_twin.serve.gate import PATHS, App, Gate, Message, Receive, Send
 from omics_twin.serve.reading import Permits
-from omics_twin.settings import ServeSettings, TrackingSettings
+from omics_twin.settings import ServeSettings, TrackingSettings, Unlike
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel, load_model, packing, tracker
+from omics_twin.validity import governed_by
 
 _CONNECTIONS = 256
 
@@ -30,15 +31,20 @@ class Scorer:
     model: TrainedModel
 
 
-def scorer_of(uri: str, settings: TrackingSettings) -> Scorer:
+def scorer_of(uri: str, settings: TrackingSettings, unlike: Unlike = Unlike.WARN) -> Scorer:
     """Return a model by its address: a run's folder, or a logged or registered model.
+
+    Parameters
+    ----------
+    unlike
+        What becomes of patients unlike the training patients, where the model is not stricter.
 
     Raises
     ------
     ModelError
         If there is no model that ranks.
     """
-    model, mlflow = load_model(uri, settings), tracker()
+    model, mlflow = governed_by(load_model(uri, settings), unlike), tracker()
     with quiet("mlflow", "alembic"), tempfile.TemporaryDirectory() as folder:
         files, packed = Path(folder) / MODEL_FOLDER, Path(folder) / "packed"
         model.save(files)

@@ -119,6 +119,18 @@ class Likeness:
         share = (1 + above) / (1 + len(self.calibration))
         return Verdict(share, name, tuple(each for each in farthest if float(far[each]) > 1.0))
 
+    def unusual(
+        self, values: Mapping[str, Float[Tensor, "patient _"]]
+    ) -> Float[Tensor, " patient"]:
+        """Return how unusual each patient is where most so; -inf where nothing was measured."""
+        found = [each.unusual(values[name].double()) for name, each in self.channels.items()]
+        return torch.stack(found).max(dim=0).values
+
+    def shares(self, unusual: Float[Tensor, " patient"]) -> Float[Tensor, " patient"]:
+        """Return the share of the training patients who are at least as unusual; see verdict."""
+        below = torch.searchsorted(self.calibration, unusual.contiguous())
+        return (1.0 + len(self.calibration) - below) / (1.0 + len(self.calibration))
+
     def to_tensors(self) -> dict[str, Tensor]:
         """Return what is stored."""
         stored = {"calibration": self.calibration}

@@ -22,6 +22,7 @@ from omics_twin.twin.course import Course
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.likeness import Likeness
 from omics_twin.twin.neural import Membership, NeuralTwin
+from omics_twin.twin.reference import Reference
 
 FORMAT = 1
 _WEIGHTS, _TWIN = "weights.safetensors", "twin.json"
@@ -33,6 +34,7 @@ def save_twin(
     twin: NeuralTwin | HybridTwin,
     record: Mapping[str, Any],
     likeness: Likeness | None = None,
+    reference: Reference | None = None,
 ) -> None:
     """Write a twin and a JSON record of what else belongs to it; whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +47,8 @@ def save_twin(
             tensors |= {f"course.{k}": getattr(twin.course, k).contiguous() for k in _COURSE}
         if likeness is not None:
             tensors |= {f"likeness.{k}": v for k, v in likeness.to_tensors().items()}
+        if reference is not None:
+            tensors |= {f"reference.{k}": v for k, v in reference.to_tensors().items()}
         write_whole(temporary / _WEIGHTS, save(tensors))
         stored = {
             "format": FORMAT,
@@ -68,8 +72,13 @@ def save_twin(
         raise
 
 
-def load_twin(folder: Path) -> tuple[NeuralTwin | HybridTwin, dict[str, Any], Likeness | None]:
+Stored = tuple[NeuralTwin | HybridTwin, dict[str, Any], Likeness | None, Reference | None]
+
+
+def load_twin(folder: Path) -> Stored:
     """Return a twin, its record, and what the training patients look like where that is known.
+
+    That is told in two ways: how unusual a patient is, and how often each feature had which value.
 
     Every file is checked before anything is read.
 
@@ -104,9 +113,7 @@ def readable(folder: Path) -> Iterator[None]:
         ) from e
 
 
-def _twin_of(
-    folder: Path, content: Mapping[str, bytes]
-) -> tuple[NeuralTwin | HybridTwin, dict[str, Any], Likeness | None]:
+def _twin_of(folder: Path, content: Mapping[str, bytes]) -> Stored:
     stored = json.loads(content[_TWIN])
     if stored["format"] > FORMAT:
         raise ModelError(
@@ -133,7 +140,10 @@ def _twin_of(
     )
     own = {k.removeprefix("likeness."): v for k, v in tensors.items() if k[:9] == "likeness."}
     likeness = Likeness.from_tensors(own)
+    spread = {k.removeprefix("reference."): v for k, v in tensors.items() if k[:10] == "reference."}
+    reference = Reference.from_tensors(spread)
     if course is None:
-        return twin, stored["record"], likeness
+        return twin, stored["record"], likeness, reference
     parts = {name: tensors[f"course.{name}"] for name in _COURSE}
-    return HybridTwin(twin, Course(course, **parts), design), stored["record"], likeness
+    hybrid = HybridTwin(twin, Course(course, **parts), design)
+    return hybrid, stored["record"], likeness, reference

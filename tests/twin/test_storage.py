@@ -40,7 +40,7 @@ def answer(twin: NeuralTwin | HybridTwin) -> torch.Tensor:
 @pytest.mark.parametrize("kind", ["binary", "continuous", "time_to_event"])
 def test_a_loaded_twin_answers_with_the_same_bits(tmp_path: Path, kind: str) -> None:
     twin, folder = stored(tmp_path, kind)
-    loaded, record, _ = load_twin(folder)
+    loaded, record, *_ = load_twin(folder)
     assert torch.equal(answer(twin), answer(loaded))
     assert loaded.design == twin.design
     assert record == RECORD
@@ -49,7 +49,7 @@ def test_a_loaded_twin_answers_with_the_same_bits(tmp_path: Path, kind: str) -> 
 def test_a_course_is_stored_with_the_network(tmp_path: Path) -> None:
     twin = hybrid_twin()
     save_twin(tmp_path / "model", twin, RECORD)
-    loaded, _, _ = load_twin(tmp_path / "model")
+    loaded, *_ = load_twin(tmp_path / "model")
     assert torch.equal(answer(twin), answer(loaded))
     assert loaded.design == twin.design
 

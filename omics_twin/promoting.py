@@ -1,0 +1,269 @@
+"""May a version of a model be the champion? Only with its own card, and if it is not worse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from omics_twin import registry, tasks
+from omics_twin.answers import received_predictions
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.errors import CohortError, ModelError
+from omics_twin.evaluate.design import Outcome
+from omics_twin.evaluate.paired import LOSS, Difference, paired_difference, paired_loss
+from omics_twin.evaluate.score import HEADLINE
+from omics_twin.files import sha256
+from omics_twin.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
+from omics_twin.report.console import Console
+from omics_twin.report.model_card import problems_of, read_card, waiting
+from omics_twin.settings import TrackingSettings, TwinSettings
+from omics_twin.tracking import CARD, MODEL_FOLDER, TrainedModel
+
+_TIMES = {"c_index": 300}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A registered version whose files and card were checked.
+
+    Attributes
+    ----------
+    waiting
+        Items of the card that wait for a person.
+    """
+
+    version: Version
+    model: TrainedModel
+    waiting: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A challenger less the champion, on patients whom neither was trained on.
+
+    Attributes
+    ----------
+    metric, loss
+        Names of what is compared: of the metric more is better, of the loss less is.
+    gain, excess
+        Differences of both, challenger less champion, with 95 % intervals over patients.
+    """
+
+    cohort: str
+    patients: int
+    metric: str
+    gain: Difference
+    loss: str
+    excess: Difference
+
+    @property
+    def worse(self) -> bool:
+        """Whether the whole interval of the metric, or of the loss, is on the wrong side."""
+        return self.gain.upper < 0.0 or self.excess.lower > 0.0
+
+    def in_words(self, challenger: str, champion: str) -> str:
+        """Return who is better by how much."""
+        gain, excess = self.gain, self.excess
+        verdict = "is worse than" if self.worse else "is not shown to differ from"
+        if not self.worse and (gain.lower > 0.0 or excess.upper < 0.0):
+            verdict = "is better than"
+        return (
+            f"version {challenger} {verdict} the champion, version {champion}: {self.metric} "
+            f"{gain.mean:+.3f} ({gain.lower:+.3f} to {gain.upper:+.3f}), {self.loss} "
+            f"{excess.mean:+.4f} ({excess.lower:+.4f} to {excess.upper:+.4f}) in {self.patients} "
+            f"patients of '{self.cohort}' whom neither was trained on"
+        )
+
+
+def candidate(version: Version, settings: TrackingSettings) -> Candidate:
+    """Return a version with its files and its card, both checked.
+
+    Raises
+    ------
+    ModelError
+        If a file was changed, or the card is absent, not whole, changed or of another model.
+    """
+    told = f"version {version.number} of '{version.name}' is not promoted"
+    folder = registry.fetched(version, settings)
+    artefacts = folder / "artifacts" if (folder / "artifacts").is_dir() else folder
+    try:
+        model = TrainedModel.load(artefacts / MODEL_FOLDER)
+        card = read_card(artefacts / CARD)
+    except ModelError as error:
+        raise ModelError(f"{told}: {error}") from error
+    problems = problems_of(card, model.digest)
+    if version.tags.get("card_digest") != sha256((artefacts / CARD).read_bytes()):
+        problems.append("it was changed after it was registered")
+    if version.tags.get("model_digest") != model.digest:
+        problems.append("the model is another than the one that was registered")
+    if problems:
+        raise ModelError(f"{told}, its card does not hold: {problems[0]}")
+    return Candidate(version, model, tuple(waiting(card)))
+
+
+def promote(
+    asked: Version,
+    settings: TrackingSettings,
+    compare: Callable[[TrainedModel, TrainedModel], Match],
+    console: Console,
+    *,
+    force: bool = False,
+) -> None:
+    """Make a version the champion; the champion until now is kept as the previous one.
+
+    Parameters
+    ----------
+    compare
+        Challenger, champion -> how they compare.
+    force
+        Whether a version that is worse, or that cannot be compared, is promoted all the same.
+
+    Raises
+    ------
+    ModelError
+        If the version is not whole, or is worse than the champion.
+    """
+    found, champion = candidate(asked, settings), registry.aliased(asked.name, CHAMPION, settings)
+    if found.waiting:
+        console.warn(
+            f"{len(found.waiting)} parts of the card wait for a person: {', '.join(found.waiting)}"
+        )
+    told: dict[str, str] = {"promoted_at": _now(), "promoted_by_force": str(force).lower()}
+    if champion is not None and champion.number == asked.number:
+        console.say(f"version {asked.number} of '{asked.name}' is the champion already")
+        return
+    if champion is not None:
+        told |= _judged(found, champion, settings, compare, console, force=force)
+        # In this order a crash in between leaves a champion, and a way back to it.
+        registry.set_aliases(asked.name, {PREVIOUS: champion.number}, settings)
+    registry.tag(asked, told, settings)
+    registry.set_aliases(asked.name, {CHAMPION: asked.number}, settings)
+    challenger = registry.aliased(asked.name, CHALLENGER, settings)
+    if challenger is not None and challenger.number == asked.number:
+        registry.drop_alias(asked.name, CHALLENGER, settings)
+    console.say(
+        f"champion of '{asked.name}': version {asked.number} (models:/{asked.name}@champion)"
+    )
+
+
+def _judged(
+    found: Candidate,
+    champion: Version,
+    settings: TrackingSettings,
+    compare: Callable[[TrainedModel, TrainedModel], Match],
+    console: Console,
+    *,
+    force: bool,
+) -> dict[str, str]:
+    """Return what was found against the champion; refuse what is worse unless forced."""
+    try:
+        match = compare(found.model, candidate(champion, settings).model)
+    except (CohortError, ModelError) as error:
+        if not force:
+            raise ModelError(
+                f"version {found.version.number} is not promoted, it cannot be compared with the "
+                f"champion, version {champion.number} ({error}): name a cohort of both with "
+                "cohort=…, or add force=true"
+            ) from error
+        console.warn(f"promoted without a comparison: {error}")
+        return {"compared_with": champion.number, "compared": f"not compared: {error}"}
+    words = match.in_words(found.version.number, champion.number)
+    if match.worse and not force:
+        raise ModelError(f"{words}: it is not promoted; add force=true to promote it all the same")
+    (console.warn if match.worse else console.say)(words)
+    if not match.worse and match.gain.mean < 0.0:
+        console.warn(f"its {match.metric} is lower, by less than chance can make of it")
+    return {"compared_with": champion.number, "compared": json.dumps(asdict(match))}
+
+
+def rollback(name: str, settings: TrackingSettings, console: Console) -> None:
+    """Make the previous champion the champion again; the one until now becomes the previous.
+
+    Raises
+    ------
+    ModelError
+        If there is no previous champion, or it is not as it was.
+    """
+    champion = registry.aliased(name, CHAMPION, settings)
+    previous = registry.aliased(name, PREVIOUS, settings)
+    if champion is None or previous is None:
+        raise ModelError(
+            f"'{name}' has no {'champion' if champion is None else 'previous champion'}: promote "
+            "versions first"
+        )
+    candidate(previous, settings)
+    registry.tag(champion, {"rolled_back_at": _now()}, settings)
+    # The champion last: until then the one that is rolled back is still named.
+    aliases = {CHAMPION: previous.number, PREVIOUS: champion.number}
+    registry.set_aliases(name, aliases, settings)
+    console.say(
+        f"champion of '{name}': version {previous.number} again; version {champion.number} is the "
+        "previous one"
+    )
+
+
+def match_of(
+    challenger: TrainedModel,
+    champion: TrainedModel,
+    cohort: Cohort,
+    settings: TwinSettings,
+    console: Console,
+) -> Match:
+    """Return how two models compare on patients of a cohort whom neither was trained on.
+
+    A training patient is answered by those members only that never saw the patient.
+
+    Raises
+    ------
+    ModelError
+        If the models answer different questions.
+    CohortError
+        If the cohort does not have their outcome, or too few patients allow a comparison.
+    """
+    asked = [(m.outcome, m.outcome_kind, m.endpoint) for m in (challenger, champion)]
+    if asked[0] != asked[1]:
+        raise ModelError(
+            f"they answer different questions, '{asked[0][0]}' by day "
+            f"{asked[0][2].horizon_days:g} and '{asked[1][0]}' by day {asked[1][2].horizon_days:g}"
+        )
+    if challenger.outcome not in cohort.outcomes:
+        raise CohortError(f"cohort '{cohort.name}' has no outcome '{challenger.outcome}'")
+    outcome = tasks.outcome_of(cohort, challenger.outcome, challenger.endpoint)
+    first, second = (
+        _held_out(model, cohort, outcome, settings, console) for model in (challenger, champion)
+    )
+    both = np.isfinite(first) & np.isfinite(second)
+    known = both.reshape(both.shape[1], -1).all(axis=1) & np.isfinite(outcome.values)
+    kind = outcome.kind
+    times = _TIMES.get(HEADLINE[kind], 1000)
+    return Match(
+        cohort=cohort.name,
+        patients=int(known.sum()),
+        metric=HEADLINE[kind],
+        gain=paired_difference(outcome, first, second, resamples=times),
+        loss=LOSS[kind],
+        excess=paired_loss(outcome, first, second, resamples=times),
+    )
+
+
+def _held_out(
+    model: TrainedModel,
+    cohort: Cohort,
+    outcome: Outcome,
+    settings: TwinSettings,
+    console: Console,
+) -> Float[ndarray, "repeat patient *time"]:
+    """Return predictions under the therapy received, NaN for whom every member has seen."""
+    found = received_predictions(model, cohort, outcome, settings, console)
+    predicted = np.where(found.blind[:, None], np.nan, found.values)
+    return predicted[None, :, 0] if outcome.grid_days is None else predicted[None]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,328 @@
+"""What does a model card say beside TRIPOD+AI? Its tables, domain of validity, privacy, version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omics_twin.evaluate.score import HIGHER_IS_BETTER
+from omics_twin.report.card_answers import (
+    cohort_title,
+    limits_in,
+    patients_in_words,
+    performance_in,
+    settings_in,
+)
+from omics_twin.report.words import (
+    METRIC_NAMES,
+    counted,
+    mean_and_spread,
+    name_in_words,
+    percent,
+    visible,
+)
+from omics_twin.settings import Unlike
+from omics_twin.tracking import TrainedModel
+from omics_twin.validity import UNLIKE, policy_of
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in words; the first cell of a row is its heading."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the card."""
+
+    title: str
+    sentences: tuple[str, ...]
+    tables: tuple[Table, ...] = ()
+
+
+def sections_of(model: TrainedModel) -> tuple[Section, ...]:
+    """Return the card's sections, in order; none is empty."""
+    return (
+        _use(model),
+        _data(model),
+        _performance(model),
+        _calibration(model),
+        _subgroups(model),
+        Section("Limits", limits_in(model)),
+        _domain(model),
+        _synthetic(model),
+        _privacy(model),
+        _version(model),
+    )
+
+
+def _use(model: TrainedModel) -> Section:
+    meant, against = (
+        settings_in(model, "card", "intended_use"),
+        settings_in(model, "card", "not_for"),
+    )
+    return Section(
+        "Intended use",
+        (
+            "Research use only: not a medical device and not for choosing a treatment.",
+            f"Intended use, stated by a person: {visible(str(meant))}"
+            if meant
+            else "Intended use: a person must supply it as card.intended_use in the experiment.",
+            f"Not for, stated by a person: {visible(str(against))}"
+            if against
+            else "Not for: a person must supply it as card.not_for in the experiment.",
+            "Not for patients who would not have met the entry criteria of the training cohort, "
+            "nor for those outside the domain of validity below.",
+        ),
+    )
+
+
+def _data(model: TrainedModel) -> Section:
+    known = model.provenance
+    return Section(
+        "Data",
+        (
+            f"Cohort: {cohort_title(model)} ({visible(str(known.get('cohort')))}); "
+            f"{patients_in_words(model)}.",
+            f"Fingerprint of its files: {known.get('fingerprint', 'not recorded')}.",
+            f"Basis of use: {known.get('permission', 'not recorded')}.",
+            f"Trained on {known.get('trained_on', 'a day that is not recorded')}; dates of accrual "
+            "and follow-up: item 5b.",
+        ),
+    )
+
+
+def _performance(model: TrainedModel) -> Section:
+    found = performance_in(model)
+    if not found:
+        return Section("Performance", ("Performance was not recorded.",))
+    rows = {"this twin": found["model"], **found["baselines"]}
+    intervals = found.get("intervals") or {}
+    tables = [_spread_table(found, rows)]
+    if intervals:
+        tables.append(_interval_table(intervals))
+    if found.get("paired"):
+        tables.append(_paired_table(found["paired"]))
+    return Section(
+        "Performance",
+        (
+            f"{counted(int(found['n']), 'patient')} with a known outcome, each answered by members "
+            "that never saw them, under the therapy received.",
+        ),
+        tuple(tables),
+    )
+
+
+def _named(name: str) -> str:
+    return "This twin" if name in ("this twin", "model") else f"Baseline: {_plain(name)}"
+
+
+def _plain(name: str) -> str:
+    return visible(name_in_words(name))
+
+
+def _metric(name: str) -> str:
+    better = {True: ", higher is better", False: ", lower is better", None: ""}
+    return METRIC_NAMES.get(name, _plain(name)) + better[HIGHER_IS_BETTER.get(name)]
+
+
+def _spread_table(found: Mapping[str, Any], rows: Mapping[str, Any]) -> Table:
+    names = list(dict.fromkeys(metric for each in rows.values() for metric in each))
+    return Table(
+        f"Held out, mean ± standard deviation over {counted(found.get('repeats', 1), 'repeat')}",
+        ("Learner", *(_metric(name) for name in names)),
+        tuple(
+            (_named(row), *(mean_and_spread(each.get(name)) for name in names))
+            for row, each in rows.items()
+        ),
+    )
+
+
+def _interval_table(intervals: Mapping[str, Any]) -> Table:
+    names = list(dict.fromkeys(metric for each in intervals.values() for metric in each))
+    return Table(
+        "The same with 95 % intervals over patients",
+        ("Learner", *(_metric(name) for name in names)),
+        tuple(
+            (_named(row), *(_interval(each.get(name)) for name in names))
+            for row, each in intervals.items()
+        ),
+    )
+
+
+def _paired_table(paired: Mapping[str, Any]) -> Table:
+    names = list(dict.fromkeys(metric for each in paired.values() for metric in each))
+    return Table(
+        "This twin less each baseline, patient by patient, 95 % intervals",
+        ("Less", *(_metric(name) for name in names)),
+        tuple(
+            (_plain(row), *(_interval(each.get(name), signed=True) for name in names))
+            for row, each in paired.items()
+        ),
+    )
+
+
+def _interval(cell: Mapping[str, Any] | None, *, signed: bool = False) -> str:
+    if not cell or cell.get("value", cell.get("mean", cell.get("difference"))) is None:
+        return "not known"
+    middle = cell.get("value", cell.get("mean", cell.get("difference")))
+    shape = "+.3f" if signed else ".3f"
+    if cell.get("lower") is None or cell.get("upper") is None:
+        return f"{middle:{shape}}"
+    return f"{middle:{shape}} ({cell['lower']:{shape}} to {cell['upper']:{shape}})"
+
+
+def _calibration(model: TrainedModel) -> Section:
+    found = performance_in(model).get("calibration") or {}
+    told = [
+        f"{METRIC_NAMES.get(name, name)}: {mean_and_spread(cell)}."
+        for name, cell in (performance_in(model).get("model") or {}).items()
+        if name in ("ece", "ici_at_horizon", "d_calibration_p")
+    ]
+    for place, what in (("copy", "on a simulated copy of the cohort"), ("truth", "on the truth")):
+        after = (found.get(place) or {}).get("after")
+        if after:
+            held = [
+                f"{percent(round(after[each]['coverage'], 3))} of {words}"
+                for each, words in (("expected", "expected values"), ("benefit", "differences"))
+                if after[each]["coverage"] is not None
+            ]
+            level = percent(model.calibration.level)
+            told.append(f"Intervals of {level} held {' and '.join(held)} {what}.")
+    response = found.get("response") or {}
+    if response.get("slope") is not None:
+        told.append(f"Calibration slope of the response: {response['slope']:.2f} (1 is perfect).")
+    if not told:
+        told = ["Calibration was not measured."]
+    if not model.calibration.fitted:
+        told.append("Intervals are the model's own belief: no coverage is claimed.")
+    return Section("Calibration", tuple(told))
+
+
+def _subgroups(model: TrainedModel) -> Section:
+    rows = performance_in(model).get("subgroups")
+    if not rows:
+        return Section(
+            "Subgroups",
+            ("Performance in subgroups was not measured: nothing is known of its fairness.",),
+        )
+    names = list(dict.fromkeys(name for row in rows for name in row.get("measures") or {}))
+    gaps = list(dict.fromkeys(name for row in rows for name in row.get("gaps") or {}))
+    lines = []
+    for row in rows:
+        head = f"{_plain(str(row['attribute']))}: {visible(str(row['group']))}"
+        if row.get("suppressed"):
+            cells = ["too few"] * (len(names) + len(gaps))
+        else:
+            cells = [_interval((row.get("measures") or {}).get(name)) for name in names]
+            cells += [_gap((row.get("gaps") or {}).get(name)) for name in gaps]
+        patients = row.get("patients")
+        lines.append((head, "few" if patients is None else str(patients), *cells))
+    columns = ["Group", "Patients", *(_metric(name) for name in names)]
+    columns += [f"{METRIC_NAMES.get(name, _plain(name))}, less everybody else" for name in gaps]
+    return Section(
+        "Subgroups",
+        (
+            "Held-out performance by group, with 95 % intervals; groups that are too small are not "
+            "told.",
+        ),
+        (Table("Performance and gaps by subgroup", tuple(columns), tuple(lines)),),
+    )
+
+
+def _gap(cell: Mapping[str, Any] | None) -> str:
+    told = _interval(cell, signed=True)
+    adjusted = (cell or {}).get("adjusted_p")
+    return told if adjusted is None else f"{told}, adjusted p {adjusted:.3g}"
+
+
+def _domain(model: TrainedModel) -> Section:
+    if model.likeness is None:
+        return Section(
+            "Domain of validity",
+            ("Whether a patient resembles the training patients is not tested: too few of them.",),
+        )
+    refused = policy_of(model) is Unlike.REFUSE
+    names = [
+        name_in_words(each.modality)
+        for each in model.twin.design.channels
+        if each.name in model.likeness.channels
+    ]
+    return Section(
+        "Domain of validity",
+        (
+            f"A patient's measurements before treatment ({', '.join(names)}) are ranked among "
+            f"{len(model.likeness.calibration)} training patients who were left out: who is more "
+            f"unusual than {percent(1.0 - UNLIKE)} of them is outside the domain.",
+            "Policy set in training: such a patient is "
+            + ("refused an answer." if refused else "answered with a warning."),
+            "What was not measured is not compared, and a patient inside the domain may still "
+            "differ in what no modality shows.",
+        ),
+    )
+
+
+def _synthetic(model: TrainedModel) -> Section:
+    if model.provenance.get("cohort") == "synthetic":
+        told = (
+            "Every patient is synthetic, made by a generator whose truth is known: no real person."
+        )
+    else:
+        told = "No training patient is synthetic as far as the cohort's declaration says."
+    copy = (
+        "Intervals were calibrated on simulated outcomes of the same patients, which were not "
+        "trained on by the members that answer."
+        if model.calibration.fitted
+        else "No simulated outcome was used."
+    )
+    return Section("What was synthetic", (told, copy))
+
+
+def _privacy(model: TrainedModel) -> Section:
+    found = model.provenance.get("privacy")
+    kept = (
+        "The files hold salted digests of the patients' identifiers, patients counted by stratum "
+        "and arm, means and directions of measurements, and counts in bins of at least ten; no row "
+        "of a patient."
+    )
+    if not found:
+        return Section(
+            "Privacy",
+            (
+                "Trained without differential privacy. Whether it can be inferred who was trained "
+                "on was not measured.",
+                kept,
+            ),
+        )
+    told = [f"{_plain(name)}: {value}." for name, value in _flat(found)]
+    return Section("Privacy", (*told, kept))
+
+
+def _flat(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{prefix}{name} ")
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else visible(str(value))
+            lines.append((prefix + name, shown))
+    return lines
+
+
+def _version(model: TrainedModel) -> Section:
+    known = model.provenance
+    return Section(
+        "Version and citation",
+        (
+            f"Model {visible(model.twin.name)}, SHA-256 of its manifest {model.digest}.",
+            f"Code: omics_twin, commit {known.get('commit', 'unknown')}.",
+            "Cite the model by its name, version in the registry and digest, the code by its "
+            "commit, and the cohort by its sources (item 5a). A model with another digest is "
+            "another model, of which this card says nothing.",
+        ),
+    )

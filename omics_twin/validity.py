@@ -1,0 +1,107 @@
+"""Is a patient inside the domain of validity, and what follows where not? A warning or a refusal.
+
+How unusual a patient is comes from :mod:`omics_twin.twin.likeness`. Which policy holds is set by
+``trust.unlike``: in training, where it travels with the model, or where the model is asked; the
+stricter of the two holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from omics_twin.settings import Unlike
+from omics_twin.tracking import TrainedModel
+from omics_twin.types import Ranking, Visit
+
+# Share of the training patients who are as unusual, below which a patient is unlike them.
+UNLIKE = 0.01
+REFUSED = "not answered: the patient is unlike the training patients, and such are refused"
+
+
+def policy_of(model: TrainedModel) -> Unlike:
+    """Return what becomes of a patient outside the domain."""
+    config = model.provenance.get("config") or {}
+    return Unlike[(config.get("trust") or {}).get("unlike", Unlike.WARN.name)]
+
+
+def governed_by(model: TrainedModel, asked: Unlike) -> TrainedModel:
+    """Return the model under the stricter of its own policy and the one asked for."""
+    if asked is not Unlike.REFUSE or policy_of(model) is Unlike.REFUSE:
+        return model
+    config = dict(model.provenance.get("config") or {})
+    config["trust"] = {**(config.get("trust") or {}), "unlike": asked.name}
+    return replace(model, provenance={**model.provenance, "config": config})
+
+
+def shares_of(model: TrainedModel, values: Mapping[str, Tensor]) -> tuple[float | None, ...]:
+    """Return the share of the training patients who are at least as unusual as each patient.
+
+    Parameters
+    ----------
+    values
+        Channel -> (patient, feature), NaN: not measured.
+
+    Returns
+    -------
+    tuple
+        None where nothing was measured before treatment, or the model does not tell.
+    """
+    patients = len(next(iter(values.values())))
+    if model.likeness is None:
+        return (None,) * patients
+    unusual = model.likeness.unusual(values)
+    shares = model.likeness.shares(unusual).tolist()
+    known = torch.isfinite(unusual).tolist()
+    return tuple(share if told else None for share, told in zip(shares, known, strict=True))
+
+
+def shares_of_visits(model: TrainedModel, visits: Sequence[Visit]) -> tuple[float | None, ...]:
+    """Return the same for the only patient of some visits."""
+    channels = model.twin.design.channels
+    values = {
+        channel.name: torch.full((1, len(channel.features)), torch.nan) for channel in channels
+    }
+    for visit in visits:
+        # What is measured before treatment is a baseline value however long before.
+        day = max(float(visit.observation.days[0]), 0.0)
+        for modality, told in visit.observation.values.items():
+            own = [channel for channel in channels if channel.modality == modality]
+            nearest = min(own, key=lambda channel: abs(day - channel.visit_day))
+            # As in a cohort: 32 bits, so that both ways lead to the same share.
+            values[nearest.name] = told.float()
+    return shares_of(model, values)
+
+
+def unlike_them(share: float | None) -> bool:
+    """Whether a patient is outside the domain; one of whom nothing is known is not said to be."""
+    return share is not None and share <= UNLIKE
+
+
+def governed(model: TrainedModel, ranking: Ranking, shares: Sequence[float | None]) -> Ranking:
+    """Return the ranking with how alike each patient is; who is to be refused gets no answer."""
+    refused = [unlike_them(each) and policy_of(model) is Unlike.REFUSE for each in shares]
+    found = replace(ranking, likeness=tuple(shares))
+    if not any(refused):
+        return found
+    rows = torch.tensor(refused)
+    return replace(
+        found,
+        eligible=ranking.eligible & ~rows[:, None],
+        expected=torch.where(rows[:, None], torch.nan, ranking.expected),
+        lower=torch.where(rows[:, None], torch.nan, ranking.lower),
+        upper=torch.where(rows[:, None], torch.nan, ranking.upper),
+        probability_best=torch.where(rows[:, None], torch.nan, ranking.probability_best),
+        reasons=tuple(
+            (REFUSED,) * len(ranking.interventions) if refuse else told
+            for refuse, told in zip(refused, ranking.reasons, strict=True)
+        ),
+        abstained=ranking.abstained | rows,
+        abstention=tuple(
+            REFUSED if refuse else told
+            for refuse, told in zip(refused, ranking.abstention, strict=True)
+        ),
+    )
