@@ -10,6 +10,7 @@ VERBS = {
     "train": "train a twin beside its baselines:      omics-twin train experiment=ispy2_response",
     "ablate": "what each modality adds, same folds:    omics-twin ablate experiment=ispy2_response",
     "search": "settings by nested cross-validation:    omics-twin search experiment=ispy2_response",
+    "attack": "are training patients given away:       omics-twin attack experiment=ispy2_response",
     "evaluate": "the same metrics for another cohort:    omics-twin evaluate model_uri=… cohort=…",
     "predict": (
         "expected endpoint per patient:          "
@@ -49,6 +50,7 @@ _NEEDS = {
     "train": ("experiment",),
     "ablate": ("experiment",),
     "search": ("experiment",),
+    "attack": ("experiment",),
     "evaluate": ("model_uri", "cohort"),
     "predict": ("model_uri", "cohort", "output"),
     "rank": ("model_uri", "cohort", "output"),

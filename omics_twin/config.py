@@ -25,6 +25,7 @@ from omics_twin.errors import ConfigError, nearest
 from omics_twin.intake.declaration import CohortDeclaration
 from omics_twin.intake.settings import IntakeSettings, KnowledgeSettings
 from omics_twin.settings import (
+    AttackSettings,
     CatalogueDeclaration,
     EndpointSettings,
     NetworkSettings,
@@ -120,6 +121,7 @@ class Config:
     split: SplitSettings = field(default_factory=SplitSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     search: SearchSettings = field(default_factory=SearchSettings)
+    attack: AttackSettings = field(default_factory=AttackSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
@@ -289,6 +291,7 @@ def digest(config: Config, fingerprint: str) -> str:
         "tracking",
         "intake",
         "search",
+        "attack",
         "serve",
     ):
         settings.pop(elsewhere)

@@ -11,11 +11,13 @@ from typing import Any
 
 from omics_twin import (
     answers,
+    attacking,
     courses,
     dose_groups,
     judging,
     landmarks,
     learning,
+    private_training,
     progression,
     tasks,
     tracking,
@@ -25,6 +27,7 @@ from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.config import Config, digest, plain
 from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
+from omics_twin.evaluate import membership
 from omics_twin.evaluate.sites import site_notes
 from omics_twin.files import write_json
 from omics_twin.intake.findings import CheckReport, counted, listed
@@ -79,6 +82,7 @@ def train(config: Config, console: Console) -> Trained:
     if config.dynamics.kind is not DynamicsKind.NONE:
         return _train_living(cohort, config, console)
     task = tasks.task_of(cohort, config, console)
+    task, config = private_training.prepared(task, config, console)
     for note in _site_notes(task):
         console.note(note)
     told_apart = digest(config, f"{task.fingerprint} {tracking.commit()}")
@@ -89,8 +93,13 @@ def train(config: Config, console: Console) -> Trained:
         return _reported(Trained(run, stored), console)
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / "config.json", plain(config))
+    private = private_training.is_private(config)
     with console.stage("training"):
-        fitted = learning.fit(task, config, run / "checkpoints", console)
+        fitted = (
+            private_training.fit_held_out(task, config)
+            if private
+            else learning.fit(task, config, run / "checkpoints", console)
+        )
     model = learning.model_of(task, fitted, config)
     with console.stage("held-out predictions"):
         predicted = judging.held_out_predictions(task, model, fitted.plan, config)
@@ -113,11 +122,20 @@ def train(config: Config, console: Console) -> Trained:
         metrics["truth"] = judging.against_truth(task, predicted, baselines, truth)
     with console.stage("value of following the ranking"):
         metrics["policy"] = judging.policy(task, predicted, baselines, config, run, console)
-    model = replace(model, provenance={**model.provenance, "performance": metrics})
-    model.save(run / tracking.MODEL_FOLDER)
-    judging.draw_plots(task, predicted, run)
+    with console.stage("an attack on membership"):
+        metrics["privacy"] = {
+            **private_training.guarantee(config),
+            "attack": attacking.membership_attack(task, model, fitted.plan, config),
+        }
     with console.stage("effects of the measurements on the benefit of each therapy"):
         judging.write_effects(task, model, config, run)
+    if private:
+        model = private_training.released(task, config, metrics)
+    else:
+        told = {"performance": metrics, "privacy": metrics["privacy"]}
+        model = replace(model, provenance={**model.provenance, **told})
+    model.save(run / tracking.MODEL_FOLDER)
+    judging.draw_plots(task, predicted, run)
     write_json(run / "metrics.json", metrics)
     with console.stage("recording the run"):
         where = judging.record(task, fitted, metrics, config, run, console)
@@ -337,6 +355,26 @@ def search(config: Config, console: Console) -> Path:
     for line in searching.lines(found):
         console.say(line)
     console.say(f"settings for the next command: @{run / 'best.yaml'}")
+    return run
+
+
+def attack(config: Config, console: Console) -> Path:
+    """Say whether answers give training patients away, by whole ensembles trained without some."""
+    from omics_twin import attacking_whole
+
+    cohort = read_cohort(config, console, Purpose.TRAINING)
+    task = tasks.task_of(cohort, config, console)
+    task, config = private_training.prepared(task, config, console)
+    asked = json.dumps(plain(config)["attack"], sort_keys=True)
+    run = _folder(config, "attack", task.fingerprint, asked)
+    if not _finished(run, config):
+        found = attacking_whole.attack(task, config, run, console)
+        write_json(run / "attack.json", found)
+        numbers = membership.numbers_of(found)
+        _record(cohort, config, run, "attack", numbers, console, fingerprint=task.fingerprint)
+    for line in membership.lines(json.loads((run / "attack.json").read_text())["attack"]):
+        console.say(line)
+    console.say(f"run folder: {run}")
     return run
 
 
