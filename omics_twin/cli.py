@@ -14,6 +14,7 @@ VERBS = {
     ),
     "ablate": "what each modality adds, same folds:    omics-twin ablate experiment=ispy2_response",
     "search": "settings by nested cross-validation:    omics-twin search experiment=ispy2_response",
+    "attack": "are training patients given away:       omics-twin attack experiment=ispy2_response",
     "evaluate": "the same metrics for another cohort:    omics-twin evaluate model_uri=… cohort=…",
     "predict": (
         "expected endpoint per patient:          "
@@ -67,6 +68,7 @@ _NEEDS = {
     "federate": ("experiment", "trainer", "output"),
     "ablate": ("experiment",),
     "search": ("experiment",),
+    "attack": ("experiment",),
     "evaluate": ("model_uri", "cohort"),
     "predict": ("model_uri", "cohort", "output"),
     "rank": ("model_uri", "cohort", "output"),

@@ -25,6 +25,7 @@ from omics_twin.errors import ConfigError, nearest
 from omics_twin.intake.declaration import CohortDeclaration
 from omics_twin.intake.settings import IntakeSettings, KnowledgeSettings
 from omics_twin.settings import (
+    AttackSettings,
     CardSettings,
     CatalogueDeclaration,
     EndpointSettings,
@@ -133,6 +134,7 @@ class Config:
     policy: PolicySettings = field(default_factory=PolicySettings)
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
+    attack: AttackSettings = field(default_factory=AttackSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     card: CardSettings = field(default_factory=CardSettings)
@@ -333,6 +335,7 @@ def digest(config: Config, fingerprint: str) -> str:
         "tracking",
         "intake",
         "search",
+        "attack",
         "serve",
         "monitor",
     ):

@@ -18,7 +18,7 @@ from omics_twin.asking import bounds, held_out_beliefs, under_arms
 from omics_twin.config import Config, recorded
 from omics_twin.errors import CohortError
 from omics_twin.evaluate import baselines as reference
-from omics_twin.evaluate import plots
+from omics_twin.evaluate import membership, plots
 from omics_twin.evaluate.design import Design
 from omics_twin.evaluate.effect_plot import effect_figure
 from omics_twin.evaluate.metrics import summarise
@@ -440,6 +440,7 @@ def record(
     numbers |= worth.numbers_of(found.get("policy") or {})
     numbers |= holding.numbers_of(found.get("calibration") or {})
     numbers |= subgroups.numbers_of(found)
+    numbers |= membership.numbers_of(found.get("privacy") or {"attack": {}})
     where = tracking.record_run(
         RunRecord(
             name=config.name,

@@ -11,6 +11,7 @@ from typing import Any
 
 from omics_twin import (
     answers,
+    attacking,
     comparing,
     consenting,
     courses,
@@ -18,6 +19,7 @@ from omics_twin import (
     judging,
     landmarks,
     learning,
+    private_training,
     progression,
     subgroups,
     tasks,
@@ -29,9 +31,10 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, load, options, plain, recorded
 from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import AlarmError, CohortError, ConfigError, IntakeError, nearest
+from omics_twin.evaluate import membership
 from omics_twin.evaluate.sites import site_notes
 from omics_twin.federated import compare as federated
-from omics_twin.federated.sites import sites_of
+from omics_twin.federated.sites import Sites, sites_of
 from omics_twin.files import write_json, write_whole
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.settings import Format
@@ -98,6 +101,9 @@ def train(config: Config, console: Console) -> Trained:
         federated.check_together(config, "a twin of visits")
         return _train_living(cohort, config, console)
     task = tasks.task_of(cohort, config, console)
+    if private_training.is_private(config):
+        federated.check_together(config, "a privacy budget")
+    task, config = private_training.prepared(task, config, console)
     sites = None
     if config.trainer.federation.sites:
         config = federated.uncalibrated(config, console)
@@ -114,11 +120,7 @@ def train(config: Config, console: Console) -> Trained:
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / "config.json", recorded(config))
     with console.stage("training"):
-        if sites is None:
-            fitted = learning.fit(task, config, run / "checkpoints", console)
-            model = learning.model_of(task, fitted, config)
-        else:
-            fitted, model = federated.fit_together(sites, config, run / "sites", console)
+        fitted, model = _fitted(task, sites, config, run, console)
     with console.stage("held-out predictions"):
         predicted = judging.held_out_predictions(task, model, fitted.plan, config)
     model, copied, inside = judging.calibrated(
@@ -147,17 +149,28 @@ def train(config: Config, console: Console) -> Trained:
     with console.stage("every group of patients beside the others"):
         metrics |= subgroups.judged(task, predicted.received, config, rules, inside)
         subgroups.draw(metrics, run)
+    with console.stage("an attack on membership"):
+        metrics["privacy"] = {
+            **private_training.guarantee(config),
+            "attack": attacking.membership_attack(task, model, fitted.plan, config),
+        }
     learners = {"model": predicted, **baselines}
     metrics["intervals"] = comparing.intervals(task, {k: v.received for k, v in learners.items()})
     metrics["outcomes"] = trained_on.outcome_counts(task)
-    reference = trained_on.reference_of(task, predicted.received, predicted.every_arm)
-    told = {**model.provenance, "performance": metrics}
-    model = replace(model, provenance=told, reference=reference)
+    with console.stage("effects of the measurements on the benefit of each therapy"):
+        judging.write_effects(task, model, config, run)
+    if private_training.is_private(config):
+        model = private_training.released(task, config, metrics)
+    else:
+        told = {"performance": metrics, "privacy": metrics["privacy"]}
+        model = replace(
+            model,
+            provenance={**model.provenance, **told},
+            reference=trained_on.reference_of(task, predicted.received, predicted.every_arm),
+        )
     model.save(run / tracking.MODEL_FOLDER)
     write_card(model, run)
     judging.draw_plots(task, predicted, run)
-    with console.stage("effects of the measurements on the benefit of each therapy"):
-        judging.write_effects(task, model, config, run)
     write_json(run / "metrics.json", metrics)
     with console.stage("recording the run"):
         where = judging.record(task, fitted, metrics, config, run, console)
@@ -174,6 +187,20 @@ def federate(config: Config, console: Console) -> Path:
     job = write_job_of_sites(config, Path(config.output))
     console.say(f"job for FLARE: {job}")
     return job
+
+
+def _fitted(
+    task: tasks.Task, sites: Sites | None, config: Config, run: Path, console: Console
+) -> tuple[learning.Fitted, tracking.TrainedModel]:
+    """Return the members that judge, and their twin: pooled, private, or of several sites."""
+    if sites is not None:
+        return federated.fit_together(sites, config, run / "sites", console)
+    fitted = (
+        private_training.fit_held_out(task, config)
+        if private_training.is_private(config)
+        else learning.fit(task, config, run / "checkpoints", console)
+    )
+    return fitted, learning.model_of(task, fitted, config)
 
 
 def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
@@ -400,6 +427,26 @@ def search(config: Config, console: Console) -> Path:
     for line in searching.lines(found):
         console.say(line)
     console.say(f"settings for the next command: @{run / 'best.yaml'}")
+    return run
+
+
+def attack(config: Config, console: Console) -> Path:
+    """Say whether answers give training patients away, by whole ensembles trained without some."""
+    from omics_twin import attacking_whole
+
+    cohort = read_cohort(config, console, Purpose.TRAINING)
+    task = tasks.task_of(cohort, config, console)
+    task, config = private_training.prepared(task, config, console)
+    asked = json.dumps(plain(config)["attack"], sort_keys=True)
+    run = _folder(config, "attack", task.fingerprint, asked)
+    if not _finished(run, config):
+        found = attacking_whole.attack(task, config, run, console)
+        write_json(run / "attack.json", found)
+        numbers = membership.numbers_of(found)
+        _record(cohort, config, run, "attack", numbers, console, fingerprint=task.fingerprint)
+    for line in membership.lines(json.loads((run / "attack.json").read_text())["attack"]):
+        console.say(line)
+    console.say(f"run folder: {run}")
     return run
 
 

@@ -160,6 +160,65 @@ class NetworkSettings:
         require("model.neighbours", self.neighbours, 1, 1000)
 
 
+class PrivateModel(Enum):
+    """What is learned with differential privacy."""
+
+    LINEAR = "linear"
+    NETWORK = "network"
+
+
+@dataclass
+class PrivacySettings:
+    """Differentially private training; ``conf/trainer``, ``privacy``.
+
+    Attributes
+    ----------
+    epsilon
+        Budget for everything read from patients, adding or removing one; null: no such promise.
+    delta
+        Below one in the number of patients.
+    learns
+        ``LINEAR``: effects that are linear in the measurements, of prognosis and of every agent;
+        ``NETWORK``: the network beside them, which a thousand patients are too few for.
+    max_grad_norm
+        Largest norm of one patient's gradient; well below most patients' own, probabilities are
+        too extreme.
+    steps, sample_rate, learning_rate, shrinkage
+        Of noisy gradient descent; at a sample rate of 1 everyone takes part in every step. What
+        is learned is drawn to zero by the shrinkage.
+    members
+        Iterates of the second half of the steps that become the ensemble, at no further cost.
+    noise_seed
+        Null: secret noise from the operating system, which the guarantee rests on; a number makes
+        the run reproducible and voids the guarantee.
+    """
+
+    epsilon: float | None = None
+    delta: float = 1e-4
+    learns: PrivateModel = PrivateModel.LINEAR
+    max_grad_norm: float = 4.0
+    steps: int = 40
+    sample_rate: float = 1.0
+    learning_rate: float = 0.5
+    shrinkage: float = 0.02
+    members: int = 10
+    noise_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse budgets and steps that promise or learn nothing."""
+        if self.epsilon is not None:
+            require("trainer.privacy.epsilon", self.epsilon, 0.01, 100.0)
+        require("trainer.privacy.delta", self.delta, 1e-12, 0.1)
+        require("trainer.privacy.max_grad_norm", self.max_grad_norm, 1e-6, 1e6)
+        require("trainer.privacy.steps", self.steps, 2, 100_000)
+        require("trainer.privacy.sample_rate", self.sample_rate, 1e-4, 1.0)
+        require("trainer.privacy.learning_rate", self.learning_rate, 1e-8, 1e4)
+        require("trainer.privacy.shrinkage", self.shrinkage, 0.0, 1.0)
+        require("trainer.privacy.members", self.members, 1, max(1, self.steps // 2))
+        if self.noise_seed is not None:
+            require("trainer.privacy.noise_seed", self.noise_seed, 0, 2**31 - 1)
+
+
 @dataclass
 class FederationSettings:
     """How sites train one twin without sharing rows; ``conf/trainer/federated.yaml``.
@@ -229,6 +288,8 @@ class TrainerSettings:
         from; null: from the start.
     federation
         How sites train together without sharing rows.
+    privacy
+        Differentially private training, off by default.
     """
 
     max_epochs: int = 150
@@ -243,6 +304,7 @@ class TrainerSettings:
     device: Device = Device.AUTO
     start_from: str | None = None
     federation: FederationSettings = field(default_factory=FederationSettings)
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
 
     def __post_init__(self) -> None:
         """Refuse settings nothing can be trained with."""
@@ -580,6 +642,25 @@ class FairnessSettings:
             raise ConfigError(
                 f"fairness.age_edges is {self.age_edges}, expected rising ages such as [50, 65]"
             )
+
+
+@dataclass
+class AttackSettings:
+    """How training patients are told from others, to see whether they can be.
+
+    Attributes
+    ----------
+    folds, repeats
+        Whole ensembles that are trained and attacked: in every repeat each leaves out one fold.
+    """
+
+    folds: int = 5
+    repeats: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse attacks without patients or twins to compare with."""
+        require("attack.folds", self.folds, 2, 1000)
+        require("attack.repeats", self.repeats, 2, 1000)
 
 
 @dataclass

@@ -1,0 +1,64 @@
+"""What a privacy budget costs and what it hides, beside logistic regression on the same folds.
+
+    python scripts/studies/privacy.py experiment=ispy2_response
+
+Writes one line for each budget: held-out AUC, log loss and calibration error with their spread over
+repeats, and the advantage of an attack on membership. Any setting of ``train`` may follow; several
+seeds of the noise are averaged over with ``seeds=3``.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+
+from omics_twin import attacking, config, judging, learning, pipelines, private_training, tasks
+from omics_twin.evaluate.baselines import fit_predict_folds
+from omics_twin.evaluate.membership import lines
+from omics_twin.evaluate.metrics import summarise
+from omics_twin.evaluate.score import score
+from omics_twin.report.console import Console
+from omics_twin.tracking import TrainedModel
+from omics_twin.trust.consent import Purpose
+
+_NAMES = ("auc", "log_loss", "ece")
+
+
+def main(arguments: list[str]) -> None:
+    own = {key: value for key, _, value in (each.partition("=") for each in arguments)}
+    seeds, budgets = int(own.pop("seeds", "3")), own.pop("budgets", "100,8,4,2,1").split(",")
+    console = Console()
+    settings = [f"{key}={value}" for key, value in own.items()]
+    asked = config.load("train", [*settings, "trainer.privacy.epsilon=1", "tracking=off"])
+    cohort = pipelines.read_cohort(asked, console, Purpose.TRAINING)
+    task, asked = private_training.prepared(tasks.task_of(cohort, asked, console), asked, console)
+    for name in ("logistic", "logistic_interactions"):
+        design = judging.baseline_design(task)
+        found = fit_predict_folds(
+            name, design, task.outcome, task.held_out, seed=0, every_arm=False
+        )
+        print(_line(name, task, list(found.received)), flush=True)
+    for budget in budgets:
+        received, attacks = [], []
+        for seed in range(seeds):
+            privacy = replace(asked.trainer.privacy, epsilon=float(budget), noise_seed=seed)
+            run = replace(asked, trainer=replace(asked.trainer, privacy=privacy))
+            fitted = private_training.fit_held_out(task, run)
+            model: TrainedModel = learning.model_of(task, fitted, run)
+            told = judging.held_out_predictions(task, model, fitted.plan, run, every_arm=False)
+            received += list(told.received)
+            if seed == 0:
+                attacks.append(attacking.membership_attack(task, model, fitted.plan, run))
+        print(_line(f"epsilon {budget}", task, received), *lines(attacks[0]), flush=True)
+
+
+def _line(name: str, task: tasks.Task, received: list[np.ndarray]) -> str:
+    found = summarise([score(task.outcome, each) for each in received])
+    told = [f"{key} {found[key]['mean']:.3f} ± {found[key]['sd']:.3f}" for key in _NAMES]
+    return f"{name}: {', '.join(told)}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
