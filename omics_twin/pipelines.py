@@ -26,7 +26,7 @@ from omics_twin.config import Config, digest, plain
 from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import CohortError, ConfigError, IntakeError, nearest
 from omics_twin.evaluate.sites import site_notes
-from omics_twin.files import write_json
+from omics_twin.files import alone, read_json, write_json
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate, read_truth
@@ -85,9 +85,13 @@ def train(config: Config, console: Console) -> Trained:
     run = Path(config.output_root) / config.name / told_apart
     if _finished(run, config):
         console.say(f"already done: {run}")
-        stored = json.loads((run / "metrics.json").read_text())
+        stored = read_json(run / "metrics.json")
         return _reported(Trained(run, stored), console)
-    run.mkdir(parents=True, exist_ok=True)
+    with alone(run):
+        return _trained(task, config, run, console)
+
+
+def _trained(task: tasks.Task, config: Config, run: Path, console: Console) -> Trained:
     write_json(run / "config.json", plain(config))
     with console.stage("training"):
         fitted = learning.fit(task, config, run / "checkpoints", console)
@@ -131,17 +135,17 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
     run = Path(config.output_root) / config.name / told_apart
     if _finished(run, config):
         console.say(f"already done: {run}")
-        return _reported(Trained(run, json.loads((run / "metrics.json").read_text())), console)
-    run.mkdir(parents=True, exist_ok=True)
-    write_json(run / "config.json", plain(config))
+        return _reported(Trained(run, read_json(run / "metrics.json")), console)
     steps = {
         DynamicsKind.TUMOUR_SIZE: _train_size,
         DynamicsKind.TUMOUR_VOLUME: _train_volume,
         DynamicsKind.VISITS: _train_visits,
     }
-    metrics = steps[config.dynamics.kind](cohort, config, run, console)
-    write_json(run / "metrics.json", metrics)
-    _record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
+    with alone(run):
+        write_json(run / "config.json", plain(config))
+        metrics = steps[config.dynamics.kind](cohort, config, run, console)
+        write_json(run / "metrics.json", metrics)
+        _record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
     return _reported(Trained(run, metrics), console)
 
 
@@ -194,9 +198,15 @@ def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -
 
 def update(config: Config, console: Console) -> Path:
     """Show a patient's twin a visit, keep the belief, and say what changed."""
+    model = tracking.load_any(config.model_uri or "", config.tracking)
+    # Two who show visits at once would each keep a belief without the other's.
+    with alone(_beliefs(config), wait=True):
+        return _updated(config, model, console)
+
+
+def _updated(config: Config, model: LivingModel | tracking.TrainedModel, console: Console) -> Path:
     from omics_twin import bedside, bedside_ranking
 
-    model = tracking.load_any(config.model_uri or "", config.tracking)
     kept, place = _kept(config, model)
     if isinstance(model, LivingModel):
         visits = (
@@ -251,14 +261,17 @@ def simulate(config: Config, console: Console) -> Path:
 def _kept(config: Config, model: LivingModel | tracking.TrainedModel) -> tuple[KeptBelief, Path]:
     """Return the belief that is kept of a patient, or the one before any visit, and its place."""
     patient = config.patient or ""
-    folder = Path(config.beliefs or Path(config.output_root) / "beliefs")
-    place = place_of(folder, model.digest, patient)
+    place = place_of(_beliefs(config), model.digest, patient)
     if place.is_file():
         return read_belief(place, model.twin.modalities), place
     draws = config.twin.draws
     if isinstance(model, tracking.TrainedModel):
         draws = answers.draws_of(model, config.twin)
     return KeptBelief(patient, model.digest, draws, config.twin.seed), place
+
+
+def _beliefs(config: Config) -> Path:
+    return Path(config.beliefs or Path(config.output_root) / "beliefs")
 
 
 def _told(
@@ -385,7 +398,7 @@ def _finished(run: Path, config: Config) -> bool:
     recorded = run / "tracking.json"
     if not recorded.is_file():
         return False
-    return bool(json.loads(recorded.read_text())) or not config.tracking.enabled
+    return bool(read_json(recorded)) or not config.tracking.enabled
 
 
 def _reported(trained: Trained, console: Console) -> Trained:
