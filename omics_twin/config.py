@@ -347,7 +347,13 @@ def read_overrides(path: str) -> list[str]:
         If a line is something else.
     """
     found = []
-    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
+    try:
+        lines = Path(path).read_bytes().decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"'{path}' is not UTF-8 text (byte {error.start}), expected lines such as '- key=value'"
+        ) from error
+    for line in lines:
         text = line.split("#", 1)[0].strip()
         if text.startswith("- ") and "=" in text:
             found.append(text.removeprefix("- ").strip())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +16,7 @@ from omics_twin.errors import ConsentError, nearest, quoted
 COLUMNS = ("patient_id", "decision", "purpose", "recorded_on")
 ALL_PURPOSES = "all"
 GRANTED_BY_PROTOCOL = "granted by protocol"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Purpose(Enum):
@@ -185,8 +187,15 @@ def _entry(where: str, header: list[str], row: list[str]) -> Entry:
             f"{where}: found {len(row)} cells, expected {len(header)}: correct the line"
         )
     cells = dict(zip(header, row, strict=True))
-    if not cells["patient_id"]:
+    patient = cells["patient_id"]
+    if not patient:
         raise ConsentError(f"{where}: found no patient_id, expected one: name the patient")
+    if not patient.isprintable():
+        # A withdrawal under a name that only looks like the patient's would never be found.
+        raise ConsentError(
+            f"{where}: found patient_id {patient!r}, expected one without characters that cannot "
+            "be seen: write it again"
+        )
     decisions = [each.value for each in Decision]
     if cells["decision"] not in decisions:
         raise ConsentError(
@@ -198,10 +207,12 @@ def _entry(where: str, header: list[str], row: list[str]) -> Entry:
             f"{where}: found purpose '{cells['purpose']}', expected one of {quoted(purposes)}"
         )
     try:
+        if not _DAY.fullmatch(cells["recorded_on"]):
+            raise ValueError("no day written out")
         recorded_on = date.fromisoformat(cells["recorded_on"])
     except ValueError as error:
         raise ConsentError(
             f"{where}: found recorded_on '{cells['recorded_on']}', expected a date such as "
             "2024-01-31"
         ) from error
-    return Entry(cells["patient_id"], Decision(cells["decision"]), cells["purpose"], recorded_on)
+    return Entry(patient, Decision(cells["decision"]), cells["purpose"], recorded_on)
