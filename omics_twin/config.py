@@ -318,7 +318,8 @@ def check_overrides(overrides: Sequence[str]) -> list[Override]:
             raise ConfigError(f"'{text}' is not a setting: write key=value, such as cohort=ispy2")
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
+    except (HydraException, ValueError, RecursionError) as error:
+        # Hydra itself reads a number of thousands of digits only to fail.
         raise ConfigError(
             f"cannot read the settings {' '.join(overrides)!r}: quote values with special "
             "characters, such as \"key='a b'\""

@@ -207,4 +207,5 @@ def is_number(text: str) -> bool:
 def is_whole(text: str) -> bool:
     """Return whether a cell is a whole number without a decimal point."""
     digits = text.strip().removeprefix("-")
-    return digits.isdecimal() and text.isascii() and len(digits) <= _MOST_DIGITS
+    readable = digits.isdecimal() and text.isascii() and len(digits) <= _MOST_DIGITS
+    return readable and text.strip() != "-0"

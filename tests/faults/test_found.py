@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from omics_twin.belief import KeptBelief, read_belief, read_told, write_belief
-from omics_twin.config import read_overrides
+from omics_twin.config import check_overrides, read_overrides
 from omics_twin.errors import (
     AuditError,
     ConfigError,
@@ -199,6 +199,16 @@ def test_a_file_of_settings_in_another_encoding_is_refused(tmp_path: Path) -> No
     path.write_bytes(b"- name=\xff\xfe\n")
     with pytest.raises(ConfigError, match=r"is not UTF-8 text \(byte 7\)"):
         read_overrides(str(path))
+
+
+def test_a_setting_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot read the settings"):
+        check_overrides(["trainer.seed=" + "9" * 5000])
+
+
+def test_less_than_nothing_is_no_position(tmp_path: Path) -> None:
+    change(write_study(tmp_path), "data_mutations.txt", "\t7578253\t7578253", "\t-0\t7578253")
+    assert any("Start_Position is '-0'" in str(e) for e in check_study(tmp_path).errors)
 
 
 def test_a_table_that_its_sums_do_not_know_is_refused(tmp_path: Path) -> None:
