@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.errors import ModelError, PrivacyError, TwinError, about, nearest, quoted
+from omics_twin.files import json_of, sha256
 from omics_twin.trust.vault import read_sealed, write_sealed
 from omics_twin.types import (
     NO_INTERVENTION,
@@ -27,7 +28,8 @@ from omics_twin.types import (
     Visit,
 )
 
-FORMAT = 1
+FORMAT = 2
+_SEAL = "sha256"
 _DOSE = {each.name for each in fields(Dose)}
 
 
@@ -109,7 +111,7 @@ def place_of(folder: Path, kept_by: str, patient_id: str) -> Path:
 
 def write_belief(path: Path, kept: KeptBelief, modalities: Sequence[Modality]) -> None:
     """Write a belief, whole or not at all; sealed where the store has a key."""
-    told = {
+    stored = {
         "format": FORMAT,
         "patient_id": kept.patient_id,
         "model": kept.model,
@@ -118,8 +120,15 @@ def write_belief(path: Path, kept: KeptBelief, modalities: Sequence[Modality]) -
         "stratum": kept.stratum,
         "visits": [visit_to_json(each, modalities) for each in kept.visits],
     }
-    text = json.dumps(told, indent=1, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(
+        {**stored, _SEAL: _seal_of(stored)}, indent=1, allow_nan=False, ensure_ascii=False
+    )
     write_sealed(path, text.encode() + b"\n")
+
+
+def _seal_of(stored: Mapping[str, Any]) -> str:
+    """Return the digest of what is stored: one digit that flipped would be another patient."""
+    return sha256(json.dumps(stored, sort_keys=True, allow_nan=False).encode())
 
 
 def read_belief(path: Path, modalities: Sequence[Modality]) -> KeptBelief:
@@ -131,17 +140,22 @@ def read_belief(path: Path, modalities: Sequence[Modality]) -> KeptBelief:
         If the file is damaged, of a later format, or of a model with other measurements.
     """
     try:
-        stored = json.loads(read_sealed(path))
+        stored = json_of(read_sealed(path))
         if stored["format"] > FORMAT:
             raise ModelError(
                 f"belief '{path}' has format {stored['format']}, this version reads up to "
                 f"{FORMAT}: install a later omics_twin"
             )
+        if stored.pop(_SEAL) != _seal_of(stored):
+            raise ModelError(
+                f"belief '{path}' was changed after it was kept (SHA-256 differs): remove it and "
+                "show the visits again"
+            )
         patient = str(stored["patient_id"])
         visits = tuple(visit_of(each, patient, modalities) for each in stored["visits"])
         made = (stored["model"], stored["draws"], stored["seed"])
-        return KeptBelief(patient, *made, visits, stored.get("stratum", ""))
-    except (ValueError, LookupError, TypeError) as error:
+        return KeptBelief(patient, *made, visits, stored["stratum"])
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         if isinstance(error, ModelError | PrivacyError):
             raise
         raise ModelError(
@@ -218,8 +232,8 @@ def read_told(path: Path, expected: str) -> Any:
         If it is no JSON; the sentence says what was expected.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        return json_of(path.read_bytes())
+    except ValueError as error:
         raise TwinError(f"'{path}' is not JSON ({error}): write {expected}") from error
 
 

@@ -366,7 +366,8 @@ def check_overrides(overrides: Sequence[str]) -> list[Override]:
             raise ConfigError(f"'{text}' is not a setting: write key=value, such as cohort=ispy2")
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
+    except (HydraException, ValueError, RecursionError) as error:
+        # Hydra itself reads a number of thousands of digits only to fail.
         raise ConfigError(
             f"cannot read the settings {' '.join(overrides)!r}: quote values with special "
             "characters, such as \"key='a b'\""
@@ -395,7 +396,13 @@ def read_overrides(path: str) -> list[str]:
         If a line is something else.
     """
     found = []
-    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
+    try:
+        lines = Path(path).read_bytes().decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"'{path}' is not UTF-8 text (byte {error.start}), expected lines such as '- key=value'"
+        ) from error
+    for line in lines:
         text = line.split("#", 1)[0].strip()
         if text.startswith("- ") and "=" in text:
             found.append(text.removeprefix("- ").strip())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import secrets
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from omics_twin.cohort.records import records_in
 from omics_twin.config import Config
 from omics_twin.consenting import permitted_cohort
 from omics_twin.errors import ConfigError, ModelError
+from omics_twin.files import read_json
 from omics_twin.intake.fhir import read_bundle_file
 from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.intake.tables import read_tables
@@ -240,7 +240,7 @@ def demonstrated(config: Config, console: Console) -> Config:
         raise ModelError(
             f"'{latest}' is not there: train the twin to show by scripts/demo, then start again"
         )
-    uri = config.model_uri or json.loads(latest.read_text())["run_folder"]
+    uri = config.model_uri or read_json(latest)["run_folder"]
     folder = Path(config.output_root) / _DEMO
     folder.mkdir(parents=True, exist_ok=True)
     asked = replace(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import math
 import os
+import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omics_twin.errors import ModelError, quoted
+from omics_twin.errors import ModelError, TrainingError, quoted
 
 MANIFEST = "manifest.json"
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_MOST_DIGITS = 300
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -30,10 +37,101 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+@contextmanager
+def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder that one process at a time may hold; whoever is killed lets go of it.
+
+    Parameters
+    ----------
+    wait
+        Whether to wait for another holder, rather than to refuse.
+
+    Raises
+    ------
+    TrainingError
+        If another process holds it, and is not waited for.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    except BlockingIOError as error:
+        raise TrainingError(
+            f"another process is at work in '{folder}': wait for it, or set another output_root"
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON; NaN and infinity are not JSON and are refused."""
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
     write_whole(path, text.encode() + b"\n")
+
+
+def json_of(content: bytes) -> Any:
+    """Return what strict JSON holds, as it was written and not as a reader would repair it.
+
+    Raises
+    ------
+    ValueError
+        If it is no UTF-8 or no JSON, holds a key twice, a number that is not finite or text that
+        cannot be written, or is nested too deeply.
+
+    Examples
+    --------
+    >>> json_of(b'{"day": 21}')
+    {'day': 21}
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        found = json.loads(
+            text,
+            object_pairs_hook=_once,
+            parse_constant=_finite,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if _SURROGATE.search(content):
+        json.dumps(found, ensure_ascii=False).encode()
+    return found
+
+
+def read_json(path: Path) -> Any:
+    """Return what a file of a run holds.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged.
+    """
+    try:
+        return json_of(path.read_bytes())
+    except ValueError as error:
+        raise ModelError(f"'{path}' is damaged ({error}): remove it, and start again") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object holds a key twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is not finite")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number has more than {_MOST_DIGITS} digits")
+    return int(text)
 
 
 def sha256(content: bytes) -> str:
@@ -61,11 +159,16 @@ def read_checked(folder: Path) -> dict[str, bytes]:
     if not manifest.is_file():
         raise ModelError(f"'{folder}' holds no model: expected a file '{MANIFEST}' in it")
     try:
-        expected = json.loads(manifest.read_bytes())
+        expected = json_of(manifest.read_bytes())
         items = sorted(expected.items())
     except (ValueError, AttributeError) as error:
         raise ModelError(f"'{manifest}' is damaged: restore the model from its run") from error
     found = {each.name for each in folder.iterdir() if each.is_file()} - {MANIFEST}
+    links = sorted(each.name for each in folder.iterdir() if each.is_symlink())
+    if links:
+        raise ModelError(
+            f"model '{folder}' holds links, {quoted(links)}, expected files: copy them there"
+        )
     if found != set(expected):
         raise ModelError(
             f"model '{folder}' holds files {quoted(sorted(found))}, its manifest lists "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from torch import Tensor
 from omics_twin.errors import ModelError, TherapyError, nearest
 from omics_twin.files import (
     MANIFEST,
+    json_of,
     read_checked,
     sha256,
     write_json,
@@ -150,7 +150,7 @@ class LivingModel:
         """
         content = read_checked(folder)
         with readable(folder):
-            stored = json.loads(content[_TWIN])
+            stored = json_of(content[_TWIN])
             if stored["format"] > FORMAT or stored["kind"] not in _KINDS:
                 raise ModelError(
                     f"model '{folder}' is of kind '{stored['kind']}', format {stored['format']}, "
@@ -187,6 +187,6 @@ def _plan(stored: Mapping[str, Any]) -> Intervention:
 def is_living(folder: Path) -> bool:
     """Return whether a folder's model learns from visit to visit."""
     try:
-        return "kind" in json.loads((folder / _TWIN).read_bytes())
+        return "kind" in json_of((folder / _TWIN).read_bytes())
     except (OSError, ValueError, TypeError):
         return False

@@ -35,7 +35,7 @@ from omics_twin.evaluate import membership
 from omics_twin.evaluate.sites import site_notes
 from omics_twin.federated import compare as federated
 from omics_twin.federated.sites import Sites, sites_of
-from omics_twin.files import write_json, write_whole
+from omics_twin.files import alone, read_json, write_json, write_whole
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate, read_truth
@@ -115,9 +115,15 @@ def train(config: Config, console: Console) -> Trained:
     run = Path(config.output_root) / config.name / told_apart
     if _finished(run, config):
         console.say(f"already done: {run}")
-        stored = json.loads((run / "metrics.json").read_text())
+        stored = read_json(run / "metrics.json")
         return _reported(Trained(run, stored), console)
-    run.mkdir(parents=True, exist_ok=True)
+    with alone(run):
+        return _trained(task, sites, config, run, console)
+
+
+def _trained(
+    task: tasks.Task, sites: Sites | None, config: Config, run: Path, console: Console
+) -> Trained:
     write_json(run / "config.json", recorded(config))
     with console.stage("training"):
         fitted, model = _fitted(task, sites, config, run, console)
@@ -209,17 +215,17 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
     run = Path(config.output_root) / config.name / told_apart
     if _finished(run, config):
         console.say(f"already done: {run}")
-        return _reported(Trained(run, json.loads((run / "metrics.json").read_text())), console)
-    run.mkdir(parents=True, exist_ok=True)
-    write_json(run / "config.json", recorded(config))
+        return _reported(Trained(run, read_json(run / "metrics.json")), console)
     steps = {
         DynamicsKind.TUMOUR_SIZE: _train_size,
         DynamicsKind.TUMOUR_VOLUME: _train_volume,
         DynamicsKind.VISITS: _train_visits,
     }
-    metrics = steps[config.dynamics.kind](cohort, config, run, console)
-    write_json(run / "metrics.json", metrics)
-    _record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
+    with alone(run):
+        write_json(run / "config.json", recorded(config))
+        metrics = steps[config.dynamics.kind](cohort, config, run, console)
+        write_json(run / "metrics.json", metrics)
+        _record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
     return _reported(Trained(run, metrics), console)
 
 
@@ -272,9 +278,15 @@ def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -
 
 def update(config: Config, console: Console) -> Path:
     """Show a patient's twin a visit, keep the belief, and say what changed."""
+    model = _model_of_any_kind(config)
+    # Two who show visits at once would each keep a belief without the other's.
+    with alone(_beliefs(config), wait=True):
+        return _updated(config, model, console)
+
+
+def _updated(config: Config, model: LivingModel | tracking.TrainedModel, console: Console) -> Path:
     from omics_twin import bedside, bedside_ranking
 
-    model = _model_of_any_kind(config)
     kept, place = _kept(config, model)
     if isinstance(model, LivingModel):
         visits = (
@@ -335,8 +347,7 @@ def _kept(config: Config, model: LivingModel | tracking.TrainedModel) -> tuple[K
     """Return the belief that is kept of a patient, or the one before any visit, and its place."""
     patient = _called(config, config.patient or "")
     withheld = consenting.withheld_from(config, model, patient)
-    folder = Path(config.beliefs or Path(config.output_root) / "beliefs")
-    place = place_of(folder, model.digest, patient)
+    place = place_of(_beliefs(config), model.digest, patient)
     if place.is_file():
         kept = read_belief(place, model.twin.modalities)
         consenting.check_shown(kept, withheld, place)
@@ -345,6 +356,10 @@ def _kept(config: Config, model: LivingModel | tracking.TrainedModel) -> tuple[K
     if isinstance(model, tracking.TrainedModel):
         draws = answers.draws_of(model, config.twin)
     return KeptBelief(patient, model.digest, draws, config.twin.seed), place
+
+
+def _beliefs(config: Config) -> Path:
+    return Path(config.beliefs or Path(config.output_root) / "beliefs")
 
 
 def _told(
@@ -495,7 +510,7 @@ def _finished(run: Path, config: Config) -> bool:
     recorded = run / "tracking.json"
     if not recorded.is_file():
         return False
-    return bool(json.loads(recorded.read_text())) or not config.tracking.enabled
+    return bool(read_json(recorded)) or not config.tracking.enabled
 
 
 def _reported(trained: Trained, console: Console) -> Trained:

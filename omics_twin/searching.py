@@ -29,7 +29,7 @@ from omics_twin.config import Config
 from omics_twin.evaluate import plots
 from omics_twin.evaluate.paired import paired_difference
 from omics_twin.evaluate.score import HEADLINE, score
-from omics_twin.files import write_json, write_whole
+from omics_twin.files import read_json, write_json, write_whole
 from omics_twin.report.console import Console
 from omics_twin.space import Axis, Value, axes_of, overrides_of
 from omics_twin.tasks import Task
@@ -90,7 +90,7 @@ def finished(run: Path, config: Config) -> dict[str, Any] | None:
     """Return what a search left, if every study has as many trials as asked for."""
     if not (run / "search.json").is_file():
         return None
-    found: dict[str, Any] = json.loads((run / "search.json").read_text())
+    found: dict[str, Any] = read_json(run / "search.json")
     fewest = min(len(trials) for trials in found["trials"].values())
     return found if fewest >= config.search.trials else None
 

@@ -11,10 +11,12 @@ from omics_twin.errors import TwinError
 from omics_twin.types import ACTIVITY
 
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
-# Without control characters: a database or a page could not hold it.
-_Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# Without what cannot be seen: a database could not hold it, or it could pass for another.
+_Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^(?:[^\p{C}\p{Z}]| )+$")]
+# As a float holds it without overflow.
+_Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 # A category's level, a call of 0 or 1, a number; left out or null: not measured.
-_Value = int | FiniteFloat | str | None
+_Value = _Whole | FiniteFloat | str | None
 
 
 class RecordedVisit(BaseModel):

@@ -98,7 +98,7 @@ def test_a_visit_that_tells_nothing_is_refused(record: Any, sentence: str) -> No
     [
         (b"", "cannot be read"),
         (b"[]", "cannot be read"),
-        (b'{"format": 2}', "has format 2, this version reads up to 1"),
+        (b'{"format": 3}', "has format 3, this version reads up to 2"),
         (json.dumps({"format": 1, "patient_id": "a"}).encode(), "cannot be read"),
     ],
 )

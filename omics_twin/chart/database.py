@@ -18,7 +18,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 
 from omics_twin.chart.sealed import chart_key, sqlite_of, unlock
-from omics_twin.errors import ChartError
+from omics_twin.errors import ChartError, OmicsTwinError
 
 _KINDS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 _EXPECTED = (
@@ -82,6 +82,13 @@ def transaction(engine: Engine, *, reads: bool = False) -> Iterator[Connection]:
         about_itself = type(error) in (DatabaseError, OperationalError)
         told = str(error.orig).partition("\n")[0] if about_itself else type(error.orig).__name__
         raise ChartError(f"the chart's database refused ({told}): nothing was written") from error
+    except OmicsTwinError:
+        raise
+    except ValueError as error:
+        # No JSON, or no time, where one was written.
+        raise ChartError(
+            "the chart's database holds what was never written there: restore it from a copy"
+        ) from error
 
 
 def _url(place: str) -> URL:

@@ -15,7 +15,14 @@ from omics_twin.intake.cbioportal_matrices import (
     check_long,
     check_matrix,
 )
-from omics_twin.intake.cbioportal_meta import Meta, Study, check_fields, read_fields, read_metas
+from omics_twin.intake.cbioportal_meta import (
+    Meta,
+    Study,
+    check_fields,
+    is_meta,
+    read_fields,
+    read_metas,
+)
 from omics_twin.intake.cbioportal_tables import (
     check_cancer_type,
     check_gistic,
@@ -47,6 +54,8 @@ def check_study(root: Path) -> CheckReport:
             check(study, meta)
     check_resources(study)
     _check_case_lists(study)
+    for path in panel_files(study):
+        read_fields(root, path.name, mistakes)
     samples = study.patient_of or {}
     amounts = {
         "meta files": len(study.metas) + bool(study.about),
@@ -55,6 +64,13 @@ def check_study(root: Path) -> CheckReport:
         "case lists": len(study.case_lists),
     }
     return CheckReport(str(root), amounts, mistakes.findings())
+
+
+def panel_files(study: Study) -> list[Path]:
+    """Return the files that list the genes of a panel; no meta file names them."""
+    tables = {meta.data_file for meta in study.metas}
+    found = sorted(study.root.glob("*panel*.txt"))
+    return [each for each in found if not is_meta(each) and each.name not in tables]
 
 
 def _check_files(study: Study) -> None:

@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from omics_twin.errors import quoted
-from omics_twin.intake.cbioportal import CASE_LISTS
+from omics_twin.errors import IntakeError, quoted, shown
+from omics_twin.intake.cbioportal import CASE_LISTS, panel_files
 from omics_twin.intake.cbioportal_meta import Meta, Study, read_fields
 from omics_twin.intake.cbioportal_patients import Patients
 from omics_twin.intake.cbioportal_reading import columns_of, open_sheet, present
 from omics_twin.intake.cbioportal_tables import panel_profile
-from omics_twin.intake.cbioportal_text import Mistakes, Sheet
+from omics_twin.intake.cbioportal_text import Mistakes, Sheet, is_whole
 from omics_twin.intake.channels import Notes
 from omics_twin.intake.declaration import Layout, ModalityDeclaration
 from omics_twin.intake.files import Folder, Table
-from omics_twin.intake.maf import CLASSIFICATIONS, NOT_SOMATIC, Calling
+from omics_twin.intake.findings import Severity
+from omics_twin.intake.maf import ABSENT, CLASSIFICATIONS, NOT_SOMATIC, Calling
 
 MUTATIONS = "mutations"
 SEQUENCED, PANEL = "mutations:sequenced", "mutations:panel"
@@ -24,7 +25,8 @@ _FRACTION, _PROMOTER = "allele_fraction", "Promoter"
 # Genes mutated in fewer patients than this are not used, unless the cohort says otherwise.
 _RARE = 0.01
 _NEEDED = ("Tumor_Sample_Barcode", "Variant_Classification")
-_READ = ("Hugo_Symbol", "Entrez_Gene_Id", "Mutation_Status", "t_alt_count", "t_ref_count")
+_COUNTS = ("t_alt_count", "t_ref_count")
+_READ = ("Hugo_Symbol", "Entrez_Gene_Id", "Mutation_Status", *_COUNTS)
 
 
 def read_calls(
@@ -63,11 +65,12 @@ def read_calls(
             f"table '{sheet.file}': {int((~counted).sum())} calls of samples that are not read"
         )
     counted &= _somatic(columns, sheet, notes)
+    _note_counts(columns, sheet, notes)
     ids = np.array([patients.ids[rows[s]] if s in chosen else "" for s in samples], object)
     table = Table(MUTATIONS, ids[counted], _cells(columns, counted))
     folder.tables[MUTATIONS] = table
     on_panel = {panel_of[s] for s in chosen if s in panel_of}
-    return _declared(meta, table, _panels(folder, on_panel, roster, table, notes))
+    return _declared(meta, table, _panels(study, folder, on_panel, roster, table, notes))
 
 
 def _declared(meta: Meta, table: Table, panels: dict[str, list[str]]) -> ModalityDeclaration:
@@ -92,7 +95,7 @@ def _cells(columns: dict[str, np.ndarray], counted: np.ndarray) -> dict[str, np.
     genes = columns.get("Hugo_Symbol", blank)
     entrez = columns.get("Entrez_Gene_Id", blank)
     named = np.where(genes == "", np.array([f"entrez_{e}" for e in entrez], object), genes)
-    reads = [_counts(columns.get(name, blank)) for name in ("t_alt_count", "t_ref_count")]
+    reads = [_counts(columns.get(name, blank)) for name in _COUNTS]
     depth = reads[0] + reads[1]
     fraction = np.divide(reads[0], depth, out=np.full(len(depth), np.nan), where=depth > 0)
     effects = columns["Variant_Classification"]
@@ -108,7 +111,18 @@ def _cells(columns: dict[str, np.ndarray], counted: np.ndarray) -> dict[str, np.
 
 
 def _counts(texts: np.ndarray) -> np.ndarray:
-    return np.array([float(t) if t.isdecimal() else np.nan for t in texts], dtype=np.float64)
+    return np.array([float(t) if is_whole(t) else np.nan for t in texts], dtype=np.float64)
+
+
+def _note_counts(columns: dict[str, np.ndarray], sheet: Sheet, notes: Notes) -> None:
+    """Tell of counts of reads that are none, rather than lose the fraction in silence."""
+    for name in _COUNTS:
+        odd = [t for t in columns.get(name, ()) if t.lower() not in ABSENT and not is_whole(t)]
+        if odd:
+            notes.add(
+                f"table '{sheet.file}': {len(odd)} cells of {name} are no whole number, the first "
+                f"{shown(odd[0])}, read as not known"
+            )
 
 
 def _somatic(columns: dict[str, np.ndarray], sheet: Sheet, notes: Notes) -> np.ndarray:
@@ -161,12 +175,16 @@ def _panels_of_samples(study: Study, folder: Folder, meta: Meta) -> dict[str, st
 
 
 def _panels(
-    folder: Folder, wanted: set[str], roster: Table, calls: Table, notes: Notes
+    study: Study, folder: Folder, wanted: set[str], roster: Table, calls: Table, notes: Notes
 ) -> dict[str, list[str]]:
     """Return the genes of each panel, from its file or, where there is none, from its calls."""
     panels: dict[str, list[str]] = {}
-    for path in sorted(folder.root.glob("*panel*.txt")):
-        fields = read_fields(folder.root, path.name, Mistakes()) or {}
+    for path in panel_files(study):
+        mistakes = Mistakes()
+        fields = read_fields(folder.root, path.name, mistakes) or {}
+        errors = [each for each in mistakes.findings() if each.severity is Severity.ERROR]
+        if errors:
+            raise IntakeError(f"gene panel '{path.name}': {errors[0].sentence}")
         if fields.get("stable_id") in wanted and fields.get("gene_list"):
             panels[fields["stable_id"]] = sorted(set(fields["gene_list"].split()))
     panel_of = dict(zip(roster.patient_ids, roster.cells[PANEL], strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def check_long(study: Study, meta: Meta) -> None:
         sentence = _discrete(cells[value])
         if sentence:
             study.mistakes.error(sheet.file, line, f"Value is {sentence}")
-        _check_gene(study, sheet, line, [cells[position] for position in genes])
+        _check_gene(study, sheet, line, {sheet.header[at]: cells[at] for at in genes})
         key = (*(cells[position] for position in genes), cells[sample])
         if first.setdefault(key, line) != line:
             study.mistakes.error(
@@ -233,7 +233,8 @@ def _check_features(study: Study, sheet: Sheet, leading: int) -> None:
         named = [cell.strip() for cell in cells[:leading]]
         if any(genes):
             named = [cell for cell, gene in zip(named, genes, strict=True) if gene]
-            _check_gene(study, sheet, line, named)
+            columns = [name for name in sheet.header[:leading] if name in GENE_COLUMNS]
+            _check_gene(study, sheet, line, dict(zip(columns, named, strict=True)))
         elif not named[0]:
             study.mistakes.error(sheet.file, line, f"{sheet.header[0]} is empty: name the row")
         # The Entrez identifier names a gene; the symbol where there is none.
@@ -244,15 +245,14 @@ def _check_features(study: Study, sheet: Sheet, leading: int) -> None:
             )
 
 
-def _check_gene(study: Study, sheet: Sheet, line: int, named: list[str]) -> None:
+def _check_gene(study: Study, sheet: Sheet, line: int, named: Mapping[str, str]) -> None:
     """Note a row that names no gene, or names it as no gene is named."""
-    if all(name.strip() in ("", "NA") for name in named):
+    if all(name.strip() in ("", "NA") for name in named.values()):
         study.mistakes.error(
             sheet.file, line, "names no gene: fill in Hugo_Symbol or Entrez_Gene_Id"
         )
         return
-    columns = [name for name in sheet.header if name in GENE_COLUMNS]
-    for column, name in zip(columns, named, strict=True):
+    for column, name in named.items():
         if column == "Entrez_Gene_Id" and name.strip() not in ("", "NA"):
             if not is_whole(name):
                 study.mistakes.error(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from omics_twin.errors import nearest, quoted
+from omics_twin.errors import nearest, quoted, shown
 from omics_twin.intake.cbioportal_format import (
     GENOME_BUILDS,
     KINDS,
@@ -131,7 +131,7 @@ def read_metas(root: Path, mistakes: Mistakes) -> Study:
         if "genetic_alteration_type" not in fields and "type_of_cancer" in fields:
             about.append((file, fields))
             _check_study_fields(root, file, fields, mistakes)
-        else:
+        elif _names_a_file(file, fields, mistakes):
             kind = _kind(file, fields, mistakes)
             if kind is not None:
                 metas.append(Meta(file, kind, fields))
@@ -139,6 +139,17 @@ def read_metas(root: Path, mistakes: Mistakes) -> Study:
     study = Study(root, about[0][1] if about else {}, tuple(metas), mistakes)
     _check_together(study)
     return study
+
+
+def _names_a_file(file: str, fields: Mapping[str, str], mistakes: Mistakes) -> bool:
+    """Return whether what is to be read lies in the study's folder."""
+    named = fields.get("data_filename", "")
+    if len(named.encode()) <= _LONGEST_FILE_NAME and Path(named).name == named:
+        return True
+    mistakes.error(
+        file, None, f"data_filename is {shown(named)}, expected the name of a file in the folder"
+    )
+    return False
 
 
 def is_meta(path: Path) -> bool:
@@ -169,6 +180,7 @@ def read_fields(root: Path, file: str, mistakes: Mistakes) -> dict[str, str] | N
     return {name: value for name, value in fields.items() if value or name in _MAY_BE_EMPTY}
 
 
+_LONGEST_FILE_NAME = 255
 _MAY_BE_EMPTY = frozenset({"variant_classification_filter", "namespaces"})
 
 

@@ -21,6 +21,7 @@ from omics_twin.intake.declaration import (
     OutcomeKind,
 )
 from omics_twin.intake.files import Folder, Table
+from omics_twin.intake.findings import Severity
 
 CLINICAL = "clinical"
 SURVIVAL = "survival"
@@ -80,13 +81,15 @@ def read_patients(study: Study, folder: Folder, notes: Notes) -> tuple[Patients,
         If a patient has two rows, or nobody has a sample.
     """
     file = study.of_kind("samples")[0].data_file
-    samples, types = _attributes(folder, file, "PATIENT_ID", "SAMPLE_ID")
+    samples, types = _attributes(folder, file, notes, "PATIENT_ID", "SAMPLE_ID")
     sample_of = _chosen(samples, notes)
     order = list(sample_of)
     cells: dict[str, list[str]] = {}
     for meta in present(folder, study.of_kind("patients"))[:1]:
-        attributes, more = _attributes(folder, meta.data_file, "PATIENT_ID")
+        attributes, more = _attributes(folder, meta.data_file, notes, "PATIENT_ID")
         rows = {patient: row for row, patient in enumerate(attributes["PATIENT_ID"])}
+        if not all(map(known, rows)):
+            raise IntakeError(f"table '{meta.data_file}' has a row without PATIENT_ID: fill it in")
         if len(rows) < len(attributes["PATIENT_ID"]):
             raise IntakeError(f"table '{meta.data_file}' lists a patient twice: keep one row each")
         alone = [patient for patient in rows if patient not in sample_of]
@@ -111,12 +114,29 @@ def read_patients(study: Study, folder: Folder, notes: Notes) -> tuple[Patients,
 
 
 def _attributes(
-    folder: Folder, file: str, *needed: str
+    folder: Folder, file: str, notes: Notes, *needed: str
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Return every column of a clinical file by name, and its datatype."""
     sheet = open_sheet(folder, file)
-    types = dict(zip(sheet.header, attribute_types(sheet, Mistakes()), strict=True))
-    return columns_of(folder, sheet, tuple(dict.fromkeys((*needed, *sheet.header)))), types
+    mistakes = Mistakes()
+    types = dict(zip(sheet.header, attribute_types(sheet, mistakes), strict=True))
+    # Without its datatype, a number is read as a category.
+    notes.add(
+        *(
+            f"table '{file}': {e.sentence}"
+            for e in mistakes.findings()
+            if e.severity is Severity.ERROR
+        )
+    )
+    columns = columns_of(folder, sheet, tuple(dict.fromkeys((*needed, *sheet.header))))
+    for name in needed:
+        hidden = [text for text in columns[name] if not text.isprintable()]
+        if hidden:
+            raise IntakeError(
+                f"table '{file}', {name} is {hidden[0]!r}, expected no characters that cannot be "
+                "seen: write it again"
+            )
+    return columns, types
 
 
 def _chosen(samples: Mapping[str, Sequence[str]], notes: Notes) -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
 
-from omics_twin.errors import IntakeError, quoted
+from omics_twin.errors import IntakeError, quoted, shown
 from omics_twin.intake.cbioportal_format import GENE_COLUMNS, MATRIX_COLUMNS
 from omics_twin.intake.cbioportal_meta import Meta, Study
 from omics_twin.intake.cbioportal_patients import Patients
@@ -31,6 +32,9 @@ _KINDS = {
 _PREFERRED = ("rna_seq_v2_mrna", "mrna_seq_v2_rsem", "rna_seq_mrna", "methylation_hm450", "gistic")
 # Beyond this, no expression is a logarithm to base 2.
 _LARGEST_LOGARITHM = 50.0
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# Values are kept in single precision.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def choose_profiles(study: Study, folder: Folder, notes: Notes) -> dict[str, Meta]:
@@ -133,17 +137,28 @@ def _feature(named: list[str], names: list[str]) -> str:
 
 
 def _floats(sheet: Sheet, line: int, cells: list[str]) -> np.ndarray:
-    try:
-        return np.array(cells, dtype=np.float64)
-    except ValueError:
+    texts = cells
+    # 'n' stands in nan, inf and infinity; float() would also take underscores and other digits.
+    joined = "".join(cells)
+    if "n" in joined.lower() or "_" in joined or not joined.isascii() or "" in cells:
         texts = ["nan" if known(cell.strip()) == "" else cell for cell in cells]
+        wrong = [cell for cell in texts if cell != "nan" and not _NUMBER.fullmatch(cell.strip())]
+        if wrong:
+            raise _no_number(sheet, line, shown(wrong[0]))
     try:
-        return np.array(texts, dtype=np.float64)
+        values = np.array(texts, dtype=np.float64)
     except ValueError as error:
-        raise IntakeError(
-            f"table '{sheet.file}', line {line} holds a cell that is no number ({error}): "
-            "correct it, or write NA where nothing was measured"
-        ) from error
+        raise _no_number(sheet, line, str(error)) from error
+    if np.nanmax(np.abs(values), initial=0.0) > _LARGEST:
+        raise _no_number(sheet, line, "it is too large")
+    return values
+
+
+def _no_number(sheet: Sheet, line: int, found: str) -> IntakeError:
+    return IntakeError(
+        f"table '{sheet.file}', line {line} holds a cell that is no number ({found}): correct it, "
+        "or write NA where nothing was measured"
+    )
 
 
 def _long(

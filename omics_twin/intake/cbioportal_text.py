@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from omics_twin.errors import quoted
 from omics_twin.intake.findings import Finding, Severity
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# No identifier, position or count of reads is longer; longer ones cannot even be read as numbers.
+_MOST_DIGITS = 18
 
 
 @dataclass
@@ -113,6 +118,12 @@ def read_text(root: Path, file: str, mistakes: Mistakes) -> str | None:
         line = content.count(b"\n", 0, reason.start) + 1
         mistakes.error(file, line, f"byte {reason.start} is not UTF-8 text: save the file in UTF-8")
         return None
+    if not text.isprintable() and (control := _CONTROL.search(text)):
+        line = text.count("\n", 0, control.start()) + 1
+        mistakes.error(
+            file, line, f"holds the control character {control[0]!r}: save it as text, remove it"
+        )
+        return None
     if "\r" in text:
         # Line ends of Windows are read by every reader; a carriage return alone is not.
         alone = "\r" in text.replace("\r\n", "")
@@ -195,4 +206,6 @@ def is_number(text: str) -> bool:
 
 def is_whole(text: str) -> bool:
     """Return whether a cell is a whole number without a decimal point."""
-    return text.strip().removeprefix("-").isdecimal() and text.isascii()
+    digits = text.strip().removeprefix("-")
+    readable = digits.isdecimal() and text.isascii() and len(digits) <= _MOST_DIGITS
+    return readable and text.strip() != "-0"

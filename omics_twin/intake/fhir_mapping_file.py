@@ -48,7 +48,7 @@ def mapping_of(path: Path) -> FhirMapping:
     import yaml
 
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = _yaml_of(path.read_text(encoding="utf-8"))
     except OSError as mistake:
         raise IntakeError(
             f"mapping '{path}' cannot be read ({mistake.strerror}): name a file such as "
@@ -61,6 +61,22 @@ def mapping_of(path: Path) -> FhirMapping:
         return _mapping(_section(given, "", _KEYS, ("name",)))
     except IntakeError as mistake:
         raise IntakeError(f"mapping '{path.name}': {mistake}") from mistake
+
+
+def _yaml_of(text: str) -> Any:
+    """Return plain YAML; a key that a block holds twice is refused, where its last would hold."""
+    import yaml
+
+    class Once(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = [each for place, each in enumerate(keys) if each in keys[:place]]
+            if twice:
+                raise ValueError(f"{twice[0]!r} stands there twice{node.start_mark}")
+            return super().construct_mapping(node, deep)
+
+    # Derived from the safe loader: nothing but plain values is made.
+    return yaml.load(text, Loader=Once)
 
 
 def _mapping(given: Mapping[str, Any]) -> FhirMapping:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import io
 import zlib
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from omics_twin.errors import IntakeError, about, nearest, quoted
+from omics_twin.intake.content import SUMS, inflated, sums_in
 from omics_twin.intake.declaration import KeyDeclaration, StackDeclaration, UnknownLevel
 
 if TYPE_CHECKING:
@@ -192,6 +192,12 @@ def _content(folder: Folder, name: str) -> bytes:
         raise IntakeError(
             f"table '{name}' cannot be read ({error.strerror}): check its permissions"
         ) from error
+    expected = sums_in(folder.root).get(name)
+    if expected is not None and hashlib.sha256(content).hexdigest() != expected:
+        raise IntakeError(
+            f"table '{name}' is not the one that '{SUMS}' knows (SHA-256 differs): restore it, or "
+            "write the sums anew"
+        )
     if not content:
         raise IntakeError(f"table '{name}' is empty (0 bytes), expected a header and patients")
     return content
@@ -216,7 +222,7 @@ def _text(content: bytes, name: str, key: str) -> dict[str, np.ndarray]:
 def _decoded(content: bytes, name: str) -> str:
     if name.endswith(".gz"):
         try:
-            content = gzip.decompress(content)
+            content = inflated(content)
         except (OSError, EOFError, zlib.error) as error:
             raise IntakeError(
                 f"table '{name}' is not a complete gzip file ({error}): fetch or export it again"
@@ -261,7 +267,9 @@ def _parquet(content: bytes, name: str, key: str) -> dict[str, np.ndarray]:
     import pyarrow.parquet
 
     try:
-        arrow = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
+        arrow = pyarrow.parquet.read_table(
+            pyarrow.BufferReader(content), page_checksum_verification=True
+        )
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise IntakeError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import zlib
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from omics_twin.errors import IntakeError, nearest
+from omics_twin.intake.content import inflated
 from omics_twin.intake.settings import KnowledgeSettings
 
 _COLUMNS = ("gene_a", "gene_b", "combined_score")
@@ -112,7 +112,7 @@ def _content(root: Path, name: str) -> bytes:
     if not name.endswith(".gz"):
         return content
     try:
-        return gzip.decompress(content)
+        return inflated(content)
     except (OSError, EOFError, zlib.error) as error:
         raise IntakeError(
             f"file '{name}' is not a complete gzip file ({error}): fetch it again"

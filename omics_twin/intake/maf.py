@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from omics_twin.errors import quoted
+from omics_twin.errors import quoted, shown
 from omics_twin.intake.cbioportal_format import GENE_COLUMNS
 from omics_twin.intake.cbioportal_text import Mistakes, Sheet, is_whole, read_sheet, require_columns
 from omics_twin.intake.findings import CheckReport
@@ -69,11 +69,12 @@ _VOCABULARIES = {
     ),
 }
 _LONGEST_PROTEIN_CHANGE = 255
+_LAST_POSITION = 2**31 - 1
 _ACCESSION = re.compile(
     r"[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2}", re.ASCII
 )
 _ENTRY_NAME = re.compile(r"[A-Z0-9]{1,10}_[A-Z0-9]{1,5}", re.ASCII)
-_ABSENT = frozenset({"", "na", "nan", "null", "."})
+ABSENT = frozenset({"", "na", "nan", "null", "."})
 _READ = (
     *GENE_COLUMNS,
     "Variant_Classification",
@@ -221,7 +222,7 @@ def _protein_check(sheet: Sheet, calling: Calling) -> Callable[[_Row], None]:
 
     def check(row: _Row) -> None:
         found = row.values["SWISSPROT"]
-        if found.lower() in _ABSENT or any(each.fullmatch(found) for each in allowed):
+        if found.lower() in ABSENT or any(each.fullmatch(found) for each in allowed):
             return
         row.warning(f"SWISSPROT is '{found}', expected one UniProtKB {what}")
 
@@ -242,7 +243,7 @@ def _check_row(row: _Row, calling: Calling) -> None:
         row.warning(f"the call is not loaded, since its Variant_Classification is {effect}")
     elif status in NOT_SOMATIC:
         row.warning(f"the call is not loaded, since its Mutation_Status is {status}")
-    elif all(row.values[name].lower() in _ABSENT for name in PROTEIN_CHANGES):
+    elif all(row.values[name].lower() in ABSENT for name in PROTEIN_CHANGES):
         row.warning("HGVSp_Short is empty, so the call is shown without its protein change")
     normals = calling.fields.get("normal_samples_list", "")
     normal = row.values["Matched_Norm_Sample_Barcode"]
@@ -256,12 +257,12 @@ def _check_row(row: _Row, calling: Calling) -> None:
 
 
 def _check_position(row: _Row, name: str, found: str) -> None:
-    if not is_whole(found) or int(found) < 0:
-        row.error(f"{name} is '{found}', expected a whole number")
+    if not is_whole(found) or not 0 <= int(found) <= _LAST_POSITION:
+        row.error(f"{name} is {shown(found)}, expected a whole number up to {_LAST_POSITION}")
 
 
 def _check_count(row: _Row, name: str, found: str) -> None:
-    if found.lower() not in _ABSENT and not (is_whole(found) and int(found) >= 0):
+    if found.lower() not in ABSENT and not (is_whole(found) and int(found) >= 0):
         row.error(f"{name} is '{found}', expected a whole number of reads")
 
 
@@ -280,6 +281,8 @@ def _check_symbol(row: _Row, name: str, found: str) -> None:
 def _check_filled(row: _Row, name: str, found: str) -> None:
     if not found:
         row.error(f"{name} is empty: fill it in, or remove the row")
+    elif not found.isprintable():
+        row.error(f"{name} is {found!r}, expected no characters that cannot be seen")
 
 
 def _check_classification(row: _Row, name: str, found: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from omics_twin.errors import ConfigError, IntakeError
+from omics_twin.files import json_of
 from omics_twin.intake.synthetic_trial import Assignment, SyntheticTrial
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _holds(trial: SyntheticTrial, root: Path) -> bool:
 def _found(root: Path) -> dict[str, Any]:
     """Return what the folder's own description says."""
     try:
-        found = json.loads((root / _SETTINGS).read_text(encoding="utf-8"))
+        found = json_of((root / _SETTINGS).read_bytes())
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
@@ -198,7 +199,9 @@ def _write_tables(
         for chunk in range(-(-trial.patients // trial.chunk)):
             for name, table in chunk_tables(trial, lab, chunk).items():
                 if name not in writers:
-                    writer = pq.ParquetWriter(folder / name, table.schema, compression="zstd")
+                    writer = pq.ParquetWriter(
+                        folder / name, table.schema, compression="zstd", write_page_checksum=True
+                    )
                     writers[name] = stack.enter_context(writer)
                 writers[name].write_table(table, row_group_size=max(len(table), 1))
             if progress is not None:

@@ -11,15 +11,20 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from omics_twin.errors import TrainingError
-from omics_twin.files import sha256, write_json, write_whole
+from omics_twin.files import json_of, sha256, write_json, write_whole
 
 _POINTER = "last.json"
 _FILE = re.compile(r"epoch-\d+\.safetensors")
 _FORMAT = 1
+_UNREADABLE = (
+    *(ValueError, LookupError, TypeError, AttributeError, RuntimeError),
+    *(OverflowError, SafetensorError),
+)
 
 
 class SafeCheckpoints(CheckpointIO):
@@ -59,10 +64,16 @@ class SafeCheckpoints(CheckpointIO):
                 f"checkpoint '{path}' was changed after it was written (SHA-256 differs): "
                 "delete its folder to train from the start"
             )
-        size = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + size])
-        structure = json.loads(header["__metadata__"]["structure"])
-        return _join(structure, load(content))
+        try:
+            size = int.from_bytes(content[:8], "little")
+            header = json_of(content[8 : 8 + size])
+            structure = json_of(header["__metadata__"]["structure"].encode())
+            return _join(structure, load(content))
+        except _UNREADABLE as error:
+            raise TrainingError(
+                f"'{path}' is no checkpoint of this version: delete its folder to train from the "
+                "start"
+            ) from error
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint file."""
@@ -91,7 +102,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def _pointer(folder: Path) -> dict[str, Any]:
     try:
-        pointer = json.loads((folder / _POINTER).read_bytes())
+        pointer = json_of((folder / _POINTER).read_bytes())
         if not (_FILE.fullmatch(pointer["file"]) and pointer["sha256"]):
             raise ValueError("it names no checkpoint")
     except (ValueError, LookupError, TypeError) as error:

@@ -30,7 +30,7 @@ def small(name: str, content: bytes, largest: int = LARGEST_BYTES) -> bytes:
     try:
         picture = Image.open(io.BytesIO(content), formats=["PNG"])
         picture.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise TrackingError(f"picture '{name}' is no readable PNG: record its run again") from error
     if len(content) <= largest:
         return content

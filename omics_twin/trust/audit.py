@@ -11,6 +11,7 @@ import fcntl
 import hmac
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,10 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from omics_twin.errors import AuditError
-from omics_twin.files import sha256, write_json
+from omics_twin.files import json_of, sha256, write_json
 from omics_twin.trust.event import Action, Event, Outcome, canonical
 
 _BEGINNING = "0" * 64
+_HEAD = re.compile(r"[0-9a-f]{64}")
 _OWNER_ONLY = 0o600
 _SEALED = b',"seal":"%b"}\n'
 _SEAL_BYTES = len(_SEALED % _BEGINNING.encode())
@@ -358,10 +360,12 @@ def _tail(descriptor: int, path: Path, key: bytes) -> _Tail:
 
 def _read_anchor(path: Path) -> Anchor:
     try:
-        record = json.loads(path.read_bytes())
+        record = json_of(path.read_bytes())
         count, head = record["count"], record["head"]
-        if type(count) is not int or count < 0 or not isinstance(head, str):
+        if type(count) is not int or count < 0 or not isinstance(head, str) or len(record) != 2:
             raise ValueError("no count and head")
+        if not _HEAD.fullmatch(head) or (count == 0) != (head == _BEGINNING):
+            raise ValueError("no head")
         return Anchor(count, head)
     except OSError as error:
         raise AuditError(f"anchor '{path}' cannot be read ({error.strerror})") from error

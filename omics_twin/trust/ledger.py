@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from omics_twin.trust.consent import ALL, Decision, Entry, Ledger, Purpose
 
 COLUMNS = ("patient_id", "decision", "purpose", "recorded_on")
 OPTIONAL = ("modality", "valid_from", "valid_until")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def read_ledger(path: Path) -> Ledger:
@@ -86,8 +88,15 @@ def _entry(where: str, header: list[str], row: list[str]) -> Entry:
             f"{where}: found {len(row)} cells, expected {len(header)}: correct the line"
         )
     cells = dict(zip(header, row, strict=True))
-    if not cells["patient_id"]:
+    patient = cells["patient_id"]
+    if not patient:
         raise ConsentError(f"{where}: found no patient_id, expected one: name the patient")
+    if not patient.isprintable():
+        # A withdrawal under a name that only looks like the patient's would never be found.
+        raise ConsentError(
+            f"{where}: found patient_id {patient!r}, expected one without characters that cannot "
+            "be seen: write it again"
+        )
     decisions = [each.value for each in Decision]
     if cells["decision"] not in decisions:
         raise ConsentError(
@@ -105,7 +114,7 @@ def _entry(where: str, header: list[str], row: list[str]) -> Entry:
     modality = cells.get("modality") or ALL
     decision = Decision(cells["decision"])
     try:
-        return Entry(cells["patient_id"], decision, cells["purpose"], recorded_on, modality, *ends)
+        return Entry(patient, decision, cells["purpose"], recorded_on, modality, *ends)
     except ConsentError as error:
         raise ConsentError(f"{where}: {error}") from error
 
@@ -115,6 +124,8 @@ def _day(where: str, cells: dict[str, str], name: str) -> date | None:
     if not found:
         return None
     try:
+        if not _DAY.fullmatch(found):
+            raise ValueError("no day written out")
         return date.fromisoformat(found)
     except ValueError as error:
         raise ConsentError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from omics_twin.errors import ModelError, OmicsTwinError
-from omics_twin.files import read_checked, write_json, write_manifest, write_whole
+from omics_twin.files import json_of, read_checked, write_json, write_manifest, write_whole
 from omics_twin.models.build import restored_network
 from omics_twin.tensors.design import Design
 from omics_twin.twin.course import Course
@@ -114,7 +113,7 @@ def readable(folder: Path) -> Iterator[None]:
 
 
 def _twin_of(folder: Path, content: Mapping[str, bytes]) -> Stored:
-    stored = json.loads(content[_TWIN])
+    stored = json_of(content[_TWIN])
     if stored["format"] > FORMAT:
         raise ModelError(
             f"model '{folder}' has format {stored['format']}, this version reads up to {FORMAT}: "

@@ -102,11 +102,16 @@ def outcomes() -> dict[str, OutcomeDeclaration]:
 @pytest.fixture
 def study(tmp_path: Path) -> CohortDeclaration:
     """Write the study's files and return its declaration."""
+    return write_files(tmp_path)
+
+
+def write_files(root: Path) -> CohortDeclaration:
+    """Write the study's files into a folder and return its declaration."""
     for name, text in FILES.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
+        (root / name).write_text(text, encoding="utf-8")
     return CohortDeclaration(
         name="study",
-        root=str(tmp_path),
+        root=str(root),
         roster="clinical.csv",
         modalities={
             "clinical": clinical(),
