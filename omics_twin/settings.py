@@ -179,7 +179,7 @@ class PrivacySettings:
         Below one in the number of patients.
     learns
         ``LINEAR``: effects that are linear in the measurements, of prognosis and of every agent;
-        ``NETWORK``: the network beside them, which a thousand patients are too few for.
+        ``NETWORK``: the network beside them, which was not measured on a cohort.
     max_grad_norm
         Largest norm of one patient's gradient; well below most patients' own, probabilities are
         too extreme.
