@@ -236,6 +236,9 @@ def containing(config: Config, patient: str) -> list[str]:
     found, asked = [], 0
     for uri in tracking.recorded_models(config.tracking):
         asked += 1
-        if tracking.load_any(uri, config.tracking).learned_from(patient):
+        learned = tracking.load_any(uri, config.tracking).learned_from(patient)
+        if learned:
             found.append(f"model {uri} learned from the patient: train it again without")
+        elif learned is None:
+            found.append(f"model {uri} does not say whom it learned from: look at its cohort")
     return found or [f"models: none of the {asked} that are recorded learned from the patient"]

@@ -93,10 +93,12 @@ class LivingModel:
             digest=sha256(f"published {name}".encode()),
         )
 
-    def learned_from(self, patient_id: str) -> bool:
-        """Whether a patient is among those whom the twin was trained on."""
+    def learned_from(self, patient_id: str) -> bool | None:
+        """Whether a patient is among those whom the twin was trained on; None: it does not say."""
         stored = self.provenance.get("roster")
-        return stored is not None and Roster.from_json(stored).holds(patient_id)
+        if stored is None:
+            return None if self.provenance.get("patients") else False
+        return Roster.from_json(stored).holds(patient_id)
 
     def arm(self, name: str) -> Intervention:
         """Return an arm as a plan: its doses where they are known, else its standard treatment.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ from omics_twin import (
     comparing,
     consenting,
     courses,
-    dose_groups,
     judging,
-    landmarks,
     learning,
+    living_training,
     private_training,
     progression,
+    runs,
     subgroups,
     tasks,
     tracking,
@@ -77,14 +76,6 @@ def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
     return cohort
 
 
-@dataclass(frozen=True)
-class Trained:
-    """Where a training run left what it made, and what it measured."""
-
-    folder: Path
-    metrics: dict[str, Any]
-
-
 def _site_notes(task: tasks.Task) -> list[str]:
     """Return which modalities tell where a patient was measured, where the site is known."""
     if "site" not in task.cohort.groups:
@@ -94,7 +85,7 @@ def _site_notes(task: tasks.Task) -> list[str]:
     return site_notes(values, sites.where(sites.notna(), None).tolist())
 
 
-def train(config: Config, console: Console) -> Trained:
+def train(config: Config, console: Console) -> runs.Trained:
     """Train a twin, compare it with its baselines on the same folds, and record the run."""
     cohort = read_cohort(config, console, Purpose.TRAINING)
     if config.dynamics.kind is not DynamicsKind.NONE:
@@ -113,17 +104,17 @@ def train(config: Config, console: Console) -> Trained:
         console.note(note)
     told_apart = digest(config, f"{task.fingerprint} {tracking.commit()}")
     run = Path(config.output_root) / config.name / told_apart
-    if _finished(run, config):
+    if runs.is_finished(run, config):
         console.say(f"already done: {run}")
         stored = read_json(run / "metrics.json")
-        return _reported(Trained(run, stored), console)
+        return runs.reported(runs.Trained(run, stored), console)
     with alone(run):
         return _trained(task, sites, config, run, console)
 
 
 def _trained(
     task: tasks.Task, sites: Sites | None, config: Config, run: Path, console: Console
-) -> Trained:
+) -> runs.Trained:
     write_json(run / "config.json", recorded(config))
     with console.stage("training"):
         fitted, model = _fitted(task, sites, config, run, console)
@@ -181,7 +172,7 @@ def _trained(
     with console.stage("recording the run"):
         where = judging.record(task, fitted, metrics, config, run, console)
     write_json(run / "tracking.json", where)
-    return _reported(Trained(run, metrics), console)
+    return runs.reported(runs.Trained(run, metrics), console)
 
 
 def federate(config: Config, console: Console) -> Path:
@@ -209,71 +200,19 @@ def _fitted(
     return fitted, learning.model_of(task, fitted, config)
 
 
-def _train_living(cohort: Cohort, config: Config, console: Console) -> Trained:
+def _train_living(cohort: Cohort, config: Config, console: Console) -> runs.Trained:
     """Learn how a cohort's patients change from visit to visit, judged one visit ahead."""
     told_apart = digest(config, f"{cohort.fingerprint} {tracking.commit()}")
     run = Path(config.output_root) / config.name / told_apart
-    if _finished(run, config):
+    if runs.is_finished(run, config):
         console.say(f"already done: {run}")
-        return _reported(Trained(run, read_json(run / "metrics.json")), console)
-    steps = {
-        DynamicsKind.TUMOUR_SIZE: _train_size,
-        DynamicsKind.TUMOUR_VOLUME: _train_volume,
-        DynamicsKind.VISITS: _train_visits,
-    }
+        return runs.reported(runs.Trained(run, read_json(run / "metrics.json")), console)
     with alone(run):
         write_json(run / "config.json", recorded(config))
-        metrics = steps[config.dynamics.kind](cohort, config, run, console)
+        metrics = living_training.STEPS[config.dynamics.kind](cohort, config, run, console)
         write_json(run / "metrics.json", metrics)
-        _record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
-    return _reported(Trained(run, metrics), console)
-
-
-def _train_size(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
-    histories = histories_of(cohort, config.dynamics.modality)
-    arms, held_out = answers.received_of(cohort), progression.folds_of(histories, config.split)
-    with console.stage("forecasts of the next visit, every patient held out once"):
-        forecasts = progression.cross_validated(
-            histories, arms, held_out, console, seed=config.twin.seed
-        )
-    metrics = progression.judged(forecasts, held_out)
-    with console.stage("the twin of all patients"):
-        model = progression.model_of(cohort, histories, arms, config, metrics)
-    model.save(run / tracking.MODEL_FOLDER)
-    progression.draw(forecasts, metrics, run)
-    return metrics
-
-
-def _train_volume(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
-    """Learn how volumes change under known doses, judged on dose groups held out in turn."""
-    asked = config.dynamics
-    dosed = dose_groups.dosed_of(cohort, asked.modality)
-    plasma = dose_groups.dosed_of(cohort, asked.concentration)
-    held_out = dose_groups.held_out_of(dosed, config)
-    with console.stage("forecasts of groups held out"):
-        forecasts = dose_groups.cross_validated(dosed, plasma, held_out, config, console)
-    metrics = dose_groups.judged(forecasts, dosed, held_out)
-    with console.stage("the twin of everybody not put aside"):
-        model = dose_groups.model_of(cohort, dosed, plasma, held_out, config, metrics)
-    model.save(run / tracking.MODEL_FOLDER)
-    dose_groups.draw(forecasts, run)
-    console.metrics(metrics["one_ahead"])
-    for line in dose_groups.paired_lines(forecasts):
-        console.say(line)
-    return metrics
-
-
-def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
-    """Learn from every visit what is measured next and when an event comes."""
-    followed = landmarks.followed_of(cohort, config, console)
-    held_out = landmarks.held_out_of(cohort, followed, config)
-    with console.stage("training"):
-        twin, plan = landmarks.fit(followed, held_out, config, run / "checkpoints", console)
-    with console.stage("events foreseen from each landmark on, beside Cox models"):
-        metrics = landmarks.judged(twin, plan, followed, held_out, config, console)
-    landmarks.model_of(cohort, followed, twin, config, metrics).save(run / tracking.MODEL_FOLDER)
-    landmarks.draw(metrics, run)
-    return metrics
+        runs.record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
+    return runs.reported(runs.Trained(run, metrics), console)
 
 
 def update(config: Config, console: Console) -> Path:
@@ -401,12 +340,12 @@ def ablate(config: Config, console: Console) -> Path:
     federated.check_together(config, "ablate")
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = tasks.task_of(cohort, config, console)
-    run = _folder(config, "ablation", task.fingerprint)
-    if not _finished(run, config):
+    run = runs.folder_of(config, "ablation", task.fingerprint)
+    if not runs.is_finished(run, config):
         with console.stage("ablation"):
             table = ablation.ablate(task, config, run, console)
         ablation.write(task, table, run)
-        _record(
+        runs.record(
             task.cohort,
             config,
             run,
@@ -431,14 +370,14 @@ def search(config: Config, console: Console) -> Path:
     asked = plain(config)["search"]
     for budget in ("trials", "batch", "timeout_minutes"):
         asked.pop(budget)
-    run = _folder(config, "search", task.fingerprint, json.dumps(asked, sort_keys=True))
-    found = searching.finished(run, config) if _finished(run, config) else None
+    run = runs.folder_of(config, "search", task.fingerprint, json.dumps(asked, sort_keys=True))
+    found = searching.finished(run, config) if runs.is_finished(run, config) else None
     if found is None:
         with console.stage("search"):
             found = searching.search(task, config, run, console)
         searching.write(task, found, run)
         numbers, curves = searching.numbers(found), searching.curves(found)
-        _record(task.cohort, config, run, "search", numbers, console, curves, task.fingerprint)
+        runs.record(task.cohort, config, run, "search", numbers, console, curves, task.fingerprint)
     for line in searching.lines(found):
         console.say(line)
     console.say(f"settings for the next command: @{run / 'best.yaml'}")
@@ -453,73 +392,16 @@ def attack(config: Config, console: Console) -> Path:
     task = tasks.task_of(cohort, config, console)
     task, config = private_training.prepared(task, config, console)
     asked = json.dumps(plain(config)["attack"], sort_keys=True)
-    run = _folder(config, "attack", task.fingerprint, asked)
-    if not _finished(run, config):
+    run = runs.folder_of(config, "attack", task.fingerprint, asked)
+    if not runs.is_finished(run, config):
         found = attacking_whole.attack(task, config, run, console)
         write_json(run / "attack.json", found)
         numbers = membership.numbers_of(found)
-        _record(cohort, config, run, "attack", numbers, console, fingerprint=task.fingerprint)
+        runs.record(cohort, config, run, "attack", numbers, console, fingerprint=task.fingerprint)
     for line in membership.lines(json.loads((run / "attack.json").read_text())["attack"]):
         console.say(line)
     console.say(f"run folder: {run}")
     return run
-
-
-def _folder(config: Config, kind: str, fingerprint: str, also: str = "") -> Path:
-    """Return the folder of a run that is not a training, with its settings in it."""
-    told_apart = digest(config, f"{fingerprint} {tracking.commit()} {also}".strip())
-    run = Path(config.output_root) / config.name / f"{kind}-{told_apart}"
-    run.mkdir(parents=True, exist_ok=True)
-    write_json(run / "config.json", recorded(config))
-    write_json(run.parent / f"latest-{kind}.json", {"run_folder": str(run)})
-    return run
-
-
-def _record(
-    cohort: Cohort,
-    config: Config,
-    run: Path,
-    kind: str,
-    metrics: dict[str, float],
-    console: Console,
-    curves: Sequence[Mapping[str, float]] = (),
-    fingerprint: str = "",
-) -> None:
-    """Hand a finished run that leaves no model that ranks to the tracker."""
-    record = tracking.RunRecord(
-        name=f"{config.name} {kind}",
-        parameters=judging.flattened(recorded(config)),
-        tags={
-            "kind": kind,
-            "commit": tracking.commit(),
-            "data_fingerprint": fingerprint or cohort.fingerprint,
-            "cohort": cohort.name,
-        },
-        metrics=metrics,
-        curves=curves,
-        folder=run,
-        served=False,
-    )
-    where = tracking.record_run(record, config.tracking)
-    if where:
-        console.say(f"MLflow run {where['run_id']} at {where['tracking_uri']}")
-    write_json(run / "tracking.json", where)
-
-
-def _finished(run: Path, config: Config) -> bool:
-    recorded = run / "tracking.json"
-    if not recorded.is_file():
-        return False
-    return bool(read_json(recorded)) or not config.tracking.enabled
-
-
-def _reported(trained: Trained, console: Console) -> Trained:
-    write_json(trained.folder.parent / "latest.json", {"run_folder": str(trained.folder)})
-    console.metrics(trained.metrics)
-    for line in federated.lines(trained.metrics.get("federation") or {}):
-        console.say(line)
-    console.say(f"run folder: {trained.folder}")
-    return trained
 
 
 def evaluate(config: Config, console: Console) -> dict[str, Any]:
@@ -613,7 +495,7 @@ def monitor(config: Config, console: Console) -> Path:
     cohort = read_cohort(config, console, Purpose.SCORING)
     with console.stage("later patients beside those trained on"):
         found = monitoring.monitor(model, cohort, config.twin, config.monitor)
-    run = _folder(config, "monitor", f"{cohort.fingerprint} {model.digest}")
+    run = runs.folder_of(config, "monitor", f"{cohort.fingerprint} {model.digest}")
     told = record_of(
         found,
         proposal=monitoring.proposal(found),
@@ -621,7 +503,7 @@ def monitor(config: Config, console: Console) -> Path:
         cohort={"name": cohort.name, "fingerprint": cohort.fingerprint},
     )
     record, page = write_drift(told, run)
-    _record(cohort, config, run, "monitor", monitoring.numbers(found), console)
+    runs.record(cohort, config, run, "monitor", monitoring.numbers(found), console)
     for each in found.questions:
         alarm = "alarm: " if each.name in found.alarms else ""
         console.say(f"{each.name}: {alarm}{each.sentence}")

@@ -72,9 +72,10 @@ class TrainedModel:
     likeness: Likeness | None = None
     reference: Reference | None = None
 
-    def learned_from(self, patient_id: str) -> bool:
-        """Whether a patient is among those whom the twin was trained on."""
-        return self.twin.membership.holds(patient_id)
+    def learned_from(self, patient_id: str) -> bool | None:
+        """Whether a patient is among those whom the twin was trained on; None: it does not say."""
+        membership = self.twin.membership
+        return membership.holds(patient_id) if len(membership.digests) else None
 
     def save(self, folder: Path) -> None:
         """Write the model, whole or not at all."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from omics_twin import consenting
 from omics_twin.config import Config
 from omics_twin.errors import TrainingError, quoted
 from omics_twin.federated.site import CURVES
@@ -86,7 +87,7 @@ def run_sites(
     places = {}
     for site, ids in patients.items():
         root = folder / site / "cohort"
-        write_share(config.cohort, ids, root)
+        write_share(config.cohort, ids, root, consenting.names_of(config))
         place = {"cohort_root": str(root.resolve()), "output": str((folder / site).resolve())}
         places[site] = place
     job = write_job(folder / "job", config, list(patients), places)

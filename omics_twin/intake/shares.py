@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,21 @@ from typing import Any
 from omics_twin.errors import IntakeError
 from omics_twin.files import write_whole
 from omics_twin.intake.declaration import CohortDeclaration, CohortFormat
+from omics_twin.trust.privacy import Pseudonyms
 
 
-def write_share(declaration: CohortDeclaration, patients: Sequence[str], root: Path) -> None:
+def write_share(
+    declaration: CohortDeclaration,
+    patients: Sequence[str],
+    root: Path,
+    names: Pseudonyms | None = None,
+) -> None:
     """Write the declared tables to another folder, with the rows of some patients only.
+
+    Parameters
+    ----------
+    patients
+        By identifier or, where the site has pseudonyms, by pseudonym.
 
     Raises
     ------
@@ -34,7 +45,11 @@ def write_share(declaration: CohortDeclaration, patients: Sequence[str], root: P
             "cannot be divided between sites here: give each site a folder of its own "
             "(docs/federated.md)"
         )
-    kept = set(patients)
+    chosen = set(patients)
+
+    def kept(patient: str) -> bool:
+        return (patient if names is None else names.of(patient)) in chosen
+
     for name in dict.fromkeys([declaration.roster, *_tables(asdict(declaration))]):
         path = Path(declaration.root) / name
         if not path.is_file():
@@ -53,7 +68,7 @@ def _tables(declared: Any) -> Iterator[str]:
                 yield from _tables(each)
 
 
-def _text(path: Path, key: str, kept: set[str]) -> bytes:
+def _text(path: Path, key: str, kept: Callable[[str], bool]) -> bytes:
     content = path.read_bytes()
     if path.name.endswith(".gz"):
         content = gzip.decompress(content)
@@ -64,17 +79,17 @@ def _text(path: Path, key: str, kept: set[str]) -> bytes:
     found = io.StringIO(newline="")
     writer = csv.writer(found, delimiter=separator)
     writer.writerow(header)
-    writer.writerows(row for row in rows if len(row) > place and row[place].strip() in kept)
+    writer.writerows(row for row in rows if len(row) > place and kept(row[place].strip()))
     written = found.getvalue().encode()
     return gzip.compress(written, mtime=0) if path.name.endswith(".gz") else written
 
 
-def _parquet(path: Path, key: str, kept: set[str]) -> bytes:
+def _parquet(path: Path, key: str, kept: Callable[[str], bool]) -> bytes:
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(path)
     _place(table.column_names, key, path)
-    inside = [str(each).strip() in kept for each in table.column(key).to_pylist()]
+    inside = [kept(str(each).strip()) for each in table.column(key).to_pylist()]
     found = io.BytesIO()
     pyarrow.parquet.write_table(table.filter(pyarrow.array(inside)), found)
     return found.getvalue()

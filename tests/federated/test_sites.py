@@ -18,6 +18,7 @@ from omics_twin.federated.sites import grouped
 from omics_twin.intake.declaration import CohortDeclaration, KeyDeclaration, ModalityDeclaration
 from omics_twin.intake.shares import write_share
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
+from omics_twin.trust.privacy import Pseudonyms
 
 
 def test_hospitals_stay_whole_and_sites_are_about_as_large() -> None:
@@ -55,6 +56,10 @@ def test_a_share_holds_the_rows_of_its_patients_and_no_others(tmp_path: Path) ->
         "clinical.csv",
         "visits.tsv.gz",
     ]
+    names = Pseudonyms(bytes(32))
+    write_share(cohort, [names.of("p1"), names.of("p3")], tmp_path / "called", names)
+    called, one = ((tmp_path / each / "clinical.csv").read_bytes() for each in ("called", "one"))
+    assert called == one
     otherwise = replace(cohort, keys={"visits.tsv.gz": KeyDeclaration("id")})
     with pytest.raises(IntakeError, match="names patients differently"):
         write_share(otherwise, ["p1"], tmp_path / "two")

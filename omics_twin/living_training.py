@@ -1,0 +1,70 @@
+"""Train a twin that learns from visit to visit: each kind's steps, readable as prose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from omics_twin import answers, dose_groups, landmarks, progression, tracking
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.config import Config
+from omics_twin.dynamics.settings import DynamicsKind
+from omics_twin.report.console import Console
+from omics_twin.tensors.history import histories_of
+
+
+def _train_size(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
+    """Learn how sizes change from scan to scan, judged one scan ahead."""
+    histories = histories_of(cohort, config.dynamics.modality)
+    arms, held_out = answers.received_of(cohort), progression.folds_of(histories, config.split)
+    with console.stage("forecasts of the next visit, every patient held out once"):
+        forecasts = progression.cross_validated(
+            histories, arms, held_out, console, seed=config.twin.seed
+        )
+    metrics = progression.judged(forecasts, held_out)
+    with console.stage("the twin of all patients"):
+        model = progression.model_of(cohort, histories, arms, config, metrics)
+    model.save(run / tracking.MODEL_FOLDER)
+    progression.draw(forecasts, metrics, run)
+    return metrics
+
+
+def _train_volume(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
+    """Learn how volumes change under known doses, judged on dose groups held out in turn."""
+    asked = config.dynamics
+    dosed = dose_groups.dosed_of(cohort, asked.modality)
+    plasma = dose_groups.dosed_of(cohort, asked.concentration)
+    held_out = dose_groups.held_out_of(dosed, config)
+    with console.stage("forecasts of groups held out"):
+        forecasts = dose_groups.cross_validated(dosed, plasma, held_out, config, console)
+    metrics = dose_groups.judged(forecasts, dosed, held_out)
+    with console.stage("the twin of everybody not put aside"):
+        model = dose_groups.model_of(cohort, dosed, plasma, held_out, config, metrics)
+    model.save(run / tracking.MODEL_FOLDER)
+    dose_groups.draw(forecasts, run)
+    console.metrics(metrics["one_ahead"])
+    for line in dose_groups.paired_lines(forecasts):
+        console.say(line)
+    return metrics
+
+
+def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
+    """Learn from every visit what is measured next and when an event comes."""
+    followed = landmarks.followed_of(cohort, config, console)
+    held_out = landmarks.held_out_of(cohort, followed, config)
+    with console.stage("training"):
+        twin, plan = landmarks.fit(followed, held_out, config, run / "checkpoints", console)
+    with console.stage("events foreseen from each landmark on, beside Cox models"):
+        metrics = landmarks.judged(twin, plan, followed, held_out, config, console)
+    landmarks.model_of(cohort, followed, twin, config, metrics).save(run / tracking.MODEL_FOLDER)
+    landmarks.draw(metrics, run)
+    return metrics
+
+
+STEPS: Mapping[DynamicsKind, Callable[[Cohort, Config, Path, Console], dict[str, Any]]] = {
+    DynamicsKind.TUMOUR_SIZE: _train_size,
+    DynamicsKind.TUMOUR_VOLUME: _train_volume,
+    DynamicsKind.VISITS: _train_visits,
+}
+"""What each kind of twin is trained by: returns the metrics, leaves model and plots in the run."""
