@@ -53,6 +53,8 @@ def chart_key(path: Path, store: bytes | None = None) -> bytes | None:
 def unlock(connection: Any, key: bytes) -> None:
     """Give a new connection its key; the first thing that is said on it."""
     connection.execute(f"pragma key = \"x'{key.hex()}'\"").close()
+    # What is wrong with a page is told by an error; SQLCipher would write it to the terminal too.
+    connection.execute("pragma cipher_log_level = none").close()
 
 
 def give_key(path: Path, old: bytes | None, new: bytes) -> bool:

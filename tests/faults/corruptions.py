@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from unittest import mock
 
 import torch
 
@@ -14,6 +16,7 @@ from omics_twin.chart.store import Chart
 from omics_twin.models.checkpoint import SafeCheckpoints, last_checkpoint
 from omics_twin.told import RecordedVisit
 from omics_twin.tracking import TrainedModel
+from omics_twin.trust.keys import STORE
 from tests.faults.mutations import cut, flip
 from tests.faults.rows import Row
 
@@ -85,9 +88,15 @@ def of_a_model(model: Path, folder: Path, trials: int, dice: Random) -> list[Row
     return rows
 
 
-def of_the_chart(folder: Path, trials: int, dice: Random) -> Row:
+def of_a_sealed_chart(folder: Path, trials: int, dice: Random) -> Row:
+    """Damage the file of a chart that is sealed, page by page."""
+    with mock.patch.dict(os.environ, {STORE: "5a" * 32}):
+        return of_the_chart(folder, trials, dice, "sealed chart in SQLite")
+
+
+def of_the_chart(folder: Path, trials: int, dice: Random, what: str = "chart in SQLite") -> Row:
     """Damage the file of a chart."""
-    path = folder / "chart.db"
+    path = folder / f"{what}.db"
     place = f"sqlite:///{path}"
     with closing(Chart.open(place)) as chart:
         for patient in ("p1", "p2", "p3"):
@@ -102,7 +111,7 @@ def of_the_chart(folder: Path, trials: int, dice: Random) -> Row:
         with closing(Chart.open(place)) as own:
             return [own.record(patient) for patient in ("p1", "p2", "p3")]
 
-    row = Row("damaged file", "chart in SQLite")
+    row = Row("damaged file", what)
     whole = read()
     _damaged(row, path, trials, dice, read, whole)
     return row

@@ -139,7 +139,13 @@ def faults(
         "damaged model",
         lambda: corruptions.of_a_model(small.model, new("damaged"), 10 * times, dice),
     )
-    yield "damaged chart", lambda: [corruptions.of_the_chart(new("chart"), 10 * times, dice)]
+    yield (
+        "damaged chart",
+        lambda: [
+            corruptions.of_the_chart(new("chart"), 10 * times, dice),
+            corruptions.of_a_sealed_chart(new("sealed"), 10 * times, dice),
+        ],
+    )
     yield "disk", disks
     yield "clock", lambda: [others.of_the_clock(new("clock"), 10 * times, dice)]
     yield (

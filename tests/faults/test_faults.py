@@ -37,8 +37,9 @@ def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
         lambda small, folder: corruptions.of_checkpoints(small.run, folder, 40, Random(1)),
         lambda small, folder: corruptions.of_a_model(small.model, folder, 25, Random(1)),
         lambda small, folder: [corruptions.of_the_chart(folder, 40, Random(1))],
+        lambda small, folder: [corruptions.of_a_sealed_chart(folder, 20, Random(1))],
     ],
-    ids=["checkpoint", "model", "chart"],
+    ids=["checkpoint", "model", "chart", "sealed"],
 )
 def test_a_damaged_file_is_read_as_it_was_or_refused(
     damage: Callable[[SmallRun, Path], list[Row]], small_run: SmallRun, tmp_path: Path
