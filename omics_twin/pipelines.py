@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,24 @@ from omics_twin import (
     learning,
     living_training,
     private_training,
-    progression,
     runs,
     subgroups,
     tasks,
     tracking,
     trained_on,
 )
-from omics_twin.belief import KeptBelief, place_of, read_belief, write_belief
+from omics_twin.asked import (
+    model_asked,
+    model_of_any_kind,
+    output_asked,
+    patients_asked,
+    place_asked,
+    read_cohort,
+    with_own_cohort,
+)
+from omics_twin.belief import write_belief
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.config import Config, digest, load, options, plain, recorded
+from omics_twin.config import Config, digest, plain, recorded
 from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import AlarmError, CohortError, ConfigError, IntakeError, nearest
 from omics_twin.evaluate import membership
@@ -38,42 +45,11 @@ from omics_twin.files import alone, read_json, write_json, write_whole
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate, read_truth
-from omics_twin.intake.tables import read_tables
+from omics_twin.kept import belief_asked, beliefs_folder, visits_in_cohort, visits_told
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
 from omics_twin.report.model_card import write_card
-from omics_twin.tensors.history import given_of, histories_of
-from omics_twin.told import without
 from omics_twin.trust.consent import Purpose
-from omics_twin.trust.privacy import left_out_lines
-from omics_twin.types import Visit
-from omics_twin.validity import governed_by
-
-# What `conf/config.yaml` chooses where nobody names a cohort.
-_DEFAULT_COHORT = "synthetic"
-
-
-def _called(config: Config, patient: str) -> str:
-    """Return what a patient is called here, who may be asked for by identifier or pseudonym."""
-    names = consenting.names_of(config)
-    return patient if names is None else names.of(patient)
-
-
-def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
-    """Read, check, ask for permission, build: the only way to a cohort."""
-    root = Path(config.cohort.root)
-    if config.cohort.name == "synthetic" and (purpose is Purpose.TRAINING or not root.exists()):
-        console.say(f"synthetic trial of {config.intake.patients} patients in {root}")
-        generate(config.intake, root, progress=console.progress("patients written"))
-    tables = read_tables(config.cohort, scoring=purpose is not Purpose.TRAINING)
-    cohort = consenting.permitted_cohort(tables, config, purpose)
-    basis = cohort.permission.basis
-    console.say(f"cohort {cohort.name}: {len(cohort.patient_ids)} patients, {basis}")
-    for line in left_out_lines(cohort.left_out):
-        console.warn(line)
-    for note in cohort.notes:
-        console.note(note)
-    return cohort
 
 
 def _site_notes(task: tasks.Task) -> list[str]:
@@ -217,28 +193,28 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> runs.Trai
 
 def update(config: Config, console: Console) -> Path:
     """Show a patient's twin a visit, keep the belief, and say what changed."""
-    model = _model_of_any_kind(config)
+    model = model_of_any_kind(config)
     # Two who show visits at once would each keep a belief without the other's.
-    with alone(_beliefs(config), wait=True):
+    with alone(beliefs_folder(config), wait=True):
         return _updated(config, model, console)
 
 
 def _updated(config: Config, model: LivingModel | tracking.TrainedModel, console: Console) -> Path:
     from omics_twin import bedside, bedside_ranking
 
-    kept, place = _kept(config, model)
+    kept, place = belief_asked(config, model)
     if isinstance(model, LivingModel):
         visits = (
             bedside.visits_of_file(Path(config.observation), model, kept.patient_id)
             if config.observation
-            else _visits_of_cohort(config, model, kept, console)
+            else visits_in_cohort(config, model, kept, console)
         )
         for visit in visits:
             kept, change = bedside.shown(model, kept, visit, config.twin.interval)
             for line in bedside.lines(model, change):
                 console.say(line)
     else:
-        kept, visits = _told(config, model, kept, console)
+        kept, visits = visits_told(config, model, kept, console)
         for visit in visits:
             kept, moved = bedside_ranking.shown(model, kept, visit, config.twin)
             for line in bedside_ranking.lines(model, moved):
@@ -253,18 +229,18 @@ def simulate(config: Config, console: Console) -> Path:
     from omics_twin import bedside, bedside_ranking
     from omics_twin.report.trajectory import write_plans
 
-    model = _model_of_any_kind(config)
-    output = _output(config, ".html", ".json")
-    kept, _ = _kept(config, model)
+    model = model_of_any_kind(config)
+    output = output_asked(config, ".html", ".json")
+    kept, _ = belief_asked(config, model)
     if isinstance(model, LivingModel):
         if not kept.visits and model.provenance["patients"]:
-            for visit in _visits_of_cohort(config, model, kept, console):
+            for visit in visits_in_cohort(config, model, kept, console):
                 kept = kept.seen(visit)
         plans = bedside.plans_asked(config.intervention, model, kept)
         compared = bedside.compared(model, kept, plans, config.twin.interval)
     else:
         if not kept.visits:
-            kept, visits = _told(config, model, kept, console)
+            kept, visits = visits_told(config, model, kept, console)
             kept = replace(kept, visits=tuple(visits))
         compared = bedside_ranking.compared(model, kept, config.intervention, config.twin)
     for line in bedside.ranking_lines(compared):
@@ -275,62 +251,6 @@ def simulate(config: Config, console: Console) -> Path:
         write_plans(output, model, kept, compared)
     console.say(f"plans compared: {output}")
     return output
-
-
-def _model_of_any_kind(config: Config) -> LivingModel | tracking.TrainedModel:
-    model = tracking.load_any(config.model_uri or "", config.tracking)
-    return model if isinstance(model, LivingModel) else governed_by(model, config.trust.unlike)
-
-
-def _kept(config: Config, model: LivingModel | tracking.TrainedModel) -> tuple[KeptBelief, Path]:
-    """Return the belief that is kept of a patient, or the one before any visit, and its place."""
-    patient = _called(config, config.patient or "")
-    withheld = consenting.withheld_from(config, model, patient)
-    place = place_of(_beliefs(config), model.digest, patient)
-    if place.is_file():
-        kept = read_belief(place, model.twin.modalities)
-        consenting.check_shown(kept, withheld, place)
-        return kept, place
-    draws = config.twin.draws
-    if isinstance(model, tracking.TrainedModel):
-        draws = answers.draws_of(model, config.twin)
-    return KeptBelief(patient, model.digest, draws, config.twin.seed), place
-
-
-def _beliefs(config: Config) -> Path:
-    return Path(config.beliefs or Path(config.output_root) / "beliefs")
-
-
-def _told(
-    config: Config, model: tracking.TrainedModel, kept: KeptBelief, console: Console
-) -> tuple[KeptBelief, list[Visit]]:
-    """Return the belief with the patient's stratum, and the visits it was not shown yet."""
-    from omics_twin.record import read_record, stratum_of, visits_of
-
-    last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
-    if config.observation:
-        names = consenting.names_of(config)
-        record = read_record(Path(config.observation), kept.patient_id, names)
-        record = without(record, consenting.withheld_from(config, model, kept.patient_id))
-        stratum = stratum_of(model, record) if record.stratum or not kept.visits else kept.stratum
-        return replace(kept, stratum=stratum), list(visits_of(model, record))
-    cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
-    stratum = answers.strata_keys(model.support.columns, cohort)[0]
-    visits = answers.visits_of(model, cohort, as_of_days=config.as_of_days or float("inf"))
-    later = [each for each in visits if float(each.observation.days[0]) > last]
-    return replace(kept, stratum=stratum), later
-
-
-def _visits_of_cohort(
-    config: Config, model: LivingModel, kept: KeptBelief, console: Console
-) -> list[Visit]:
-    """Return a patient's visits in the cohort, later than what the twin has seen."""
-    cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
-    last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
-    name = model.twin.modality.name
-    arm = answers.received_of(cohort)[0]
-    under = progression.treatment(arm) if cohort.doses is None else given_of(cohort)[0]
-    return progression.visits_of(histories_of(cohort, name), under, last, config.as_of_days or None)
 
 
 def ablate(config: Config, console: Console) -> Path:
@@ -406,8 +326,8 @@ def attack(config: Config, console: Console) -> Path:
 
 def evaluate(config: Config, console: Console) -> dict[str, Any]:
     """Return the training run's metrics for another cohort."""
-    output = _output(config, ".json") if config.output else None
-    model = _model(config, console)
+    output = output_asked(config, ".json") if config.output else None
+    model = model_asked(config, console)
     cohort = read_cohort(config, console, Purpose.SCORING)
     if model.outcome not in cohort.outcomes:
         raise CohortError(
@@ -427,8 +347,8 @@ def evaluate(config: Config, console: Console) -> dict[str, Any]:
 
 def predict(config: Config, console: Console) -> Path:
     """Write each patient's expected endpoint under the therapy received, or another one."""
-    model = _model(config, console)
-    output = _output(config, ".csv")
+    model = model_asked(config, console)
+    output = output_asked(config, ".csv")
     cohort = read_cohort(config, console, Purpose.SCORING)
     chosen = model.catalogue.intervention(config.intervention) if config.intervention else None
     answers.write_predictions(
@@ -442,9 +362,9 @@ def rank(config: Config, console: Console) -> Path:
     """Write each patient's therapies, best first, with what the order rests on."""
     from omics_twin.report import risk
 
-    model = _model(config, console)
-    output = _output(config, ".csv", ".json")
-    cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
+    model = model_asked(config, console)
+    output = output_asked(config, ".csv", ".json")
+    cohort = patients_asked(read_cohort(config, console, Purpose.SCORING), config)
     lines = answers.cohort_lines(
         model,
         cohort,
@@ -466,12 +386,12 @@ def report(config: Config, console: Console) -> Path:
     from omics_twin.report.genes import known_genes
     from omics_twin.report.patient import write_report
 
-    model = _model(config, console)
-    output = _output(config, ".html")
+    model = model_asked(config, console)
+    output = output_asked(config, ".html")
     if not config.patient:
         raise ConfigError("no patient was named: add patient=ID")
     company = read_cohort(config, console, Purpose.SCORING)
-    cohort = _patients(company, config)
+    cohort = patients_asked(company, config)
     belief = answers.beliefs(model, cohort, config.twin, console, as_of_days=config.as_of_days)
     graph = known_genes(model.twin.design, config.knowledge, console)
     write_report(model, cohort, belief, output, config.twin, company=company, graph=graph)
@@ -490,8 +410,8 @@ def monitor(config: Config, console: Console) -> Path:
     from omics_twin import monitoring
     from omics_twin.report.drift_page import record_of, write_drift
 
-    model = _model(config, console)
-    output = _output(config, ".html", ".json") if config.output else None
+    model = model_asked(config, console)
+    output = output_asked(config, ".html", ".json") if config.output else None
     cohort = read_cohort(config, console, Purpose.SCORING)
     with console.stage("later patients beside those trained on"):
         found = monitoring.monitor(model, cohort, config.twin, config.monitor)
@@ -527,7 +447,7 @@ def promote(config: Config, console: Console) -> None:
     version = registry.version_of(config.model_uri or "", config.tracking)
 
     def compare(challenger: tracking.TrainedModel, champion: tracking.TrainedModel) -> Any:
-        asked = _with_own_cohort(config, challenger)
+        asked = with_own_cohort(config, challenger)
         cohort = read_cohort(asked, console, Purpose.SCORING)
         return promoting.match_of(challenger, champion, cohort, asked.twin, console)
 
@@ -539,19 +459,6 @@ def rollback(config: Config, console: Console) -> None:
     from omics_twin import promoting
 
     promoting.rollback(config.name, config.tracking, console)
-
-
-def _with_own_cohort(config: Config, model: tracking.TrainedModel) -> Config:
-    """Return the configuration with the cohort that was named, else the one trained on."""
-    own = str(model.provenance.get("cohort", ""))
-    if (
-        config.cohort.name != _DEFAULT_COHORT
-        or own == _DEFAULT_COHORT
-        or own not in options("cohort")
-    ):
-        return config
-    chosen = load(config.verb, [f"cohort={own}", f"data_root={config.data_root}"])
-    return replace(config, cohort=chosen.cohort)
 
 
 def serve(config: Config, console: Console) -> None:
@@ -580,11 +487,11 @@ def admit(config: Config, console: Console) -> None:
     """Fill a chart from a cohort or a FHIR Bundle: patients with their consent and visits."""
     from omics_twin import desk
 
-    model = _model(config, console) if config.model_uri else None
+    model = model_asked(config, console) if config.model_uri else None
     if config.intake.format is Format.FHIR:
         patients, visits = desk.from_fhir(config, model, console)
     else:
-        cohort = _patients(read_cohort(config, console, Purpose.SCORING), config)
+        cohort = patients_asked(read_cohort(config, console, Purpose.SCORING), config)
         patients, visits = desk.admitted(config, cohort, model, console)
     console.say(f"chart: {patients} patients and {visits} visits were added")
 
@@ -605,7 +512,7 @@ def results(config: Config, console: Console) -> Path:
     """Write the page of results, with its pictures, from the newest run of each experiment."""
     from omics_twin.report import results as page
 
-    output = _output(replace(config, output=config.output or page.PLACE), ".md")
+    output = output_asked(replace(config, output=config.output or page.PLACE), ".md")
     runs = tracking.newest_runs(config.tracking, page.KINDS, page.FILES)
     for run in runs:
         console.note(f"{run.experiment}, {run.kind}: {run.finished_on}, run {run.run_id}")
@@ -616,7 +523,7 @@ def results(config: Config, console: Console) -> Path:
 
 def synthesise(config: Config, console: Console) -> Path:
     """Write the synthetic trial's tables and, apart from them, its truth."""
-    root = _place(config)
+    root = place_asked(config)
     generate(config.intake, root, progress=console.progress("patients written"))
     console.say(f"synthetic trial of {config.intake.patients} patients: {root}")
     return root
@@ -626,7 +533,7 @@ def check(config: Config, console: Console) -> CheckReport:
     """Say everything that is wrong with files of a format, and refuse them if it is an error."""
     from omics_twin.intake import check as checks
 
-    output = _output(config, ".json") if config.output else None
+    output = output_asked(config, ".json") if config.output else None
     report = checks.check(config.intake, config.cohort)
     for line in listed(report.findings, most=50):
         console.say(line)
@@ -650,7 +557,7 @@ def audit(config: Config, console: Console) -> None:
 
     if not config.log:
         raise ConfigError("no audit log was named: add log=FILE")
-    output = _output(config, ".json") if config.output else None
+    output = output_asked(config, ".json") if config.output else None
     log = Path(config.log)
     anchor = Path(config.anchor) if config.anchor else None
     key = audit_key(Path(config.key) if config.key else None, log=log)
@@ -684,7 +591,7 @@ def fetch(config: Config, console: Console) -> Path:
     """Download a cohort's public source files, verified."""
     from omics_twin.intake import fetch as downloads
 
-    root = _place(config)
+    root = place_asked(config)
     if not config.cohort.sources:
         raise ConfigError(f"cohort '{config.cohort.name}' names no public source to fetch")
     downloads.fetch(
@@ -694,48 +601,3 @@ def fetch(config: Config, console: Console) -> Path:
         accept_unverified=config.accept_unverified,
     )
     return root
-
-
-def _model(config: Config, console: Console) -> tracking.TrainedModel:
-    if not config.model_uri:
-        raise ConfigError("no model was named: add model_uri=FOLDER or model_uri=models:/NAME/1")
-    found = tracking.load_model(config.model_uri, config.tracking)
-    model = governed_by(found, config.trust.unlike)
-    console.say(f"model {model.twin.name}: {model.title}")
-    names = consenting.names_of(config)
-    trained_by, own = model.provenance.get("pseudonyms", ""), "" if names is None else names.mark()
-    if trained_by and trained_by != own:
-        console.warn(
-            "the model knows its training patients by pseudonyms of another key: they are answered "
-            "as if they were new"
-        )
-    return model
-
-
-def _place(config: Config) -> Path:
-    """Return the folder to write a cohort's files to."""
-    if not config.output and config.cohort.parts:
-        raise ConfigError(
-            f"cohort '{config.cohort.name}' has {len(config.cohort.parts)} parts and no folder of "
-            "its own: add output=FOLDER"
-        )
-    return Path(config.output or config.cohort.root)
-
-
-def _output(config: Config, *endings: str) -> Path:
-    wanted = " or ".join(endings)
-    if not config.output:
-        raise ConfigError(f"no output was named: add output=FILE{endings[0]}")
-    output = Path(config.output)
-    if output.suffix not in endings:
-        raise ConfigError(f"output is '{output}', expected a name that ends in {wanted}")
-    if output.is_dir():
-        raise ConfigError(f"output '{output}' is a folder, expected a file that ends in {wanted}")
-    above = next(each for each in output.absolute().parents if each.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise ConfigError(f"output '{output}' cannot be written: '{above}' is no writable folder")
-    return output
-
-
-def _patients(cohort: Cohort, config: Config) -> Cohort:
-    return cohort.select([_called(config, config.patient)]) if config.patient else cohort

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from omics_twin.asked import read_cohort
 from omics_twin.cli import main
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.patients import patients_in
-from omics_twin.pipelines import read_cohort
 from omics_twin.record import visits_of
 from omics_twin.report.console import Console
 from omics_twin.report.model_card import card_of

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from omics_twin import judging, learning, tasks, trained_on
+from omics_twin.asked import read_cohort
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.monitoring import Later, compared, later_of
-from omics_twin.pipelines import read_cohort
 from omics_twin.report.console import Console
 from omics_twin.settings import MonitorSettings
 from omics_twin.tracking import TrainedModel

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from omics_twin import holding, learning, pipelines, subgroups, tasks
+from omics_twin import holding, learning, subgroups, tasks
+from omics_twin.asked import read_cohort
 from omics_twin.config import Config, load
 from omics_twin.evaluate.attributes import NOT_KNOWN
 from omics_twin.evaluate.fairness import THREE_POINTS
@@ -63,7 +64,7 @@ def judged(copies: list[tuple[holding.Held, np.ndarray]]) -> list[holding.Inside
 def main(run: Path, copies: int, folder: Path, settings: list[str]) -> None:
     """Print the coverage of every group that is large enough to be tested."""
     config, console = load("train", settings), Console(quiet=True)
-    task = tasks.task_of(pipelines.read_cohort(config, console, Purpose.TRAINING), config, console)
+    task = tasks.task_of(read_cohort(config, console, Purpose.TRAINING), config, console)
     groups, _ = subgroups.groups_in(task, config)
     found = judged(copies_of(task, run, copies, folder, config, console))
     everyone = np.ones(len(task.arms), dtype=bool)

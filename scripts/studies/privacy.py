@@ -14,7 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from omics_twin import attacking, config, judging, learning, pipelines, private_training, tasks
+from omics_twin import attacking, config, judging, learning, private_training, tasks
+from omics_twin.asked import read_cohort
 from omics_twin.evaluate.baselines import fit_predict_folds
 from omics_twin.evaluate.membership import lines
 from omics_twin.evaluate.metrics import summarise
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> None:
     console = Console()
     settings = [f"{key}={value}" for key, value in own.items()]
     asked = config.load("train", [*settings, "trainer.privacy.epsilon=1", "tracking=off"])
-    cohort = pipelines.read_cohort(asked, console, Purpose.TRAINING)
+    cohort = read_cohort(asked, console, Purpose.TRAINING)
     task, asked = private_training.prepared(tasks.task_of(cohort, asked, console), asked, console)
     for name in ("logistic", "logistic_interactions"):
         design = judging.baseline_design(task)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omics_twin.asked import read_cohort
 from omics_twin.cli import main
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.evaluate.design import Outcome
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.pipelines import read_cohort
 from omics_twin.report.console import Console
 from omics_twin.simulated import simulated_copy
 from omics_twin.tasks import Task, task_of

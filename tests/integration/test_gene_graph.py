@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from omics_twin.asked import read_cohort
 from omics_twin.config import load
 from omics_twin.errors import CohortError
 from omics_twin.learning import fit, model_of
-from omics_twin.pipelines import read_cohort
 from omics_twin.report.console import Console
 from omics_twin.tasks import Task, task_of
 from omics_twin.tensors.transforms import observations

@@ -28,8 +28,8 @@ def model(small_run: SmallRun) -> TrainedModel:
 
 @pytest.fixture(scope="module")
 def later(small_run: SmallRun, model: TrainedModel) -> Later:
+    from omics_twin.asked import read_cohort
     from omics_twin.config import load
-    from omics_twin.pipelines import read_cohort
     from omics_twin.report.console import Console
     from omics_twin.trust.consent import Purpose
 

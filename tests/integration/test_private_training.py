@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from omics_twin import config, pipelines, private_training, tasks
+from omics_twin import config, private_training, tasks
+from omics_twin.asked import read_cohort
 from omics_twin.cli import main
 from omics_twin.report.console import Console
 from omics_twin.settings import TrackingSettings
@@ -78,7 +79,7 @@ def test_noise_is_never_the_same_unless_its_seed_is_given_which_voids_the_guaran
             ],
         )
         console = Console()
-        cohort = pipelines.read_cohort(asked, console, Purpose.SCORING)
+        cohort = read_cohort(asked, console, Purpose.SCORING)
         task, asked = private_training.prepared(
             tasks.task_of(cohort, asked, console), asked, console
         )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from omics_twin.asked import read_cohort
 from omics_twin.config import load
 from omics_twin.intake.knowledge import Knowledge, read_knowledge
-from omics_twin.pipelines import read_cohort
 from omics_twin.report.console import Console
 from omics_twin.tensors.graph import gene_graph
 from omics_twin.tensors.transforms import design_of

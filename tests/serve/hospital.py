@@ -21,11 +21,11 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from omics_twin.asked import read_cohort
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 from omics_twin.config import load
 from omics_twin.desk import admitted
-from omics_twin.pipelines import read_cohort
 from omics_twin.report.console import Console
 from omics_twin.told import RecordedVisit
 from omics_twin.trust.consent import Decision, Entry, Purpose

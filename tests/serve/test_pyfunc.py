@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from omics_twin.asked import read_cohort
 from omics_twin.cli import main
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.errors import ModelError, TwinError
-from omics_twin.pipelines import read_cohort
 from omics_twin.report.console import Console
 from omics_twin.serve.pyfunc import rank_record
 from omics_twin.told import PatientRecord, record_of

@@ -1,0 +1,70 @@
+"""What is kept of a patient between visits, and the visits that the twin was not shown yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from omics_twin import answers, consenting, progression, tracking
+from omics_twin.asked import called, read_cohort
+from omics_twin.belief import KeptBelief, place_of, read_belief
+from omics_twin.config import Config
+from omics_twin.living import LivingModel
+from omics_twin.record import read_record, stratum_of, visits_of
+from omics_twin.report.console import Console
+from omics_twin.tensors.history import given_of, histories_of
+from omics_twin.told import without
+from omics_twin.trust.consent import Purpose
+from omics_twin.types import Visit
+
+
+def belief_asked(
+    config: Config, model: LivingModel | tracking.TrainedModel
+) -> tuple[KeptBelief, Path]:
+    """Return the belief that is kept of a patient, or the one before any visit, and its place."""
+    patient = called(config, config.patient or "")
+    withheld = consenting.withheld_from(config, model, patient)
+    place = place_of(beliefs_folder(config), model.digest, patient)
+    if place.is_file():
+        kept = read_belief(place, model.twin.modalities)
+        consenting.check_shown(kept, withheld, place)
+        return kept, place
+    draws = config.twin.draws
+    if isinstance(model, tracking.TrainedModel):
+        draws = answers.draws_of(model, config.twin)
+    return KeptBelief(patient, model.digest, draws, config.twin.seed), place
+
+
+def beliefs_folder(config: Config) -> Path:
+    """Return the folder in which beliefs are kept."""
+    return Path(config.beliefs or Path(config.output_root) / "beliefs")
+
+
+def visits_told(
+    config: Config, model: tracking.TrainedModel, kept: KeptBelief, console: Console
+) -> tuple[KeptBelief, list[Visit]]:
+    """Return the belief with the patient's stratum, and the visits it was not shown yet."""
+    last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
+    if config.observation:
+        names = consenting.names_of(config)
+        record = read_record(Path(config.observation), kept.patient_id, names)
+        record = without(record, consenting.withheld_from(config, model, kept.patient_id))
+        stratum = stratum_of(model, record) if record.stratum or not kept.visits else kept.stratum
+        return replace(kept, stratum=stratum), list(visits_of(model, record))
+    cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
+    stratum = answers.strata_keys(model.support.columns, cohort)[0]
+    visits = answers.visits_of(model, cohort, as_of_days=config.as_of_days or float("inf"))
+    later = [each for each in visits if float(each.observation.days[0]) > last]
+    return replace(kept, stratum=stratum), later
+
+
+def visits_in_cohort(
+    config: Config, model: LivingModel, kept: KeptBelief, console: Console
+) -> list[Visit]:
+    """Return a patient's visits in the cohort, later than what the twin has seen."""
+    cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
+    last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
+    name = model.twin.modality.name
+    arm = answers.received_of(cohort)[0]
+    under = progression.treatment(arm) if cohort.doses is None else given_of(cohort)[0]
+    return progression.visits_of(histories_of(cohort, name), under, last, config.as_of_days or None)
