@@ -142,7 +142,8 @@ def _trained(
             reference=trained_on.reference_of(task, predicted.received, predicted.every_arm),
         )
     model.save(run / tracking.MODEL_FOLDER)
-    write_card(model, run)
+    # As it was stored: small cells are not counted out there.
+    write_card(tracking.TrainedModel.load(run / tracking.MODEL_FOLDER), run)
     judging.draw_plots(task, predicted, run)
     write_json(run / "metrics.json", metrics)
     with console.stage("recording the run"):

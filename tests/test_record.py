@@ -50,5 +50,5 @@ def test_a_file_tells_of_a_visit_of_several_or_of_a_patient(told: object, tmp_pa
 def test_a_file_of_another_patient_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_text(json.dumps({"patient_id": "q", "visits": []}))
-    with pytest.raises(TwinError, match="of another patient than 'p'"):
+    with pytest.raises(TwinError, match="of another patient than the one asked for"):
         read_record(path, "p")

@@ -148,7 +148,7 @@ def _treatments(model: TrainedModel) -> Answer:
             given[arm] = given.get(arm, 0) + number
     named = [f"{visible(model.catalogue.label(a))} ({n})" for a, n in sorted(given.items())]
     return (
-        f"Received (patients): {listed(named, most=40)}.",
+        f"Received (patients, one to four of a stratum told as 1): {listed(named, most=40)}.",
         "The therapy enters the model as its agents and doses, after a patient's measurements: "
         "every therapy is asked of the same belief.",
     )
@@ -391,7 +391,8 @@ def _people(model: TrainedModel) -> Answer:
     ]
     columns = listed([visible(name_in_words(each)) for each in model.support.columns])
     return (
-        f"Patients by stratum ({columns}): {listed(strata, most=20)}."
+        f"Patients by stratum ({columns}; one to four of an arm told as 1): "
+        f"{listed(strata, most=20)}."
         if model.support.columns
         else "All patients are one stratum.",
         *_missing(model)[1:],

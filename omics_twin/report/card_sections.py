@@ -290,17 +290,24 @@ def _privacy(model: TrainedModel) -> Section:
         "and arm, means and directions of measurements, and counts in bins of at least ten; no row "
         "of a patient."
     )
-    if not found:
-        return Section(
-            "Privacy",
-            (
-                "Trained without differential privacy. Whether it can be inferred who was trained "
-                "on was not measured.",
-                kept,
-            ),
-        )
-    told = [f"{_plain(name)}: {value}." for name, value in _flat(found)]
-    return Section("Privacy", (*told, kept))
+    promised = {name: value for name, value in (found or {}).items() if name != "attack"}
+    if promised.get("mechanism", "none") == "none" and promised.get("epsilon") is None:
+        told = ["Trained without differential privacy."]
+    else:
+        told = [f"{_plain(name)}: {value}." for name, value in _flat(promised)]
+    return Section("Privacy", (*told, _attack((found or {}).get("attack")), kept))
+
+
+def _attack(found: Mapping[str, Any] | None) -> str:
+    if not found or "advantage" not in found:
+        return "Whether it can be inferred who was trained on was not measured."
+    low, high = found["advantage_lower"], found["advantage_upper"]
+    return (
+        "Who holds a patient's whole record and outcome, and asks as about somebody new, tells "
+        f"training patients from others with an advantage of {found['advantage']:.2f} (95 % "
+        f"interval {low:.2f} to {high:.2f}; by noise alone up to {found['floor']['upper']:.2f}): "
+        "true less false positive rate, 0 where nothing can be told."
+    )
 
 
 def _flat(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -224,7 +224,8 @@ def _browse(place: Place, url: str, server: subprocess.Popen[bytes]) -> None:
     (who,) = set(re.findall(r"/patient\?id=([^\"&#]+)", words))
     page = session.get(f"{url}/patient?id={who}", timeout=60).text
     number = re.findall(r'name="ranking" value="(\d+)"', page)[0]
-    therapy = re.findall(r'<option value="([^"]+)">', page)[-1]
+    therapies = page[page.index('id="therapy"') : page.index('id="reason"')]
+    therapy = re.findall(r'<option value="([^"]+)">', therapies)[-1]
     decision = {"ranking": number, "therapy": therapy, "csrf_token": token_in(page),
                 "reason": CANARIES["reason of an override"]}  # fmt: skip
     assert session.post(f"{url}/decision?id={who}", decision, timeout=60).status_code == 200
@@ -257,7 +258,12 @@ def _score(url: str) -> None:
                   "visits": visits, **more}  # fmt: skip
         return requests.post(f"{url}/invocations", json={"inputs": [record]}, timeout=60)
 
-    assert ask(CANARIES["value asked over HTTP"]).status_code == 200
+    value, known = CANARIES["value asked over HTTP"], CANARIES["patient of the cohort"]
+    assert ask(value, patient_id=known).status_code == 200
+    # Of somebody without a chart no consent is known.
+    without = ask(value)
+    assert without.status_code == 403
+    assert not Search(CANARIES).within(without.content)
     for refused in (
         ask(CANARIES["value refused over HTTP"]),
         ask(CANARIES["level that is none"]),

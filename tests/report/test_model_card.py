@@ -132,7 +132,7 @@ def test_performance_stands_beside_baselines_with_intervals(model: TrainedModel)
 
 
 def test_subgroups_that_were_not_measured_are_told_so(model: TrainedModel) -> None:
-    told = section(card_of(model), "Subgroups")
+    told = section(card_of(with_performance(model, subgroups=None)), "Subgroups")
     assert "was not measured" in told["sentences"][0]
     assert not told["tables"]
 
@@ -168,7 +168,11 @@ def test_measured_subgroups_are_a_table(model: TrainedModel) -> None:
 
 
 def test_privacy_is_told_where_it_was_measured(model: TrainedModel) -> None:
-    assert "without differential privacy" in section(card_of(model), "Privacy")["sentences"][0]
+    told = section(card_of(model), "Privacy")["sentences"]
+    assert "without differential privacy" in told[0]
+    assert "with an advantage of" in told[1]
+    nothing = card_of(replace(model, provenance={**model.provenance, "privacy": None}))
+    assert "was not measured" in section(nothing, "Privacy")["sentences"][1]
     private = {"epsilon": 3.0, "membership_inference": {"auc": 0.51}}
     told = card_of(replace(model, provenance={**model.provenance, "privacy": private}))
     assert section(told, "Privacy")["sentences"][:2] == (

@@ -377,9 +377,9 @@ def test_a_page_is_about_one_patient(make: type, tmp_path: Path) -> None:
 def test_a_belief_about_another_patient_is_refused(make: type, tmp_path: Path) -> None:
     model = make.model()
     other = iter(make.believe(model, make.cohort(["P-2"])))
-    with pytest.raises(CohortError, match="not about patient 'P-1'"):
+    with pytest.raises(CohortError, match="not about the patient"):
         write_report(model, make.cohort(["P-1"]), other, tmp_path / "page.html")
-    with pytest.raises(CohortError, match="not about patient 'P-1'"):
+    with pytest.raises(CohortError, match="not about the patient"):
         write_report(model, make.cohort(["P-1"]), iter([]), tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 

@@ -11,7 +11,7 @@ from omics_twin.settings import Unlike
 from omics_twin.tracking import TrainedModel
 from omics_twin.validity import REFUSED, governed_by
 from tests.conftest import SmallRun
-from tests.serve.hospital import running
+from tests.serve.hospital import CANARY, running
 from tests.serve.test_cds_hooks import TOLD, asked
 
 
@@ -27,7 +27,11 @@ def test_a_refused_patient_gets_a_card_and_lines_without_a_number(
     run = SmallRun(small_run.trial, tmp_path / "run", small_run.settings)
     with running(run, tmp_path / "server") as server:
         (card,) = asked(server, "SYN0000001").json()["cards"]
-        answer = requests.post(f"{server.url}/invocations", json={"inputs": [TOLD]}, timeout=60)
+        answer = requests.post(
+            f"{server.url}/invocations",
+            json={"inputs": [{**TOLD, "patient_id": CANARY}]},
+            timeout=60,
+        )
     assert card["summary"] == "Twin gives no answer: the patient is unlike the training patients"
     assert card["indicator"] == "warning"
     assert "best with probability" not in card["detail"]
