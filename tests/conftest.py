@@ -20,6 +20,15 @@ _LONGEST = (
     "test_planted_module.py",
     "test_search.py",
     "test_pipelines.py",
+    "test_calibration.py",
+    "test_ablation.py",
+    "test_canaries.py",
+    "test_start_from.py",
+    "test_real_visits.py",
+    "test_real_xenograft.py",
+    "test_population.py",
+    "test_course.py",
+    "test_flare.py",
 )
 
 

@@ -15,7 +15,7 @@ from omics_twin.errors import CohortError
 from omics_twin.evaluate.attributes import NOT_KNOWN
 from omics_twin.evaluate.influence import Estimate
 
-EVERYONE, ALL = "everyone", "all"
+EVERYONE, ALL, SMALLER = "everyone", "all", "smaller groups"
 LEVEL = 0.95
 THREE_POINTS = 0.03
 """How far the coverage of a group may be from what was promised."""
@@ -59,8 +59,8 @@ def subgroup_rows(
     attributes
         Attribute -> group of each patient; ``None`` is a group of its own, not known.
     least_shown
-        Patients of a group that is shown; a smaller one is named without a number, not even its
-        size.
+        Patients of a group that is shown; of smaller ones there is one row, without their names,
+        which may be a single patient's.
     least_tested
         Patients of the group, and of the others, for a gap to be tested.
 
@@ -68,7 +68,8 @@ def subgroup_rows(
     -------
     list of dict
         First everyone, then the groups of each attribute: ``attribute``, ``group``, ``patients``
-        (null where suppressed), ``suppressed``, ``measures`` (name -> ``value``, ``lower``,
+        (null where suppressed), ``suppressed`` (how many groups the row
+        stands for, else 0), ``measures`` (name -> ``value``, ``lower``,
         ``upper``, ``patients``), ``gaps`` (name -> ``difference`` of the group less the others,
         ``lower``, ``upper``, ``p``, ``adjusted_p``) and ``not_judged`` (name -> reason).
 
@@ -88,8 +89,18 @@ def subgroup_rows(
         # What is not known comes last.
         for name in sorted(names, key=lambda each: (each == NOT_KNOWN, each)):
             inside = groups == name
-            rows.append(_row(attribute, str(name), inside, measures, least_shown, least_tested))
+            if inside.sum() >= least_shown:
+                rows.append(_row(attribute, str(name), inside, measures, least_shown, least_tested))
+        small = sum(int((groups == name).sum()) < least_shown for name in names)
+        if small:
+            rows.append(_suppressed(attribute, small))
     return _adjusted(rows)
+
+
+def _suppressed(attribute: str, groups: int) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"measures": {}, "gaps": {}, "not_judged": {}}
+    told = {"attribute": attribute, "group": SMALLER, "patients": None, "suppressed": groups}
+    return told | nothing
 
 
 def _row(
@@ -100,17 +111,16 @@ def _row(
     least_shown: int,
     least_tested: int,
 ) -> dict[str, Any]:
-    suppressed = bool(inside.sum() < least_shown)
     found: dict[str, Any] = {
         "attribute": attribute,
         "group": group,
-        "patients": None if suppressed else int(inside.sum()),
-        "suppressed": suppressed,
+        "patients": int(inside.sum()),
+        "suppressed": 0,
         "measures": {},
         "gaps": {},
         "not_judged": {},
     }
-    for measure in [] if suppressed else measures:
+    for measure in measures:
         own = np.flatnonzero(inside & measure.known)
         if len(own) < least_shown:
             found["not_judged"][measure.name] = f"fewer than {least_shown} patients"

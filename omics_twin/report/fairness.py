@@ -15,8 +15,9 @@ def group_lines(found: Mapping[str, Any]) -> list[str]:
         return []
     rows = [row for row in found["subgroups"] if row["attribute"] != "everyone"]
     shown = [row for row in rows if not row["suppressed"]]
+    small = sum(row["suppressed"] for row in rows)
     lines = [
-        f"groups of patients: {len(shown)} shown, {len(rows) - len(shown)} of fewer than "
+        f"groups of patients: {len(shown)} shown, {small} of fewer than "
         f"{told['least_shown']} patients not shown; {told['tests']} gaps to all others tested in "
         f"groups of at least {told['least_tested']}, {len(told['shown'])} shown after correction "
         f"({told['correction']})"

@@ -40,7 +40,7 @@ def group_limits(model: TrainedModel, patients: Patients) -> list[str]:
     found = [row for row in rows if own.get(row["attribute"]) == row["group"]]
     told = [_worse(row, fairness.get("coverage") or {}) for row in found]
     few = [_named(row) for row in found if not row["suppressed"] and not row["gaps"]]
-    few += [_named(row) for row in found if row["suppressed"]]
+    few += [_named({"attribute": each, "group": own[each]}) for each in _smaller(rows, own)]
     lines = [line for line in told if line]
     if few:
         lines.append(
@@ -49,6 +49,13 @@ def group_limits(model: TrainedModel, patients: Patients) -> list[str]:
             "serves them as well as others."
         )
     return lines
+
+
+def _smaller(rows: Sequence[Mapping[str, Any]], own: Mapping[str, str | None]) -> list[str]:
+    """Return the attributes by which the patient is in one of the groups that are not named."""
+    named = {(row["attribute"], row["group"]) for row in rows}
+    unnamed = [row["attribute"] for row in rows if row["suppressed"]]
+    return [each for each in unnamed if own.get(each) and (each, own[each]) not in named]
 
 
 def _groups_of(

@@ -22,7 +22,7 @@ def _row(attribute: str, group: str, value: float = 0.6, p: float | None = None)
         "attribute": attribute,
         "group": group,
         "patients": 64,
-        "suppressed": False,
+        "suppressed": 0,
         "measures": {"auc": _cell(value)},
         "gaps": {} if p is None else {"auc": gap},
         "not_judged": {},
@@ -82,7 +82,7 @@ def test_intervals_that_fell_short_in_the_patients_group_are_told(limits: Any) -
 
 
 def test_groups_too_small_to_be_tested_are_named(limits: Any) -> None:
-    small = {**_row("her2_positive", "0"), "suppressed": True, "patients": None, "measures": {}}
+    small = {**_row("her2_positive", "smaller groups"), "suppressed": 1, "measures": {}}
     assert limits(_row("hr_positive", "0"), small) == [
         "Too few training patients are in this patient's groups “HR negative” and "
         "“HER2 negative” to test whether the twin serves them as well as others."
