@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -211,28 +211,43 @@ def _subgroups(model: TrainedModel) -> Section:
             "Subgroups",
             ("Performance in subgroups was not measured: nothing is known of its fairness.",),
         )
-    names = list(dict.fromkeys(name for row in rows for name in row.get("measures") or {}))
-    gaps = list(dict.fromkeys(name for row in rows for name in row.get("gaps") or {}))
-    lines = []
-    for row in rows:
-        head = f"{_plain(str(row['attribute']))}: {visible(str(row['group']))}"
-        if row.get("suppressed"):
-            cells = ["too few"] * (len(names) + len(gaps))
-        else:
-            cells = [_interval((row.get("measures") or {}).get(name)) for name in names]
-            cells += [_gap((row.get("gaps") or {}).get(name)) for name in gaps]
-        patients = row.get("patients")
-        lines.append((head, "few" if patients is None else str(patients), *cells))
-    columns = ["Group", "Patients", *(_metric(name) for name in names)]
-    columns += [f"{METRIC_NAMES.get(name, _plain(name))}, less everybody else" for name in gaps]
-    return Section(
-        "Subgroups",
-        (
-            "Held-out performance by group, with 95 % intervals; groups that are too small are not "
-            "told.",
-        ),
-        (Table("Performance and gaps by subgroup", tuple(columns), tuple(lines)),),
+    shown = [row for row in rows if not row.get("suppressed")]
+    left_out = sum(int(row.get("suppressed") or 0) for row in rows)
+    told = (
+        "Held-out performance by group, with 95 % intervals, and where the group differs from "
+        f"everybody else; {left_out} groups that are too small are not told."
     )
+    tables = (
+        _by_group("Performance by subgroup", shown, "measures", _metric, _interval),
+        _by_group(
+            "The group less everybody else, corrected for all that were tested",
+            [row for row in shown if row.get("gaps")],
+            "gaps",
+            lambda name: METRIC_NAMES.get(name, _plain(name)),
+            _gap,
+        ),
+    )
+    return Section("Subgroups", (told,), tables)
+
+
+def _by_group(
+    caption: str,
+    rows: Sequence[Mapping[str, Any]],
+    kind: str,
+    named: Callable[[str], str],
+    cell: Callable[[Mapping[str, Any] | None], str],
+) -> Table:
+    """Return a line for each group, a column for each of its measures or gaps."""
+    names = list(dict.fromkeys(name for row in rows for name in row[kind]))
+    lines = [
+        (
+            f"{_plain(str(row['attribute']))}: {visible(str(row['group']))}",
+            str(row["patients"]),
+            *(cell(row[kind].get(name)) for name in names),
+        )
+        for row in rows
+    ]
+    return Table(caption, ("Group", "Patients", *map(named, names)), tuple(lines))
 
 
 def _gap(cell: Mapping[str, Any] | None) -> str:
