@@ -15,7 +15,7 @@ from omics_twin.intake.tables import read_tables
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
 from omics_twin.trust.consent import Purpose
-from omics_twin.trust.privacy import left_out_lines
+from omics_twin.trust.privacy import called_by, left_out_lines
 from omics_twin.validity import governed_by
 
 # What `conf/config.yaml` chooses where nobody names a cohort.
@@ -24,8 +24,7 @@ _DEFAULT_COHORT = "synthetic"
 
 def called(config: Config, patient: str) -> str:
     """Return what a patient is called here, who may be asked for by identifier or pseudonym."""
-    names = consenting.names_of(config)
-    return patient if names is None else names.of(patient)
+    return called_by(consenting.names_of(config), patient)
 
 
 def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:

@@ -21,9 +21,18 @@ from omics_twin.living import LivingModel
 from omics_twin.record import modalities_of
 from omics_twin.report.console import Console
 from omics_twin.tracking import TrainedModel
-from omics_twin.trust.consent import Decision, Entry, Ledger, Permission, Purpose, judged, permit
+from omics_twin.trust.consent import (
+    ALL,
+    Decision,
+    Entry,
+    Ledger,
+    Permission,
+    Purpose,
+    judged,
+    permit,
+)
 from omics_twin.trust.ledger import line_of, read_ledger
-from omics_twin.trust.privacy import Pseudonyms, site_pseudonyms
+from omics_twin.trust.privacy import Pseudonyms, called_by, site_pseudonyms
 
 _ADDRESS = "://"
 
@@ -139,24 +148,22 @@ def asked_anew(
     chart, names = Chart.open(place) if _ADDRESS in place else None, names_of(config)
 
     def ask(patient_ids: Sequence[str]) -> Permission:
-        called = {each: each if names is None else names.of(each) for each in patient_ids}
+        called = {each: called_by(names, each) for each in patient_ids}
         if chart is None:
             ledger = _called(read_ledger(Path(place)), names)
         else:
             ledger = Ledger(CHART, tuple(chart.decided(list(called.values()))))
-        found = judged(list(called.values()), ledger, Purpose.SCORING, modalities)
-        return replace(
-            found,
-            granted=tuple(each for each in patient_ids if called[each] in found.granted),
-            refused={
-                each: found.refused[name] for each, name in called.items() if name in found.refused
-            },
-            withheld={
-                each: found.withheld[name]
-                for each, name in called.items()
-                if name in found.withheld
-            },
+        # Who asks is answered in the names that were asked about.
+        asked_by: dict[str, list[str]] = {}
+        for each, name in called.items():
+            asked_by.setdefault(name, []).append(each)
+        entries = (
+            replace(entry, patient_id=each)
+            for entry in ledger.entries
+            for each in asked_by.get(entry.patient_id, ())
         )
+        own = Ledger(ledger.basis, tuple(entries))
+        return judged(patient_ids, own, Purpose.SCORING, modalities)
 
     return ask
 
@@ -170,7 +177,7 @@ def decide(config: Config, console: Console) -> None:
         If the decision is none, or there is no chart to keep it in.
     """
     names, patient = names_of(config), config.patient or ""
-    patient = patient if names is None else names.of(patient)
+    patient = called_by(names, patient)
     entry = _entry(config, patient)
     if config.chart is None and config.trust.ledger is None:
         raise ConfigError("no ledger was named: add chart=sqlite:///FILE or trust.ledger=FILE")
@@ -218,12 +225,12 @@ def _entry(config: Config, patient: str) -> Entry | None:
 def _standing(ledger: Ledger, patient: str) -> list[str]:
     """Return what holds today, purpose by purpose."""
     decided = [each for each in ledger.entries if each.patient_id == patient]
-    named = sorted({each.modality for each in decided})
+    named = sorted({each.modality for each in decided} - {ALL})
     found = []
     for purpose in Purpose:
         told = judged([patient], ledger, purpose, named)
         reason = told.refused.get(patient)
-        without = [each for each in told.withheld.get(patient, ()) if each != "all"]
+        without = told.withheld.get(patient, ())
         rest = f", without {', '.join(without)}" if without else ""
         found.append(f"{purpose.value}: {reason or f'permitted{rest}'}")
     return found

@@ -37,6 +37,15 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+def flush(path: Path) -> None:
+    """Put on disk what a file, or the list of names of a folder, holds."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a folder that one process at a time may hold; whoever is killed lets go of it.

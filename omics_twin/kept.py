@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,19 +21,22 @@ from omics_twin.types import Visit
 
 def belief_asked(
     config: Config, model: LivingModel | tracking.TrainedModel
-) -> tuple[KeptBelief, Path]:
-    """Return the belief that is kept of a patient, or the one before any visit, and its place."""
+) -> tuple[KeptBelief, Path, tuple[str, ...]]:
+    """Return the belief that is kept of a patient, or the one before any visit, and its place.
+
+    And the modalities that the patient withholds: the ledger is asked once.
+    """
     patient = called(config, config.patient or "")
     withheld = consenting.withheld_from(config, model, patient)
     place = place_of(beliefs_folder(config), model.digest, patient)
     if place.is_file():
         kept = read_belief(place, model.twin.modalities)
         consenting.check_shown(kept, withheld, place)
-        return kept, place
+        return kept, place, withheld
     draws = config.twin.draws
     if isinstance(model, tracking.TrainedModel):
         draws = answers.draws_of(model, config.twin)
-    return KeptBelief(patient, model.digest, draws, config.twin.seed), place
+    return KeptBelief(patient, model.digest, draws, config.twin.seed), place, withheld
 
 
 def beliefs_folder(config: Config) -> Path:
@@ -41,14 +45,18 @@ def beliefs_folder(config: Config) -> Path:
 
 
 def visits_told(
-    config: Config, model: tracking.TrainedModel, kept: KeptBelief, console: Console
+    config: Config,
+    model: tracking.TrainedModel,
+    kept: KeptBelief,
+    withheld: Sequence[str],
+    console: Console,
 ) -> tuple[KeptBelief, list[Visit]]:
     """Return the belief with the patient's stratum, and the visits it was not shown yet."""
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
     if config.observation:
         names = consenting.names_of(config)
         record = read_record(Path(config.observation), kept.patient_id, names)
-        record = without(record, consenting.withheld_from(config, model, kept.patient_id))
+        record = without(record, withheld)
         stratum = stratum_of(model, record) if record.stratum or not kept.visits else kept.stratum
         return replace(kept, stratum=stratum), list(visits_of(model, record))
     cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])

@@ -8,7 +8,7 @@ nothing changed, an alarm is raised in at most that share of all rounds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ from omics_twin.evaluate.score import HEADLINE
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.settings import MonitorSettings, TwinSettings
 from omics_twin.tensors import transforms
+from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tracking import TrainedModel
 from omics_twin.trained_on import expected_of, residual_of
 from omics_twin.twin.draws import weighted_mean
@@ -219,14 +220,20 @@ def _any_outcome(model: TrainedModel) -> Outcome:
     return Outcome(kind, np.zeros(0), None, grid)
 
 
+def _summarised(
+    model: TrainedModel, reference: Reference
+) -> Iterator[tuple[ChannelDesign, Binned]]:
+    """Yield the channels of which a summary of the training patients was kept."""
+    for channel in model.twin.design.channels:
+        if channel.name in reference.channels:
+            yield channel, reference.channels[channel.name]
+
+
 def _features(
     model: TrainedModel, reference: Reference, later: Later, asked: MonitorSettings
 ) -> tuple[Question, tuple[dict[str, Any], ...]]:
     lines: list[dict[str, Any]] = []
-    for channel in model.twin.design.channels:
-        kept = reference.channels.get(channel.name)
-        if kept is None:
-            continue
+    for channel, kept in _summarised(model, reference):
         counts = kept.count(later.values[channel.name])
         found = shift(kept.counts.numpy(), counts.numpy())
         for place in np.flatnonzero(kept.compared.numpy() & (counts.sum(dim=1).numpy() > 0)):
@@ -260,10 +267,7 @@ def _missing(
     model: TrainedModel, reference: Reference, later: Later, asked: MonitorSettings
 ) -> tuple[Question, tuple[dict[str, Any], ...]]:
     lines: list[dict[str, Any]] = []
-    for channel in model.twin.design.channels:
-        kept = reference.channels.get(channel.name)
-        if kept is None:
-            continue
+    for channel, kept in _summarised(model, reference):
         known = torch.isfinite(later.values[channel.name])
         before, size = (float(each) for each in kept.measured)
         seen = known.any(dim=1)

@@ -203,7 +203,7 @@ def update(config: Config, console: Console) -> Path:
 def _updated(config: Config, model: LivingModel | tracking.TrainedModel, console: Console) -> Path:
     from omics_twin import bedside, bedside_ranking
 
-    kept, place = belief_asked(config, model)
+    kept, place, withheld = belief_asked(config, model)
     if isinstance(model, LivingModel):
         visits = (
             bedside.visits_of_file(Path(config.observation), model, kept.patient_id)
@@ -215,7 +215,7 @@ def _updated(config: Config, model: LivingModel | tracking.TrainedModel, console
             for line in bedside.lines(model, change):
                 console.say(line)
     else:
-        kept, visits = visits_told(config, model, kept, console)
+        kept, visits = visits_told(config, model, kept, withheld, console)
         for visit in visits:
             kept, moved = bedside_ranking.shown(model, kept, visit, config.twin)
             for line in bedside_ranking.lines(model, moved):
@@ -232,7 +232,7 @@ def simulate(config: Config, console: Console) -> Path:
 
     model = model_of_any_kind(config)
     output = output_asked(config, ".html", ".json")
-    kept, _ = belief_asked(config, model)
+    kept, _, withheld = belief_asked(config, model)
     if isinstance(model, LivingModel):
         if not kept.visits and model.provenance["patients"]:
             for visit in visits_in_cohort(config, model, kept, console):
@@ -241,7 +241,7 @@ def simulate(config: Config, console: Console) -> Path:
         compared = bedside.compared(model, kept, plans, config.twin.interval)
     else:
         if not kept.visits:
-            kept, visits = visits_told(config, model, kept, console)
+            kept, visits = visits_told(config, model, kept, withheld, console)
             kept = replace(kept, visits=tuple(visits))
         compared = bedside_ranking.compared(model, kept, config.intervention, config.twin)
     for line in bedside.ranking_lines(compared):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from omics_twin.settings import Unlike
 from omics_twin.tracking import TrainedModel
+from omics_twin.twin.checks import scheduled
 from omics_twin.types import Ranking, Visit
 
 # Share of the training patients who are as unusual, below which a patient is unlike them.
@@ -66,13 +67,11 @@ def shares_of_visits(model: TrainedModel, visits: Sequence[Visit]) -> tuple[floa
         channel.name: torch.full((1, len(channel.features)), torch.nan) for channel in channels
     }
     for visit in visits:
-        # What is measured before treatment is a baseline value however long before.
-        day = max(float(visit.observation.days[0]), 0.0)
         for modality, told in visit.observation.values.items():
             own = [channel for channel in channels if channel.modality == modality]
-            nearest = min(own, key=lambda channel: abs(day - channel.visit_day))
-            # As in a cohort: 32 bits, so that both ways lead to the same share.
-            values[nearest.name] = told.float()
+            for place in scheduled(own, visit.observation.days, told):
+                # As in a cohort: 32 bits, so that both ways lead to the same share.
+                values[own[place].name] = told.float()
     return shares_of(model, values)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omics_twin.errors import ChartError
+from omics_twin.files import flush
 from omics_twin.trust.keys import STORE
 from omics_twin.trust.vault import derived, store_key
 
@@ -92,9 +93,9 @@ def give_key(path: Path, old: bytes | None, new: bytes) -> bool:
         if before is not None and not _opens(connection, library, before):
             raise ChartError(f"the chart '{path}' was sealed with another key than {STORE}")
         _copy_sealed(connection, library, partial, after, path)
-    _flushed(partial)
+    flush(partial)
     os.replace(partial, path)
-    _flushed(path.parent)
+    flush(path.parent)
     return True
 
 
@@ -141,14 +142,6 @@ def _is_sealed(path: Path, library: Any) -> bool | None:
                 raise ChartError(f"the chart's database refused ({error}): try again") from error
             return True
     return False
-
-
-def _flushed(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sqlcipher() -> Any:

@@ -24,7 +24,7 @@ from omics_twin.chart.tables import (
 from omics_twin.errors import ChartError, ConsentError
 from omics_twin.told import PatientRecord, RecordedVisit, record_of, without
 from omics_twin.trust.consent import Decision, Entry, Ledger, Purpose, judged
-from omics_twin.trust.privacy import Pseudonyms
+from omics_twin.trust.privacy import Pseudonyms, called_by
 
 CHART = "the consents in the chart"
 _LONGEST_KEY = 64
@@ -106,7 +106,7 @@ class Chart:
 
     def known_as(self, patient_id: str) -> str:
         """Return what a patient is called in this chart."""
-        return patient_id if self.names is None else self.names.of(patient_id)
+        return called_by(self.names, patient_id)
 
     def close(self) -> None:
         """Give the connections back; everything acknowledged is on disk before."""

@@ -13,7 +13,7 @@ from typing import Any
 from omics_twin.errors import IntakeError
 from omics_twin.files import write_whole
 from omics_twin.intake.declaration import CohortDeclaration, CohortFormat
-from omics_twin.trust.privacy import Pseudonyms
+from omics_twin.trust.privacy import Pseudonyms, called_by
 
 
 def write_share(
@@ -48,7 +48,7 @@ def write_share(
     chosen = set(patients)
 
     def kept(patient: str) -> bool:
-        return (patient if names is None else names.of(patient)) in chosen
+        return called_by(names, patient) in chosen
 
     for name in dict.fromkeys([declaration.roster, *_tables(asdict(declaration))]):
         path = Path(declaration.root) / name

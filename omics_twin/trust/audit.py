@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from omics_twin.errors import AuditError
-from omics_twin.files import json_of, sha256, write_json
+from omics_twin.files import flush, json_of, sha256, write_json
 from omics_twin.trust.event import Action, Event, Outcome, canonical
 
 _BEGINNING = "0" * 64
@@ -159,7 +159,7 @@ class AuditLog:
         """Return the tail, checked; what a crash left of an event is set aside."""
         tail = _tail(descriptor, self.path, self.key)
         if tail.number == 0:
-            _sync_folder(self.path.parent)
+            flush(self.path.parent)
         self._check_anchor(tail)
         if not tail.torn:
             return tail
@@ -203,7 +203,7 @@ class AuditLog:
     def _move_anchor(self, tail: _Tail) -> None:
         if self.anchor is not None:
             write_anchor(self.anchor, Anchor(tail.number, tail.seal))
-            _sync_folder(self.anchor.parent)
+            flush(self.anchor.parent)
 
 
 def verify(path: Path, key: bytes, anchor: Path | None = None) -> Verified:
@@ -387,11 +387,3 @@ def _write(descriptor: int, content: bytes, place: int) -> None:
     except OSError:
         os.ftruncate(descriptor, size)
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

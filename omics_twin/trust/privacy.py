@@ -92,6 +92,11 @@ class Pseudonyms:
         return hmac.digest(own, text.encode(), "sha256")
 
 
+def called_by(names: Pseudonyms | None, patient_id: str) -> str:
+    """Return what a patient is called: by the identifier itself where a site has no pseudonyms."""
+    return patient_id if names is None else names.of(patient_id)
+
+
 def site_pseudonyms(*, wanted: bool = True, window_days: int = 30) -> Pseudonyms | None:
     """Return the pseudonyms of this site; None where it has no key, or they are not wanted.
 
