@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -194,7 +194,8 @@ def decide(config: Config, console: Console) -> None:
         ledger = ledger_of(config) or Ledger("", ())
     for line in _standing(ledger, patient):
         console.say(line)
-    for line in containing(config, patient):
+    # A model from before the site had a key knows the patient by the identifier itself.
+    for line in containing(config, {patient, config.patient or ""}):
         console.say(line)
 
 
@@ -236,16 +237,23 @@ def _standing(ledger: Ledger, patient: str) -> list[str]:
     return found
 
 
-def containing(config: Config, patient: str) -> list[str]:
-    """Return which recorded models learned from a patient, a line each."""
+def containing(config: Config, called: Collection[str]) -> list[str]:
+    """Return which recorded models learned from a patient, a line each.
+
+    Parameters
+    ----------
+    called
+        What the patient may have been called in training.
+    """
     if not config.tracking.enabled:
         return ["models: tracking is off, which of them learned from the patient was not asked"]
     found, asked = [], 0
     for uri in tracking.recorded_models(config.tracking):
         asked += 1
-        learned = tracking.load_any(uri, config.tracking).learned_from(patient)
-        if learned:
+        model = tracking.load_any(uri, config.tracking)
+        learned = [model.learned_from(each) for each in called]
+        if any(learned):
             found.append(f"model {uri} learned from the patient: train it again without")
-        elif learned is None:
+        elif None in learned:
             found.append(f"model {uri} does not say whom it learned from: look at its cohort")
     return found or [f"models: none of the {asked} that are recorded learned from the patient"]

@@ -182,6 +182,20 @@ def test_a_withdrawal_closes_the_twin_and_names_the_models_that_learned_from_the
     assert "none of the 1 that are recorded learned from the patient" in told
 
 
+def test_a_model_from_before_the_site_had_a_key_is_named_too(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = tmp_path / "consent.csv"
+    ledger.write_text("patient_id,decision,purpose,recorded_on\n")
+    monkeypatch.setenv("OMICS_TWIN_SITE_KEY", "5a" * 32)
+    asking = ["consent", f"trust.ledger={ledger}", "patient=one/arm_1/p1", *asked(folder)]
+    assert main(asking) == 0
+    assert "learned from the patient: train it again" in capsys.readouterr().out
+
+
 def test_a_ledger_that_is_a_file_is_not_written(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
