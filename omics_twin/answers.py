@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from omics_twin.cohort.cohort import Cohort
@@ -27,7 +27,7 @@ from omics_twin.tensors.transforms import DesignMatrices
 from omics_twin.therapy.rank import order, rank_therapies
 from omics_twin.therapy.support import stratum_key
 from omics_twin.tracking import TrainedModel
-from omics_twin.twin.draws import select, weighted_mean, weighted_quantile
+from omics_twin.twin.draws import select, some_of, weighted_mean, weighted_quantile
 from omics_twin.types import (
     NO_INTERVENTION,
     Intervention,
@@ -112,6 +112,8 @@ def beliefs_of(
 ) -> Iterator[Belief]:
     """Yield the belief about patients whose values are in the order of the design.
 
+    Some at a time; where follow-ups are shown, those who received the same therapy together.
+
     Parameters
     ----------
     strata
@@ -120,18 +122,25 @@ def beliefs_of(
         Later visits are not shown [day].
     """
     visits = transforms.observations(model.twin.design, matrices)
-    for start in range(0, len(matrices.patient_ids), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        ids = matrices.patient_ids[rows]
+    arms = [arm if arm in model.catalogue.arms else None for arm in received]
+    for arm, chosen in _together(arms if as_of_days > 0 else [None] * len(arms)):
+        rows = torch.from_numpy(chosen)
+        ids = tuple(matrices.patient_ids[row] for row in chosen)
         state = model.twin.start(ids, draws=draws_of(model, settings), seed=settings.seed)
-        state = calibrated(model, state, strata[rows])
-        for visit in transforms.take(visits, rows):
-            if float(visit.days.min()) <= as_of_days:
-                state = _observe(model, state, visit, received[rows], as_of_days)
+        state = calibrated(model, state, [strata[row] for row in chosen])
+        for visit in visits:
+            state = _observe(model, state, some_of(visit, rows), arm, as_of_days)
         shown = shown_in(model, state)
         own = {name: each[rows] for name, each in matrices.values.items()}
-        likeness = shares_of(model, own)
-        yield Belief(np.arange(start, start + len(ids)), state, shown, likeness)
+        yield Belief(chosen, state, shown, shares_of(model, own))
+
+
+def _together(arms: Sequence[str | None]) -> Iterator[tuple[str | None, Int[np.ndarray, " row"]]]:
+    """Yield the patients of each arm, some at a time."""
+    for arm in dict.fromkeys(arms):
+        own = np.array([row for row, each in enumerate(arms) if each == arm])
+        for start in range(0, len(own), _CHUNK):
+            yield arm, own[start : start + _CHUNK]
 
 
 def visits_of(model: TrainedModel, cohort: Cohort, *, as_of_days: float) -> list[Visit]:
@@ -163,20 +172,17 @@ def _observe(
     model: TrainedModel,
     state: TwinState,
     visit: Observation,
-    received: Sequence[str | None],
+    arm: str | None,
     as_of_days: float,
 ) -> TwinState:
-    """Show a visit; after the index date, under the therapy each patient received."""
-    known = visit.days <= as_of_days
-    before = known & (visit.days <= 0)
+    """Show a visit; after the index date, under the therapy the patients received."""
+    before = visit.days <= min(as_of_days, 0.0)
     if bool(before.any()):
         state = model.twin.observe(state, _only(visit, before, state))
-    arms = [arm if arm in model.catalogue.arms else None for arm in received]
-    for arm in sorted({arm for arm in arms if arm}):
-        given = torch.tensor([each == arm for each in arms]) & known & (visit.days > 0)
-        if bool(given.any()):
-            under = model.catalogue.intervention(arm)
-            state = model.twin.observe(state, _only(visit, given, state), under=under)
+    after = (visit.days > 0) & (visit.days <= as_of_days)
+    if arm and bool(after.any()):
+        under = model.catalogue.intervention(arm)
+        state = model.twin.observe(state, _only(visit, after, state), under=under)
     return state
 
 
@@ -475,12 +481,12 @@ def cohort_lines(
     as_of_days: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Return the lines of every patient's ranking, see :func:`ranking_lines`."""
-    lines: list[dict[str, Any]] = []
+    lines: dict[int, list[dict[str, Any]]] = {}
     for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
         ranking = ranking_of(model, cohort, belief, settings)
-        for patient in range(len(ranking.patient_ids)):
-            lines += ranking_lines(ranking, patient, excluded=excluded)
-    return lines
+        for patient, row in enumerate(belief.rows):
+            lines[row] = ranking_lines(ranking, patient, excluded=excluded)
+    return [line for row in sorted(lines) for line in lines[row]]
 
 
 def write_ranking(

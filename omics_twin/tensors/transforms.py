@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -256,15 +255,3 @@ def observations(design: Design, matrices: DesignMatrices) -> list[Observation]:
             )
         )
     return visits
-
-
-def take(visits: Sequence[Observation], rows: slice) -> list[Observation]:
-    """Return the same visits of some of the patients."""
-    return [
-        Observation(
-            patient_ids=visit.patient_ids[rows],
-            days=visit.days[rows],
-            values={name: values[rows] for name, values in visit.values.items()},
-        )
-        for visit in visits
-    ]
