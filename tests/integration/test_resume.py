@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 # More by OMICS_TWIN_KILLS=20, for example.
-KILLS = int(os.environ.get("OMICS_TWIN_KILLS", "4"))
-EPOCHS = 240
+KILLS = int(os.environ.get("OMICS_TWIN_KILLS", "2"))
+EPOCHS = 120
 PATIENCE_SECONDS = 300
 SETTINGS = [
     "experiment=synthetic_response",

@@ -26,7 +26,7 @@ SETTINGS = [
     "search.outer_folds=2",
     "search.inner_folds=2",
     "search.replicas=1",
-    "search.trials=4",
+    "search.trials=3",
     "search.batch=2",
     "search.space.model.hidden=4,8",
     "trainer.max_epochs=3",
@@ -71,7 +71,7 @@ def test_a_search_is_judged_on_patients_it_did_not_see(whole: tuple[Path, Path])
     found = outcome(whole[0])
     assert set(found["trials"]) == {"outer-0", "outer-1", "final"}
     for trials in found["trials"].values():
-        assert len(trials) == 4
+        assert len(trials) == 3
         assert {each["state"] for each in trials} <= {"COMPLETE", "PRUNED"}
         assert {each["values"]["model.hidden"] for each in trials} <= {4, 8}
     assert found["nested"]["outer_folds"] == 2
@@ -96,11 +96,11 @@ def test_the_choice_is_the_next_commands_settings(whole: tuple[Path, Path]) -> N
 def test_more_trials_go_on_where_the_search_was(whole: tuple[Path, Path]) -> None:
     folder, trial = whole
     before = outcome(folder)["trials"]["final"]
-    more = [each for each in arguments(folder, trial) if each != "search.trials=4"]
-    assert main(["search", *more, "search.trials=5"]) == 0
+    more = [each for each in arguments(folder, trial) if each != "search.trials=3"]
+    assert main(["search", *more, "search.trials=4"]) == 0
     after = outcome(folder)["trials"]["final"]
-    assert after[:4] == before
-    assert len(after) == 5
+    assert after[:3] == before
+    assert len(after) == 4
 
 
 def test_a_killed_search_ends_as_one_that_was_not(whole: tuple[Path, Path], tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_killed_search_ends_as_one_that_was_not(whole: tuple[Path, Path], tmp_
     stored = json.loads(next(expected.glob("synthetic_response/search-*/search.json")).read_text())
     command = [sys.executable, "-m", "omics_twin", "search", *arguments(tmp_path, trial)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for reached in (1, 7):
+    for reached in (1, 5):
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
         )
@@ -124,5 +124,5 @@ def test_a_killed_search_ends_as_one_that_was_not(whole: tuple[Path, Path], tmp_
     found = outcome(tmp_path)
     for name, trials in found["trials"].items():
         assert len({each["number"] for each in trials}) == len(trials)
-        assert len(trials) >= 4
+        assert len(trials) >= 3
         assert trials[0]["values"] == stored["trials"][name][0]["values"]

@@ -18,7 +18,7 @@ from omics_twin.trust.consent import permit
 def test_later_visits_foresee_events_better_than_the_first(tmp_path: Path) -> None:
     if not os.environ.get("OMICS_TWIN_DATA"):
         pytest.skip("OMICS_TWIN_DATA is not set: real cohorts not read")
-    asked = ["split.repeats=1", "split.folds=3", "trainer.max_epochs=30", "twin.draws=40"]
+    asked = ["split.repeats=1", "split.folds=2", "trainer.max_epochs=15", "twin.draws=40"]
     config = load("train", ["experiment=pbc2", *asked])
     tables = read_tables(config.cohort)
     cohort = build_cohort(tables, permit(tables.patient_ids, ledger=None, purpose="research"))

@@ -17,7 +17,7 @@ from omics_twin.trust.consent import permit
 def test_a_dose_group_never_seen_is_forecast_better_than_by_any_baseline() -> None:
     if not os.environ.get("OMICS_TWIN_DATA"):
         pytest.skip("OMICS_TWIN_DATA is not set: real cohorts not read")
-    asked = ["experiment=xenograft", "split.only=[medium]", "dynamics.iterations=60"]
+    asked = ["experiment=xenograft", "split.only=[medium]", "dynamics.iterations=30"]
     config = load("train", asked)
     tables = read_tables(config.cohort)
     cohort = build_cohort(tables, permit(tables.patient_ids, ledger=None, purpose="research"))
