@@ -36,7 +36,7 @@ def test_calls_know_the_gene_panel_of_each_assayed_patient(study: CohortDeclarat
     with pytest.raises(IntakeError, match="names gene panels 'B', expected one of 'A'"):
         read_tables(study)
     study.modalities["genomics"].panels = {}
-    with pytest.raises(ConfigError, match="needs both 'panel_column' and 'panels'"):
+    with pytest.raises(ConfigError, match="has 'panel_column' but no 'panels'"):
         read_tables(study)
 
 
