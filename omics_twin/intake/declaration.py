@@ -325,6 +325,9 @@ class OutcomeDeclaration:
         Time to event: the column that tells events from censored times and its two values.
     also_events
         Further values that count as the event, of an endpoint made of several.
+    competing_values
+        Values that are another kind of event, after which this one can no longer come: death of
+        another cause. Who had one never has the event asked about, and is not censored.
     incomplete
         Time to event: refuse a time without its event, or an event without its time, or read it
         as not known and report it by name.
@@ -344,6 +347,7 @@ class OutcomeDeclaration:
     event_value: str | None = None
     censored_value: str | None = None
     also_events: list[str] = field(default_factory=list)
+    competing_values: list[str] = field(default_factory=list)
     incomplete: UnknownLevel = UnknownLevel.REFUSE
     positive: list[str] = field(default_factory=lambda: ["1"])
     negative: list[str] = field(default_factory=lambda: ["0"])

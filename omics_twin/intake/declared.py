@@ -314,10 +314,17 @@ def _check_event(where: str, outcome: OutcomeDeclaration) -> None:
         if getattr(outcome, setting) is None:
             raise ConfigError(f"{where} is a time to event but declares no '{setting}': set it")
     censored = canonical(outcome.censored_value or "")
-    for event in (outcome.event_value or "", *outcome.also_events):
+    events = (outcome.event_value or "", *outcome.also_events)
+    for event in (*events, *outcome.competing_values):
         if canonical(event) == censored:
             raise ConfigError(
                 f"{where} declares '{event}' as both event and censored: "
                 f"name two different values{nearest(event, ['0', '1'])}"
             )
+    both = {canonical(each) for each in events} & {*map(canonical, outcome.competing_values)}
+    if both:
+        raise ConfigError(
+            f"{where} declares {quoted(sorted(both))} as both the event and a competing one: keep "
+            "one of the two"
+        )
     _check_unit(where, outcome.unit, "day")
