@@ -24,6 +24,7 @@ from omics_twin.report.console import Console
 from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.tensors import transforms
 from omics_twin.tensors.transforms import DesignMatrices
+from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.rank import order, rank_therapies
 from omics_twin.therapy.support import stratum_key
 from omics_twin.tracking import TrainedModel
@@ -87,14 +88,26 @@ def beliefs(
         console.note(note)
     strata = strata_keys(model.support.columns, cohort)
     yield from beliefs_of(
-        model, matrices, received_of(cohort), settings, strata=strata, as_of_days=as_of_days
+        model,
+        matrices,
+        received_of(cohort, model.catalogue),
+        settings,
+        strata=strata,
+        as_of_days=as_of_days,
     )
 
 
-def received_of(cohort: Cohort) -> list[str | None]:
-    """Return the arm each patient received, None where it is not known."""
+def received_of(cohort: Cohort, catalogue: Catalogue | None = None) -> list[str | None]:
+    """Return the arm each patient received, None where it is not known.
+
+    Parameters
+    ----------
+    catalogue
+        Where the cohort has no therapy table and this compares nothing, its one arm is meant.
+    """
     if cohort.received is None:
-        return [None] * len(cohort.patient_ids)
+        only = catalogue.arms[0] if catalogue is not None and len(catalogue.arms) == 1 else None
+        return [only] * len(cohort.patient_ids)
     known = cohort.received.notna()
     return [
         str(arm) if is_known else None for arm, is_known in zip(cohort.received, known, strict=True)
@@ -331,7 +344,7 @@ def received_predictions(
 
     A training patient is answered by the members that never saw the patient, where there are any.
     """
-    arms = received_of(cohort)
+    arms = received_of(cohort, model.catalogue)
     size = 1 if outcome.grid_days is None else len(outcome.grid_days)
     predicted = np.full((len(arms), size), np.nan)
     trained_on, blind = np.zeros((2, len(arms)), dtype=bool)
@@ -402,7 +415,7 @@ def write_predictions(
     as_of_days: float = 0.0,
 ) -> None:
     """Write ``patient_id,endpoint,intervention,expected,lower,upper``."""
-    arms = received_of(cohort)
+    arms = received_of(cohort, model.catalogue)
     if intervention is None and not any(arms):
         raise CohortError(
             f"cohort '{cohort.name}' does not say which therapy patients received: "

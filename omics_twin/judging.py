@@ -403,7 +403,9 @@ def draw_plots(task: Task, twin: Predictions, folder: Path) -> None:
         event, grid = outcome.followed
         risk = 1.0 - np.trapezoid(mean, grid, axis=1) / grid[-1]
         figures = {"survival": plots.survival_figure(risk, outcome.values, event, name)}
-        figures |= figures_at_horizon(mean[:, -1], outcome.values, event, float(grid[-1]))
+        figures |= figures_at_horizon(
+            mean[:, -1], outcome.values, event, float(grid[-1]), outcome.first
+        )
     else:
         figures = {}
     for stem, figure in figures.items():

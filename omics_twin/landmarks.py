@@ -106,6 +106,11 @@ def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
     outcome = cohort.outcomes[name]
     if outcome.kind is not OutcomeKind.TIME_TO_EVENT or outcome.events is None:
         raise CohortError(f"outcome '{name}' is no time to an event: set dynamics.outcome")
+    if outcome.competing is not None:
+        raise CohortError(
+            f"outcome '{name}' has competing events, which a twin of many visits does not know: "
+            "set dynamics.outcome to one without"
+        )
     histories = histories_of(cohort, asked)
     days, values = histories.days, histories.values
     later = days > torch.from_numpy(outcome.values)[:, None]

@@ -195,7 +195,8 @@ def later_of(model: TrainedModel, cohort: Cohort, settings: TwinSettings) -> Lat
     outcome = None
     if model.outcome in cohort.outcomes:
         outcome = tasks.outcome_of(cohort, model.outcome, model.endpoint)
-    matrices, arms = transforms.apply(model.twin.design, cohort), received_of(cohort)
+    matrices = transforms.apply(model.twin.design, cohort)
+    arms = received_of(cohort, model.catalogue)
     strata, names = strata_keys(model.support.columns, cohort), model.catalogue.arms
     judged = outcome if outcome is not None else _any_outcome(model)
     size = 1 if judged.grid_days is None else len(judged.grid_days)

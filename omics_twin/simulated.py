@@ -104,7 +104,8 @@ def _drawn(
         # Beyond the grid nothing is expected of anybody, so nobody is followed there.
         end = min(left, float(grid[-1]))
         values[patient], happened[patient] = min(died, end), died <= end
-    return replace(outcome, values=values, event=happened)
+    # The curve already is of the event among others that can come first.
+    return replace(outcome, values=values, event=happened, first_days=None, cause=None)
 
 
 def _time(share: float, days: ndarray, survival: ndarray, beyond: float) -> float:

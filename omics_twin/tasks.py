@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.cohort.split import declared_folds, joint_labels, last_held_out, repeated_folds
 from omics_twin.config import Config
 from omics_twin.errors import CohortError, nearest
+from omics_twin.evaluate.competing import followed_on
 from omics_twin.evaluate.design import Outcome
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.groups import FOLD
@@ -197,13 +198,21 @@ def _check_outcome(name: str, cohort: Cohort) -> None:
 
 
 def outcome_of(cohort: Cohort, name: str, endpoint: Endpoint) -> Outcome:
-    """Return an outcome as the metrics take it; survival is judged up to the horizon."""
+    """Return an outcome as the metrics take it; survival is judged up to the horizon.
+
+    Who had a competing event is followed on, see
+    :func:`omics_twin.evaluate.competing.followed_on`.
+    """
     found = cohort.outcomes[name]
     grid = None
     if found.kind is OutcomeKind.TIME_TO_EVENT:
         # The first day of the grid is not 0, where every model is certain.
         grid = np.linspace(0.0, endpoint.horizon_days, 25)[1:]
-    return Outcome(found.kind, found.values, found.events, grid)
+    judged = Outcome(found.kind, found.values, found.events, grid)
+    if found.cause is None:
+        return judged
+    values = followed_on(found.values, found.cause, cohort.patient_ids)
+    return replace(judged, values=values, first_days=found.values, cause=found.cause)
 
 
 def folds_of(cohort: Cohort, config: Config, name: str) -> np.ndarray:

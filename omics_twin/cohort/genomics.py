@@ -28,8 +28,9 @@ def mutation_matrix(variants: Variants) -> Channel:
     -------
     Channel
         One row per assayed patient; a gene without a call is 0 (wild type), also one that the
-        channel does not list (``absent_value``). Off a patient's gene panel it is NaN, and a gene
-        on no panel is not measured where anybody is on one. No gene is filtered here: how rare is
+        channel does not list (``absent_value``). Off a patient's gene panel it is NaN, as is a gene
+        that could not be read in a patient, where no other call of it was made; and a gene on no
+        panel is not measured where anybody is on one. No gene is filtered here: how rare is
         too rare is judged on training patients. ``highest_allele_fraction`` is added where it is
         declared, NaN for a patient without a counted call.
 
@@ -52,9 +53,9 @@ def mutation_matrix(variants: Variants) -> Channel:
     >>> channel.values["TP53"].tolist(), channel.values["mutation_count"].tolist()
     ([1.0, 0.0], [2.0, 0.0])
     """
-    calls = variants.calls
+    calls, uncalled = _read_and_not(variants.calls)
     index = pd.Index(list(variants.assayed), name="patient_id")
-    added, described = _numbers(variants, index)
+    added, described = _numbers(variants, calls, index)
     reserved = sorted(set(added) & set(calls["gene"]))
     if reserved:
         raise CohortError(
@@ -62,13 +63,15 @@ def mutation_matrix(variants: Variants) -> Channel:
             "features made from the calls: rename the genes"
         )
     used = set(variants.panel_of.values())
-    genes = sorted(set(calls["gene"]).union(*(variants.panels[panel] for panel in used)))
-    parts = [_calls_in(variants, calls, index, genes)]
+    named = {*calls["gene"], *uncalled["gene"]}
+    genes = sorted(named.union(*(variants.panels[panel] for panel in used)))
+    parts = [_calls_in(variants, calls, uncalled, index, genes)]
     if TRUNCATING in variants.classes:
         truncating = calls[calls["consequence"] == TRUNCATING]
         # Who is on a panel has every gene of it, so that a later patient has the same features.
         told_apart = genes if used else sorted(set(truncating["gene"]))
-        parts.append(_calls_in(variants, truncating, index, told_apart).add_suffix(_TRUNCATING))
+        apart = _calls_in(variants, truncating, uncalled, index, told_apart)
+        parts.append(apart.add_suffix(_TRUNCATING))
     columns = {
         gene: ColumnDeclaration(kind=Kind.BINARY, positive="1", negative="0")
         for part in parts
@@ -86,11 +89,20 @@ def mutation_matrix(variants: Variants) -> Channel:
     )
 
 
+def _read_and_not(calls: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the calls, and which genes could not be read in whom."""
+    if "uncalled" not in calls:
+        return calls, calls.iloc[:0]
+    # Of a cohort's parts, only some may have genes that were not read.
+    uncalled = calls["uncalled"].eq(True)
+    return calls[~uncalled], calls[uncalled]
+
+
 def _numbers(
-    variants: Variants, index: pd.Index
+    variants: Variants, calls: pd.DataFrame, index: pd.Index
 ) -> tuple[pd.DataFrame, dict[str, ColumnDeclaration]]:
     """Return what is counted of each patient's calls, (patient, number), and its columns."""
-    by_patient = variants.calls.groupby("patient_id")["fraction"]
+    by_patient = calls.groupby("patient_id")["fraction"]
     number = by_patient.size().reindex(index, fill_value=0).astype(float)
     if variants.covered_megabases is None:
         added = {MUTATION_COUNT: number}
@@ -100,9 +112,7 @@ def _numbers(
         columns = {BURDEN: ColumnDeclaration(unit="1/Mb", minimum=0.0, log=True)}
     for each in variants.classes:
         name = f"{each}_count"
-        of_class = variants.calls["patient_id"][
-            variants.calls["consequence"] == each
-        ].value_counts()
+        of_class = calls["patient_id"][calls["consequence"] == each].value_counts()
         added[name] = of_class.reindex(index, fill_value=0).astype(float)
         columns[name] = ColumnDeclaration(unit="count", minimum=0.0, log=True)
     if variants.fraction_declared:
@@ -112,11 +122,18 @@ def _numbers(
 
 
 def _calls_in(
-    variants: Variants, calls: pd.DataFrame, index: pd.Index, genes: list[str]
+    variants: Variants,
+    calls: pd.DataFrame,
+    uncalled: pd.DataFrame,
+    index: pd.Index,
+    genes: list[str],
 ) -> pd.DataFrame:
     """Return which genes have one of the calls in which patient, (patient, gene)."""
-    matrix = _wild_type(variants, index, genes)
-    matrix[index.get_indexer(calls["patient_id"]), pd.Index(genes).get_indexer(calls["gene"])] = 1.0
+    matrix, names = _wild_type(variants, index, genes), pd.Index(genes)
+    unread = uncalled[uncalled["gene"].isin(names)]
+    for rows, value in ((unread, np.nan), (calls, 1.0)):
+        places = index.get_indexer(rows["patient_id"]), names.get_indexer(rows["gene"])
+        matrix[places] = value
     return pd.DataFrame(matrix, index=index, columns=genes)
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from omics_twin.errors import CohortError
 from omics_twin.evaluate.checks import survival_times
-from omics_twin.evaluate.concordance import Pairs, count_pairs, share_of
+from omics_twin.evaluate.concordance import Pairs, concordance, count_pairs, share_of
+from omics_twin.evaluate.design import Outcome
 from omics_twin.evaluate.dynamic_auc import weighted_auc
 from omics_twin.evaluate.survival import (
     StepFunction,
@@ -44,6 +47,11 @@ class Incidence(NamedTuple):
         """Return the incidence at any days; after the last time it stays where it was."""
         place = np.searchsorted(self.days, np.asarray(days, dtype=np.float64), side="right")
         return np.asarray(np.append(0.0, self.incidence)[place])
+
+    def error_at(self, days: ArrayLike) -> Float[ndarray, "*shape"]:
+        """Return the standard error at any days."""
+        place = np.searchsorted(self.days, np.asarray(days, dtype=np.float64), side="right")
+        return np.asarray(np.append(0.0, self.standard_error)[place])
 
 
 def aalen_johansen(
@@ -97,6 +105,71 @@ def aalen_johansen(
         + np.cumsum(incidence**2 * spread + 2.0 * incidence * shared + alone)
     )
     return Incidence(days, incidence, np.sqrt(np.maximum(variance, 0.0)))
+
+
+def followed_on(
+    time: ArrayLike, cause: ArrayLike, patient_ids: Sequence[str], of: int = 1
+) -> Float[ndarray, " patient"]:
+    """Return times as if whoever had another kind of event had been followed on after it.
+
+    They never have the event asked about, so they leave when they would have been censored: a day
+    drawn from the censoring of all these patients, given that it comes later; the last day of
+    anybody where none is known. What is made for survival then speaks of the incidence: of these
+    times Kaplan-Meier estimates one less Aalen and Johansen's incidence, Cox's model is Fine and
+    Gray's. It is one draw, and adds its noise.
+
+    Parameters
+    ----------
+    time, cause
+        Shape (patient,): time to the first event or censoring [day], NaN where it is not known;
+        which it was.
+    patient_ids
+        Whose each is: the draw is a function of the patient, not of the order.
+    of
+        The kind of event asked about.
+
+    Examples
+    --------
+    >>> followed_on([1.0, 2.0, 3.0, 4.0], [2, 0, 1, 0], ["a", "b", "c", "d"]).tolist()
+    [4.0, 2.0, 3.0, 4.0]
+
+    References
+    ----------
+    Ruan and Gray 2008, Statistics in Medicine, doi:10.1002/sim.3402; Fine and Gray 1999,
+    doi:10.1080/01621459.1999.10474144.
+    """
+    followed, kinds = np.array(time, dtype=np.float64), np.asarray(cause)
+    known = np.isfinite(followed)
+    other = known & (kinds > 0) & (kinds != of)
+    if not other.any():
+        return followed
+    censoring = censoring_of(*caused(followed[known], kinds[known]))
+    drawn = [hashlib.blake2b(str(each).encode(), digest_size=6).digest() for each in patient_ids]
+    share = np.array([int.from_bytes(each, "little") / 2.0**48 for each in drawn])
+    # The first day by which no more than this share is still followed.
+    left = share[other] * censoring.at(followed[other])
+    place = np.searchsorted(-censoring.survival, -left, side="left")
+    last = np.append(censoring.days, censoring.days[-1])
+    followed[other] = np.maximum(followed[other], last[place])
+    return followed
+
+
+def risk_concordance(outcome: Outcome, risk: Float[ndarray, " patient"]) -> float:
+    """Return Harrell's c of a time to event, Wolbers' where another kind of event can come first.
+
+    Parameters
+    ----------
+    risk
+        Higher means earlier.
+
+    Raises
+    ------
+    CohortError
+        If no pair is comparable.
+    """
+    if outcome.first is not None:
+        return concordance_competing(risk, *outcome.first)
+    return concordance(risk, outcome.values, outcome.followed[0])
 
 
 def concordance_competing(risk: ArrayLike, time: ArrayLike, cause: ArrayLike, of: int = 1) -> float:
@@ -232,6 +305,27 @@ def brier_competing(
 ) -> float:
     """Return the Brier score of the predicted incidence of one kind of event at a day.
 
+    The mean of :func:`brier_competing_errors`.
+
+    Examples
+    --------
+    >>> time, cause = [1.0, 2.0, 3.0, 4.0], [1, 2, 0, 0]
+    >>> brier_competing([1.0, 0.0, 0.5, 0.5], time, cause, 2.5, censoring_of(time, cause))
+    0.125
+    """
+    return float(brier_competing_errors(incidence, time, cause, at, censoring, of).mean())
+
+
+def brier_competing_errors(
+    incidence: ArrayLike,
+    time: ArrayLike,
+    cause: ArrayLike,
+    at: float,
+    censoring: StepFunction,
+    of: int = 1,
+) -> Float[ndarray, " patient"]:
+    """Return each patient's squared error of the incidence at a day, weighted for censoring.
+
     Parameters
     ----------
     incidence
@@ -245,8 +339,9 @@ def brier_competing(
     Examples
     --------
     >>> time, cause = [1.0, 2.0, 3.0, 4.0], [1, 2, 0, 0]
-    >>> brier_competing([1.0, 0.0, 0.5, 0.5], time, cause, 2.5, censoring_of(time, cause))
-    0.125
+    >>> censoring = censoring_of(time, cause)
+    >>> brier_competing_errors([1.0, 0.0, 0.5, 0.5], time, cause, 2.5, censoring).tolist()
+    [0.0, 0.0, 0.25, 0.25]
 
     References
     ----------
@@ -257,7 +352,7 @@ def brier_competing(
     if outside.size:
         raise CohortError(f"a predicted incidence is {outside[0]:g}, expected a number in [0, 1]")
     weights = horizon_weights(time, cause, at, censoring)
-    return float((weights * (incidence - _cases(time, cause, at, of)) ** 2).mean())
+    return np.asarray(weights * (incidence - _cases(time, cause, at, of)) ** 2)
 
 
 def auc_competing(

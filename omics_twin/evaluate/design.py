@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -82,12 +82,19 @@ class Outcome:
         Time to event only: shape (patient,), True where the event was seen.
     grid_days
         Time to event only: shape (time,), days at which survival is predicted [day].
+    first_days, cause
+        Competing events only, shape (patient,): the day on which the first event of any kind came
+        or follow-up ended [day]; 0 for censored, 1 for the event, 2 for another. Survival is then
+        of not having had the event, and ``values`` and ``event`` are as
+        :func:`omics_twin.evaluate.competing.followed_on` makes them.
     """
 
     kind: OutcomeKind
     values: Float[ndarray, " patient"]
     event: Bool[ndarray, " patient"] | None = None
     grid_days: Float[ndarray, " time"] | None = None
+    first_days: Float[ndarray, " patient"] | None = None
+    cause: Int[ndarray, " patient"] | None = None
 
     def __post_init__(self) -> None:
         """Check that the values are those of the kind."""
@@ -106,10 +113,18 @@ class Outcome:
         if seen.size and seen.min() < 0:
             raise CohortError(f"a time to event is {seen.min():g} days, expected 0 or more")
 
-    def at(self, rows: Bool[ndarray, " patient"]) -> Outcome:
+    def at(self, rows: Bool[ndarray, " patient"] | Int[ndarray, " chosen"]) -> Outcome:
         """Return the outcome of some of the patients."""
-        event = None if self.event is None else self.event[rows]
-        return Outcome(self.kind, self.values[rows], event, self.grid_days)
+        of_patients = ("values", "event", "first_days", "cause")
+        held = {name: getattr(self, name) for name in of_patients}
+        return replace(self, **{n: each[rows] for n, each in held.items() if each is not None})
+
+    @property
+    def first(self) -> tuple[Float[ndarray, " patient"], Int[ndarray, " patient"]] | None:
+        """Day and cause of the first event of any kind; None where no other can come first."""
+        if self.first_days is None or self.cause is None:
+            return None
+        return self.first_days, self.cause
 
     @property
     def followed(self) -> tuple[Bool[ndarray, " patient"], Float[ndarray, " time"]]:

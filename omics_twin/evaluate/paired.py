@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,11 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from omics_twin.errors import CohortError
-from omics_twin.evaluate.concordance import concordance
+from omics_twin.evaluate.competing import (
+    brier_competing_errors,
+    censoring_of,
+    risk_concordance,
+)
 from omics_twin.evaluate.design import Outcome
 from omics_twin.evaluate.metrics import r2, roc_auc
 from omics_twin.evaluate.survival import brier_errors, censoring_survival
@@ -51,8 +56,7 @@ def headline(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> fl
         return roc_auc(predicted, outcome.values)
     if outcome.kind is OutcomeKind.CONTINUOUS:
         return r2(predicted, outcome.values)
-    event, days = outcome.followed
-    return concordance(-np.trapezoid(predicted, days, axis=1), outcome.values, event)
+    return risk_concordance(outcome, -np.trapezoid(predicted, outcome.followed[1], axis=1))
 
 
 def paired_difference(
@@ -184,8 +188,7 @@ def with_interval(
 
 
 def _headline(outcome: Outcome, predicted: ndarray, rows: Int[ndarray, " drawn"]) -> float:
-    event = None if outcome.event is None else outcome.event[rows]
-    judged = Outcome(outcome.kind, outcome.values[rows], event, outcome.grid_days)
+    judged = outcome.at(rows)
     return float(np.mean([headline(judged, each[rows]) for each in predicted]))
 
 
@@ -205,16 +208,25 @@ def _errors(
     truth, given = outcome.values[rows], predicted[:, rows].astype(np.float64)
     if outcome.kind is not OutcomeKind.TIME_TO_EVENT:
         return (given - truth) ** 2
-    event, days = outcome.followed
-    censoring = censoring_survival(truth, event[rows])
+    days = outcome.followed[1]
+    judge = _errors_at(outcome.at(rows))
     at_day = [
-        [
-            brier_errors(curve[:, column], truth, event[rows], float(day), censoring)
-            for column, day in enumerate(days)
-        ]
-        for curve in given
+        [judge(curve[:, column], float(day)) for column, day in enumerate(days)] for curve in given
     ]
     return np.trapezoid(np.array(at_day), days, axis=1) / (days[-1] - days[0])
+
+
+def _errors_at(judged: Outcome) -> Callable[[ndarray, float], ndarray]:
+    """Return what gives each patient's squared error of survival at a day."""
+    if judged.first is not None:
+        time, cause = judged.first
+        censoring = censoring_of(time, cause)
+        return lambda survival, day: brier_competing_errors(
+            1.0 - survival, time, cause, day, censoring
+        )
+    event, _ = judged.followed
+    weighted = censoring_survival(judged.values, event)
+    return lambda survival, day: brier_errors(survival, judged.values, event, day, weighted)
 
 
 def _with_bounds(mean: float, drawn: Float[ndarray, " resample"], level: float) -> Difference:
@@ -264,7 +276,6 @@ def _can_be_judged(outcome: Outcome, rows: Int[ndarray, " drawn"]) -> bool:
 def _difference(
     outcome: Outcome, first: ndarray, second: ndarray, rows: Int[ndarray, " drawn"]
 ) -> float:
-    event = None if outcome.event is None else outcome.event[rows]
-    judged = Outcome(outcome.kind, outcome.values[rows], event, outcome.grid_days)
+    judged = outcome.at(rows)
     pairs = zip(first[:, rows], second[:, rows], strict=True)
     return float(np.mean([headline(judged, a) - headline(judged, b) for a, b in pairs]))

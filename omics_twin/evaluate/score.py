@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from omics_twin.errors import CohortError
-from omics_twin.evaluate.concordance import concordance, concordance_uno
+from omics_twin.evaluate.competing import (
+    aalen_johansen,
+    auc_competing,
+    brier_competing,
+    censoring_of,
+    concordance_competing_weighted,
+    risk_concordance,
+)
+from omics_twin.evaluate.concordance import concordance_uno
 from omics_twin.evaluate.design import Outcome
 from omics_twin.evaluate.dynamic_auc import dynamic_auc
 from omics_twin.evaluate.metrics import (
@@ -41,6 +49,7 @@ HIGHER_IS_BETTER: dict[str, bool | None] = {
     "auc_at_horizon": True,
     "integrated_brier": False,
     "ici_at_horizon": False,
+    "incidence_gap_at_horizon": None,
     # A large p-value is no merit: it may only say that there are few patients.
     "d_calibration_p": None,
     "rmse": False,
@@ -79,7 +88,9 @@ def score(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> dict[
     Returns
     -------
     dict
-        Metric -> value; NaN where the patients do not allow it.
+        Metric -> value; NaN where the patients do not allow it. With competing events c, AUC and
+        Brier score are those that know of them, and ``incidence_gap_at_horizon`` is the mean
+        predicted incidence less Aalen and Johansen's.
     """
     known = _known(outcome, predicted)
     truth, given = outcome.values[known], predicted[known].astype(np.float64)
@@ -96,8 +107,7 @@ def score(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> dict[
             "r2": r2(given, truth),
             "spearman": spearman(given, truth),
         }
-    event, days = outcome.followed
-    return _survival_score(given, days, truth, event[known].astype(np.float64))
+    return _survival_score(outcome.at(known), given)
 
 
 def headline(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> float:
@@ -118,9 +128,8 @@ def headline(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> fl
         return _where_known(lambda: roc_auc(given, truth))
     if outcome.kind is OutcomeKind.CONTINUOUS:
         return _where_known(lambda: r2(given, truth))
-    event, days = outcome.followed
-    ended = event[known].astype(np.float64)
-    return _where_known(lambda: concordance(_risk(given, days), truth, ended))
+    days = outcome.followed[1]
+    return _where_known(lambda: risk_concordance(outcome.at(known), _risk(given, days)))
 
 
 def _known(
@@ -137,19 +146,16 @@ def _risk(
     return -np.trapezoid(given, days, axis=1)
 
 
-def _survival_score(
-    given: Float[ndarray, "known time"],
-    days: Float[ndarray, " time"],
-    time: Float[ndarray, " known"],
-    event: Float[ndarray, " known"],
-) -> dict[str, float]:
+def _survival_score(outcome: Outcome, given: Float[ndarray, "known time"]) -> dict[str, float]:
+    happened, days = outcome.followed
+    time, event = outcome.values, happened.astype(np.float64)
     risk = _risk(given, days)
     horizon, at_horizon = float(days[-1]), given[:, -1]
     censoring = censoring_survival(time, event)
     until = np.minimum(time, horizon)
     seen = event * (time <= horizon)
-    return {
-        "c_index": concordance(risk, time, event),
+    found = {
+        "c_index": risk_concordance(outcome, risk),
         "uno_c": _where_known(lambda: concordance_uno(risk, time, event, censoring, horizon)),
         "auc_at_horizon": _where_known(
             lambda: dynamic_auc(-at_horizon, time, event, [horizon], censoring).mean
@@ -159,6 +165,36 @@ def _survival_score(
             lambda: smooth_calibration(at_horizon, time, event, horizon).ici
         ),
         "d_calibration_p": d_calibration(at_days(given, days, until), seen).p_value,
+    }
+    if outcome.first is None:
+        return found
+    return found | _competing_score(*outcome.first, given, days)
+
+
+def _competing_score(
+    time: Float[ndarray, " known"],
+    cause: Int[ndarray, " known"],
+    given: Float[ndarray, "known time"],
+    days: Float[ndarray, " time"],
+) -> dict[str, float]:
+    """Return what is judged otherwise where another kind of event can come first."""
+    censoring, horizon = censoring_of(time, cause), float(days[-1])
+    scores = [
+        brier_competing(1.0 - given[:, column], time, cause, float(day), censoring)
+        for column, day in enumerate(days)
+    ]
+    expected = float(np.mean(1.0 - given[:, -1]))
+    return {
+        "uno_c": _where_known(
+            lambda: concordance_competing_weighted(
+                _risk(given, days), time, cause, censoring, horizon
+            )
+        ),
+        "auc_at_horizon": _where_known(
+            lambda: auc_competing(-given[:, -1], time, cause, horizon, censoring)
+        ),
+        "integrated_brier": float(np.trapezoid(scores, days) / (days[-1] - days[0])),
+        "incidence_gap_at_horizon": expected - float(aalen_johansen(time, cause).at(horizon)),
     }
 
 

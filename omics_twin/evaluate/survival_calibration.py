@@ -12,6 +12,7 @@ from scipy.stats import chi2
 
 from omics_twin.errors import CohortError
 from omics_twin.evaluate.checks import paired, survival_times, two_valued
+from omics_twin.evaluate.competing import aalen_johansen
 from omics_twin.evaluate.linear_baselines import breslow_hazard
 from omics_twin.evaluate.losses import cox_loss
 from omics_twin.evaluate.metrics import equal_groups
@@ -44,6 +45,9 @@ def calibration_at_horizon(
 ) -> HorizonCalibration:
     """Compare predicted survival with Kaplan-Meier at a horizon, in groups of equal size.
 
+    With competing events ``event`` may be the cause (0, 1, 2, …): what is observed is then one less
+    Aalen and Johansen's incidence of cause 1.
+
     Parameters
     ----------
     survival
@@ -66,7 +70,8 @@ def calibration_at_horizon(
     ----------
     Interval on the log(-log) scale: Kalbfleisch and Prentice 2002, doi:10.1002/9781118032985.
     """
-    survival, time, event = _predicted(survival, time, event)
+    cause = np.asarray(event)
+    survival, time, event = _predicted(survival, time, cause > 0)
     rows = []
     for number, group in enumerate(equal_groups(survival, groups), start=1):
         curve = kaplan_meier(time[group], event[group])
@@ -76,6 +81,10 @@ def calibration_at_horizon(
                 f"day {horizon_days:g}; choose an earlier horizon or fewer groups"
             )
         observed, error = float(curve.at(horizon_days)), float(curve.error_at(horizon_days))
+        if (cause > 1).any():
+            incidence = aalen_johansen(time[group], cause[group])
+            observed = 1.0 - float(incidence.at(horizon_days))
+            error = float(incidence.error_at(horizon_days))
         rows.append((survival[group].mean(), observed, *_log_log(observed, error), len(group)))
     return HorizonCalibration(*(np.array(column) for column in zip(*rows, strict=True)))
 

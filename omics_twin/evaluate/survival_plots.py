@@ -38,7 +38,7 @@ def horizon_calibration_figure(
     figure, axes = blank(
         f"Does predicted {name} come true?",
         f"Predicted by day {horizon_days:g}",
-        "Observed, Kaplan-Meier (95 % interval)",
+        "Observed (95 % interval)",
     )
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="Perfect")
     points(axes, groups.predicted, groups.observed, groups.lower, groups.upper)
@@ -78,7 +78,11 @@ def decision_figure(curve: DecisionCurve, name: str = "the event") -> Figure:
 
 
 def figures_at_horizon(
-    survival: ArrayLike, time: ArrayLike, event: ArrayLike, horizon_days: float
+    survival: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    horizon_days: float,
+    first: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> dict[str, Figure]:
     """Return the figures of predicted survival at a horizon; none where too few reach it.
 
@@ -86,6 +90,8 @@ def figures_at_horizon(
     ----------
     survival, time, event
         Shape (patient,); predicted survival at the horizon, time [day], 1 for an event.
+    first
+        With competing events, the time to the first of any kind and its cause, each (patient,).
 
     Examples
     --------
@@ -97,7 +103,8 @@ def figures_at_horizon(
     """
     judged = survival, time, event, horizon_days
     try:
-        groups, smooth = calibration_at_horizon(*judged), smooth_calibration(*judged)
+        groups = calibration_at_horizon(survival, *(first or (time, event)), horizon_days)
+        smooth = smooth_calibration(*judged)
         curve = survival_decision_curve(*judged)
     except CohortError:
         return {}

@@ -211,6 +211,7 @@ def keep_settings(
         by_consequence=declared.by_consequence,
         consequences=declared.consequences,
         covered_megabases=declared.covered_megabases,
+        vcf=declared.vcf,
         genes=declared.genes,
         aliases=declared.aliases,
     )

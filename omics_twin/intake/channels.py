@@ -10,7 +10,7 @@ import pandas as pd
 
 from omics_twin.errors import IntakeError, about, quoted
 from omics_twin.intake.columns import canonical, column_of, numbers, read_column
-from omics_twin.intake.consequences import CLASSES, OTHER, consequence_of
+from omics_twin.intake.consequences import CLASSES, NOT_CALLED, OTHER, consequence_of
 from omics_twin.intake.declaration import ColumnDeclaration, Kind, Layout, ModalityDeclaration
 from omics_twin.intake.files import Table
 
@@ -76,7 +76,8 @@ class Variants:
         Patients who were tested, with or without a call.
     calls
         Columns ``patient_id``, ``gene`` and ``fraction`` (allele fraction, NaN if not declared);
-        ``consequence``, one of ``classes``, where there are classes.
+        ``consequence``, one of ``classes``, where there are classes; ``uncalled``, whether the
+        row is no call but says that the gene could not be read in the patient, where any does.
     fraction_declared
         Whether the allele fraction is read.
     minimum_frequency
@@ -255,16 +256,20 @@ def read_variants(
         if len(outside):
             raise column.error(int(outside[0]), "an allele fraction between 0 and 1")
     counted = np.ones(len(genes), dtype=bool)
+    uncalled = np.zeros(len(genes), dtype=bool)
     if modality.effect_column is not None:
         effects = table.text(modality.effect_column)
         counted = np.isin(effects, modality.counted_effects)
-        for effect in sorted(set(effects[~counted])):
+        uncalled = effects == NOT_CALLED
+        for effect in sorted(set(effects[~counted & ~uncalled])):
             number = int((effects == effect).sum())
             notes.add(f"table '{table.name}': {number} calls of effect '{effect}' are not counted")
     calls = pd.DataFrame({"patient_id": table.patient_ids, "gene": genes, "fraction": fraction})
     if modality.by_consequence:
         calls["consequence"] = _consequences(modality, table, counted, notes)
-    calls = calls[counted].reset_index(drop=True)
+    if uncalled.any():
+        calls["uncalled"] = uncalled
+    calls = calls[counted | uncalled].reset_index(drop=True)
     return Variants(
         modality=name,
         assayed=assayed,
@@ -306,7 +311,7 @@ def _panel_of(
     modality: ModalityDeclaration, roster: Table, assayed: tuple[str, ...]
 ) -> dict[str, str]:
     if modality.panel_column is None:
-        return {}
+        return {patient: panel for panel in modality.panels for patient in assayed}
     panels = roster.text(modality.panel_column)
     known = set(assayed)
     pairs = zip(roster.patient_ids, panels, strict=True)

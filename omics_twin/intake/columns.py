@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -177,9 +177,19 @@ def binary(column: Column, positive: Sequence[str], negative: Sequence[str]) -> 
     IntakeError
         If a cell is neither.
     """
-    meaning = {canonical(text): 0.0 for text in negative}
-    meaning |= {canonical(text): 1.0 for text in positive}
-    expected = f"one of {quoted([*positive, *negative])}"
+    return coded(column, {**dict.fromkeys(positive, 1.0), **dict.fromkeys(negative, 0.0)})
+
+
+def coded(column: Column, codes: Mapping[str, float]) -> np.ndarray:
+    """Return the code of each cell's text, NaN where not measured.
+
+    Raises
+    ------
+    IntakeError
+        If a cell has none.
+    """
+    meaning = {canonical(text): number for text, number in codes.items()}
+    expected = f"one of {quoted(codes)}"
 
     def code(text: str, row: int) -> float:
         if canonical(text) not in meaning:

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 
 TRUNCATING = "truncating"
 OTHER = "other"
+# Beside the effects of calls: the gene could not be read in the patient.
+NOT_CALLED = "not_called"
 # From the gravest: of several effects on one call, the first of these is meant.
 CLASSES = (TRUNCATING, "splice", "inframe", "missense", "silent", OTHER)
 

@@ -52,6 +52,13 @@ class CohortFormat(Enum):
     CBIOPORTAL = "cbioportal"
 
 
+class NamedBy(Enum):
+    """What names the patient of a VCF file: the sample in its header, or the file itself."""
+
+    SAMPLE = "sample"
+    FILE = "file"
+
+
 class UnknownLevel(Enum):
     """What happens to a category value outside the declared vocabulary."""
 
@@ -123,6 +130,32 @@ class LongDeclaration:
 
 
 @dataclass
+class VcfDeclaration:
+    """Whose the samples of VCF files are, and what an uncalled genotype means.
+
+    Attributes
+    ----------
+    named_by
+        ``SAMPLE``: by the name of the sample, so that a file may hold many; ``FILE``: by the name
+        of the file up to ``.vcf``, which then holds one tumour.
+    name_column
+        A column of the roster that holds these names; null: they are the patients' own.
+    tumour
+        What the tumour's sample is called where a file also holds a normal one; null: what the
+        lines ``##tumor_sample`` and ``##normal_sample`` say (Mutect2), else every sample counts.
+    uncalled_is_wild_type
+        Whether a genotype that was not called, ``./.``, is read as no mutation: right for files
+        that were merged from one per patient, where it stands for no record. Otherwise the gene
+        was not measured in the patient, unless another call of it was made.
+    """
+
+    named_by: NamedBy = NamedBy.SAMPLE
+    name_column: str | None = None
+    tumour: str | None = None
+    uncalled_is_wild_type: bool = False
+
+
+@dataclass
 class ModalityDeclaration:
     """One modality and the table it is read from.
 
@@ -157,8 +190,12 @@ class ModalityDeclaration:
         A patient assayed without a call is wild type; one not assayed is not measured.
     panel_column, panels
         For variants: a column of the roster table that names each patient's gene panel, empty
-        where every gene was sequenced; and the genes of each panel. A gene that is not on a
-        patient's panel is not measured.
+        where every gene was sequenced; and the genes of each panel. Without the column, the one
+        panel is everybody's. A gene that is not on a patient's panel is not measured, and one in
+        which a call has the effect ``not_called`` was not in that patient.
+    vcf
+        For variants: ``table`` is a VCF file, or a folder of them, annotated by VEP or SnpEff,
+        and no column of it is declared. Who is in no file was not measured.
     by_consequence, consequences
         For variants: also tell, for each gene, whether a call truncates its protein, and count the
         calls of each class; and effect -> class for effects that are named or meant otherwise
@@ -203,6 +240,7 @@ class ModalityDeclaration:
     measured_value: str | None = None
     panel_column: str | None = None
     panels: dict[str, list[str]] = field(default_factory=dict)
+    vcf: VcfDeclaration | None = None
     by_consequence: bool = False
     consequences: dict[str, str] = field(default_factory=dict)
     covered_megabases: float | None = None
@@ -287,6 +325,9 @@ class OutcomeDeclaration:
         Time to event: the column that tells events from censored times and its two values.
     also_events
         Further values that count as the event, of an endpoint made of several.
+    competing_values
+        Values that are another kind of event, after which this one can no longer come: death of
+        another cause. Who had one never has the event asked about, and is not censored.
     incomplete
         Time to event: refuse a time without its event, or an event without its time, or read it
         as not known and report it by name.
@@ -306,6 +347,7 @@ class OutcomeDeclaration:
     event_value: str | None = None
     censored_value: str | None = None
     also_events: list[str] = field(default_factory=list)
+    competing_values: list[str] = field(default_factory=list)
     incomplete: UnknownLevel = UnknownLevel.REFUSE
     positive: list[str] = field(default_factory=lambda: ["1"])
     negative: list[str] = field(default_factory=lambda: ["0"])

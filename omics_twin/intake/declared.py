@@ -42,6 +42,11 @@ def check_declaration(declaration: CohortDeclaration) -> None:
     if not declaration.modalities:
         raise ConfigError(f"{cohort} declares no modality: declare at least one")
     for name, modality in declaration.modalities.items():
+        if modality.vcf is not None and declaration.format is not CohortFormat.TABLES:
+            raise ConfigError(
+                f"{cohort}, modality '{name}' has 'vcf', but the calls of a study in cBioPortal's "
+                "format are its MAF: use format: TABLES for VCF files"
+            )
         _check_modality(f"{cohort}, modality '{name}'", modality)
         if modality.gene_positions and declaration.format is CohortFormat.TABLES:
             raise ConfigError(
@@ -141,6 +146,8 @@ def _check_modality(where: str, modality: ModalityDeclaration) -> None:
         _check_repeated(where, modality)
     if modality.layout is Layout.VARIANTS:
         _check_variants(where, modality)
+    elif modality.vcf is not None:
+        raise ConfigError(f"{where} has 'vcf' but not layout 'variants': set layout: VARIANTS")
 
 
 def _check_repeated(where: str, modality: ModalityDeclaration) -> None:
@@ -177,14 +184,10 @@ def _check_schedule(where: str, modality: ModalityDeclaration) -> None:
 
 
 def _check_variants(where: str, modality: ModalityDeclaration) -> None:
-    if modality.gene_column is None:
-        raise ConfigError(f"{where} has layout 'variants' but no 'gene_column': name the column")
-    if (modality.effect_column is None) != (not modality.counted_effects):
-        raise ConfigError(
-            f"{where} needs both 'effect_column' and 'counted_effects' or neither: complete them"
-        )
-    if modality.by_consequence and modality.effect_column is None:
-        raise ConfigError(f"{where} has 'by_consequence' but no 'effect_column': name the column")
+    if modality.vcf is not None:
+        _check_vcf(where, modality)
+    else:
+        _check_call_columns(where, modality)
     for effect, named in modality.consequences.items():
         if named not in CLASSES:
             raise ConfigError(
@@ -202,10 +205,34 @@ def _check_variants(where: str, modality: ModalityDeclaration) -> None:
         raise ConfigError(
             f"{where} needs both 'measured_column' and 'measured_value' or neither: complete them"
         )
-    if (modality.panel_column is None) != (not modality.panels):
-        raise ConfigError(f"{where} needs both 'panel_column' and 'panels' or neither")
+    if modality.panel_column is not None and not modality.panels:
+        raise ConfigError(f"{where} has 'panel_column' but no 'panels': declare their genes")
+    if modality.panel_column is None and len(modality.panels) > 1:
+        raise ConfigError(
+            f"{where} has {len(modality.panels)} panels but no 'panel_column': name the column "
+            "that says which is whose"
+        )
     if modality.columns or modality.other_columns is not None:
         raise ConfigError(f"{where} has layout 'variants', which reads no measured columns")
+
+
+def _check_call_columns(where: str, modality: ModalityDeclaration) -> None:
+    if modality.gene_column is None:
+        raise ConfigError(f"{where} has layout 'variants' but no 'gene_column': name the column")
+    if (modality.effect_column is None) != (not modality.counted_effects):
+        raise ConfigError(
+            f"{where} needs both 'effect_column' and 'counted_effects' or neither: complete them"
+        )
+    if modality.by_consequence and modality.effect_column is None:
+        raise ConfigError(f"{where} has 'by_consequence' but no 'effect_column': name the column")
+
+
+def _check_vcf(where: str, modality: ModalityDeclaration) -> None:
+    for setting in ("gene_column", "effect_column", "fraction_column", "measured_column"):
+        if getattr(modality, setting) is not None:
+            raise ConfigError(
+                f"{where} has '{setting}' and 'vcf', whose files say it themselves: remove it"
+            )
 
 
 def _check_column(where: str, column: ColumnDeclaration) -> None:
@@ -287,10 +314,17 @@ def _check_event(where: str, outcome: OutcomeDeclaration) -> None:
         if getattr(outcome, setting) is None:
             raise ConfigError(f"{where} is a time to event but declares no '{setting}': set it")
     censored = canonical(outcome.censored_value or "")
-    for event in (outcome.event_value or "", *outcome.also_events):
+    events = (outcome.event_value or "", *outcome.also_events)
+    for event in (*events, *outcome.competing_values):
         if canonical(event) == censored:
             raise ConfigError(
                 f"{where} declares '{event}' as both event and censored: "
                 f"name two different values{nearest(event, ['0', '1'])}"
             )
+    both = {canonical(each) for each in events} & {*map(canonical, outcome.competing_values)}
+    if both:
+        raise ConfigError(
+            f"{where} declares {quoted(sorted(both))} as both the event and a competing one: keep "
+            "one of the two"
+        )
     _check_unit(where, outcome.unit, "day")

@@ -144,6 +144,23 @@ class Folder:
         groups = np.repeat(np.array(list(rows), dtype=object), list(rows.values()))
         return stacked | {stack.column: groups}
 
+    def file(self, name: str) -> Path:
+        """Return where a file is that another reader takes, its checksum remembered.
+
+        Raises
+        ------
+        IntakeError
+            If the file is unreadable, or not the one whose checksum is known.
+        """
+        path = self.root / name
+        try:
+            with path.open("rb") as opened:
+                self.checksums[name] = hashlib.file_digest(opened, "sha256").hexdigest()
+        except OSError as error:
+            raise _unreadable(name, error) from error
+        _check_sum(self.root, name, self.checksums[name])
+        return path
+
     def lists(self, name: str) -> list[list[str]]:
         """Return the rows below the header of a file that is not keyed by patient.
 
@@ -189,18 +206,24 @@ def _content(folder: Folder, name: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise IntakeError(
-            f"table '{name}' cannot be read ({error.strerror}): check its permissions"
-        ) from error
-    expected = sums_in(folder.root).get(name)
-    if expected is not None and hashlib.sha256(content).hexdigest() != expected:
+        raise _unreadable(name, error) from error
+    _check_sum(folder.root, name, hashlib.sha256(content).hexdigest())
+    if not content:
+        raise IntakeError(f"table '{name}' is empty (0 bytes), expected a header and patients")
+    return content
+
+
+def _unreadable(name: str, error: OSError) -> IntakeError:
+    return IntakeError(f"table '{name}' cannot be read ({error.strerror}): check its permissions")
+
+
+def _check_sum(root: Path, name: str, found: str) -> None:
+    """Refuse a file that is another than the one whose checksum stands beside it."""
+    if sums_in(root).get(name, found) != found:
         raise IntakeError(
             f"table '{name}' is not the one that '{SUMS}' knows (SHA-256 differs): restore it, or "
             "write the sums anew"
         )
-    if not content:
-        raise IntakeError(f"table '{name}' is empty (0 bytes), expected a header and patients")
-    return content
 
 
 def _text(content: bytes, name: str, key: str) -> dict[str, np.ndarray]:

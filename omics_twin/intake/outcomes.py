@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from omics_twin.errors import IntakeError, about, quoted
-from omics_twin.intake.columns import binary, canonical, column_of, first_below, numbers
+from omics_twin.intake.columns import binary, canonical, coded, column_of, first_below, numbers
 from omics_twin.intake.declaration import (
     OutcomeDeclaration,
     OutcomeKind,
@@ -17,6 +17,8 @@ from omics_twin.intake.declaration import (
 )
 from omics_twin.intake.files import Table
 from omics_twin.units import conversion
+
+_COMPETING = 2.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Outcome:
         where the time is not known.
     unit
         Unit of ``values``.
+    competing
+        Shape (patient,): whether the time ends in another kind of event, after which this one can
+        no longer come; ``None`` where none is declared.
     """
 
     name: str
@@ -42,11 +47,20 @@ class Outcome:
     values: np.ndarray
     events: np.ndarray | None
     unit: str
+    competing: np.ndarray | None = None
+
+    @property
+    def cause(self) -> np.ndarray | None:
+        """0 censored, 1 the event, 2 a competing one, (patient,); None where none is declared."""
+        if self.competing is None or self.events is None:
+            return None
+        return np.where(self.competing, 2, self.events.astype(np.int64))
 
     def at(self, positions: np.ndarray) -> Outcome:
         """Return the outcome of the patients at these positions."""
         events = None if self.events is None else self.events[positions]
-        return Outcome(self.name, self.kind, self.values[positions], events, self.unit)
+        competing = None if self.competing is None else self.competing[positions]
+        return Outcome(self.name, self.kind, self.values[positions], events, self.unit, competing)
 
 
 def read_outcome(
@@ -78,7 +92,7 @@ def read_outcome(
         If a cell is not what the declaration says.
     """
     column = column_of(table, declared.value_column, declared.missing)
-    events = None
+    events = competing = None
     notes: list[str] = []
     unit = declared.unit
     if declared.kind is OutcomeKind.BINARY:
@@ -91,7 +105,9 @@ def read_outcome(
         if len(above):
             raise column.error(int(above[0]), f"at most {declared.maximum:g}")
     else:
-        values, events, notes = _time_to_event(declared, table)
+        values, codes, notes = _time_to_event(declared, table)
+        events = codes == 1.0
+        competing = codes == _COMPETING if declared.competing_values else None
         unit = "day"
     rows = pd.Series(np.arange(len(values)), index=table.patient_ids).reindex(list(roster))
     known = rows.notna().to_numpy()
@@ -102,6 +118,7 @@ def read_outcome(
         np.where(known, values[positions], np.nan),
         None if events is None else events[positions] & known,
         unit,
+        None if competing is None else competing[positions] & known,
     )
     return outcome, [f"outcome '{name}': {note}" for note in notes]
 
@@ -109,20 +126,27 @@ def read_outcome(
 def _time_to_event(
     declared: OutcomeDeclaration, table: Table
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return times [day], whether each ends in the event, and who is known by half."""
+    """Return times [day], 1, 2 or 0 for event, competing or censored, and who is half known."""
     time = column_of(table, declared.value_column, declared.missing)
     event = column_of(table, declared.event_column or "", declared.missing)
     days = numbers(time).astype(np.float64) * conversion(declared.unit, "day")
     first_below(time, days, 0.0, "a time that is not negative")
     happened = [declared.event_value or "", *declared.also_events]
-    codes = binary(event, happened, [declared.censored_value or ""])
+    codes = coded(
+        event,
+        {
+            **dict.fromkeys([declared.censored_value or ""], 0.0),
+            **dict.fromkeys(declared.competing_values, _COMPETING),
+            **dict.fromkeys(happened, 1.0),
+        },
+    )
     alone = np.flatnonzero(np.isnan(days) != np.isnan(codes))
     if len(alone) and declared.incomplete is UnknownLevel.REPORT:
         days[alone] = np.nan
         codes[alone] = np.nan
         who = table.patient_ids[alone]
         told = f"time or event is missing, read as not known, for {quoted(who)}"
-        return days, codes == 1.0, [about(told, *who)]
+        return days, codes, [about(told, *who)]
     if len(alone):
         row = int(alone[0])
         has, lacks = (event, time) if np.isnan(days[row]) else (time, event)
@@ -132,7 +156,7 @@ def _time_to_event(
             "expected both or neither: complete or empty them"
         )
         raise IntakeError(about(sentence, patient))
-    return days, codes == 1.0, []
+    return days, codes, []
 
 
 def read_received(

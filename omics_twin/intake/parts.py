@@ -257,10 +257,12 @@ def _outcomes(parts: Mapping[str, Tables]) -> dict[str, Outcome]:
             for part, tables in parts.items()
         ]
         events = [each.events for each in pieces if each.events is not None]
+        competing = [each.competing for each in pieces if each.competing is not None]
         joined[name] = replace(
             first,
             values=np.concatenate([each.values for each in pieces]),
             events=np.concatenate(events) if events else None,
+            competing=np.concatenate(competing) if competing else None,
         )
     return joined
 
@@ -271,7 +273,8 @@ def _what(outcome: Outcome) -> tuple[object, str]:
 
 def _not_known(like: Outcome, patients: int) -> Outcome:
     events = None if like.events is None else np.zeros(patients, dtype=bool)
-    return replace(like, values=np.full(patients, np.nan), events=events)
+    competing = None if like.competing is None else np.zeros(patients, dtype=bool)
+    return replace(like, values=np.full(patients, np.nan), events=events, competing=competing)
 
 
 def _fingerprint(declaration: CohortDeclaration, parts: Mapping[str, Tables]) -> str:

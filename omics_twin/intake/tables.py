@@ -40,6 +40,7 @@ from omics_twin.intake.long import dose_columns, one_column_each, own_columns, r
 from omics_twin.intake.outcomes import Outcome, read_outcome, read_received
 from omics_twin.intake.parts import declared_parts, in_part, join_parts
 from omics_twin.intake.repeated import Repeated, one_row_each, read_repeated
+from omics_twin.intake.vcf_cohort import declared_by_calls
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ def _read_folder(declaration: CohortDeclaration, scoring: bool) -> Tables:
     if declaration.format is CohortFormat.CBIOPORTAL:
         declaration = declared_by_study(declaration, folder, notes, scoring=scoring)
     check_declaration(declaration)
+    declaration = declared_by_calls(declaration, folder, notes, scoring=scoring)
     named = _columns_by_table(declaration)
     roster = _own(declaration, folder.table(declaration.roster), sorted(named[declaration.roster]))
     _check_unique(roster, "the roster lists each patient once")

@@ -1,4 +1,4 @@
-"""Read the mutation calls of a checked VCF file: per sample, gene and allele fraction."""
+"""Read the mutation calls of a checked VCF file: per sample, gene, effect and allele fraction."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from omics_twin.errors import IntakeError
-from omics_twin.intake.channels import Notes, Variants
+from omics_twin.intake.consequences import CLASSES, NOT_CALLED, consequence_of
 from omics_twin.intake.vcf import check_vcf
 
 # Terms of the Sequence Ontology that change the protein or its splicing; VEP's impact HIGH or
@@ -66,14 +67,36 @@ class Annotation:
     number: int | None
 
 
-def read_vcf(
-    path: Path,
-    *,
-    modality: str = "genomics",
-    counted: Collection[str] = PROTEIN_CHANGING,
-    minimum_frequency: float = 0.0,
-    notes: Notes | None = None,
-) -> Variants:
+@dataclass(frozen=True)
+class VcfCalls:
+    """The calls of one VCF file.
+
+    Attributes
+    ----------
+    samples
+        In the order of the columns.
+    tumours, normals
+        Samples that the header calls so, as Mutect2 does; empty where it says nothing.
+    calls
+        A row per sample, ALT allele and gene, with ``sample``, ``gene``, ``effect`` (the gravest
+        term that counts) and ``fraction`` (of reads, NaN where it is not known). A variant that
+        changes two genes has two rows. Where the genotype was not called the effect is
+        :data:`~omics_twin.intake.consequences.NOT_CALLED`.
+    has_fractions
+        Whether the file declares reads per allele, or the fraction.
+    skipped
+        Why records were not counted, and how many.
+    """
+
+    samples: tuple[str, ...]
+    tumours: frozenset[str]
+    normals: frozenset[str]
+    calls: pd.DataFrame
+    has_fractions: bool
+    skipped: Counter[str]
+
+
+def read_vcf(path: Path, *, counted: Collection[str] = PROTEIN_CHANGING) -> VcfCalls:
     """Return the calls of a VCF file that ``check_vcf`` accepts.
 
     A call counts where the record passed its filters or none was applied, the genotype of the
@@ -82,15 +105,9 @@ def read_vcf(
     Parameters
     ----------
     path
-        The file. Its samples are the patients, all of them assayed.
-    modality
-        Name of the channel.
+        The file.
     counted
         Terms of the Sequence Ontology that count.
-    minimum_frequency
-        Handed on: genes mutated in fewer training patients than this share are not used.
-    notes
-        Takes what was not counted.
 
     Raises
     ------
@@ -116,14 +133,18 @@ def read_vcf(
                     "##FORMAT: mutations cannot be told from wild type without them"
                 )
             rows = [row for record in file for row in _calls(record, annotation, counted, skipped)]
-            measured = any(key in file.header.formats for key in ("AD", "AF"))
+            has_fractions = any(key in file.header.formats for key in ("AD", "AF"))
+            said = [(str(each.key), str(each.value)) for each in file.header.records]
     finally:
         pysam.set_verbosity(verbosity)
-    for reason, number in sorted(skipped.items()):
-        (notes or Notes()).add(f"'{path.name}': {number} {reason} are not counted")
-    calls = pd.DataFrame(rows, columns=["patient_id", "gene", "fraction"])
-    return Variants(
-        modality, samples, calls.astype({"fraction": "float64"}), measured, minimum_frequency
+    calls = pd.DataFrame(rows, columns=["sample", "gene", "effect", "fraction"])
+    return VcfCalls(
+        samples,
+        frozenset(value for key, value in said if key == "tumor_sample"),
+        frozenset(value for key, value in said if key == "normal_sample"),
+        calls.astype({"fraction": "float64"}),
+        has_fractions,
+        skipped,
     )
 
 
@@ -168,17 +189,27 @@ def _calls(
     annotation: Annotation,
     counted: Collection[str],
     skipped: Counter[str],
-) -> Iterator[tuple[str, str, float]]:
-    """Yield patient, gene and allele fraction of each call of a record."""
+) -> Iterator[tuple[str, str, str, float]]:
+    """Yield sample, gene, effect and allele fraction of each call of a record."""
     failed = [each for each in record.filter if each != "PASS"]
     if failed:
         skipped[f"records with filter '{failed[0]}'"] += 1
         return
     genes = _genes(record, annotation, counted, skipped)
+    if not genes:
+        return
     for name, sample in record.samples.items():
-        for number in sorted({each for each in sample.get("GT") or () if each}):
-            for gene in genes.get(number, ()):
-                yield str(name), gene, _fraction(sample, number)
+        alleles = sample.get("GT") or (None,)
+        changed = set()
+        for number in sorted({each for each in alleles if each}):
+            for gene, effect in genes.get(number, {}).items():
+                changed.add(gene)
+                yield str(name), gene, effect, _fraction(sample, number)
+        if None in alleles:
+            listed = dict.fromkeys(gene for named in genes.values() for gene in named)
+            for gene in listed:
+                if gene not in changed:
+                    yield str(name), gene, NOT_CALLED, float("nan")
 
 
 def _genes(
@@ -186,11 +217,11 @@ def _genes(
     annotation: Annotation,
     counted: Collection[str],
     skipped: Counter[str],
-) -> Mapping[int, list[str]]:
-    """Return number of the ALT allele -> the genes that it changes, each once."""
+) -> Mapping[int, Mapping[str, str]]:
+    """Return number of the ALT allele -> gene that it changes -> the gravest counted effect."""
     alternates = list(record.alts or ())
     entries = record.info.get(annotation.key) or ()
-    found: dict[int, list[str]] = {}
+    found: dict[int, dict[str, str]] = {}
     unnamed = True
     for entry in [entries] if isinstance(entries, str) else entries:
         fields = str(entry).split("|")
@@ -205,13 +236,22 @@ def _genes(
         if not gene or number is None:
             continue
         unnamed = False
-        if any(term in counted for term in terms) and gene not in found.setdefault(number, []):
-            found[number].append(gene)
+        known = found.get(number, {}).get(gene)
+        candidates = [*([known] if known else []), *(term for term in terms if term in counted)]
+        if candidates:
+            found.setdefault(number, {})[gene] = min(candidates, key=_gravity)
     if unnamed and alternates:
         skipped["records without a gene"] += 1
-    elif not any(found.values()):
+    elif not found:
         skipped["records without a counted consequence"] += 1
     return found
+
+
+@cache
+def _gravity(term: str) -> int:
+    """Return the place of a term's class among all, the gravest first, the unknown last."""
+    known = consequence_of(term)
+    return len(CLASSES) if known is None else CLASSES.index(known)
 
 
 def _number(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from omics_twin.errors import quoted, shown
 from omics_twin.intake.vcf_declared import is_symbolic
 from omics_twin.intake.vcf_found import Found
 from omics_twin.intake.vcf_header import Header, undeclared
 from omics_twin.intake.vcf_reserved import INFO, STRUCTURAL, Version
-from omics_twin.intake.vcf_values import problem
+from omics_twin.intake.vcf_values import Rule, expected_count, problem
 
 _SPACE = re.compile(r"\s")
 _KEY_43 = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*|1000G")
@@ -66,12 +67,34 @@ def _check_pair(
             found.warning(f"INFO {key} is in quotation marks, which VCF does not know")
     else:
         wrong = problem(rule, value, alternates, None)
+        if wrong and _by_allele(rule, value, alternates):
+            wrong = None
+            if found.first("|", key):
+                found.warning(
+                    f"INFO {key} separates alleles by '|', as GATK writes it, which its ##INFO "
+                    "line does not say: it is not read"
+                )
         if wrong:
             found.error(f"INFO {wrong}")
         elif "=" in value and found.first("=", key):
             found.warning(f"INFO {key} holds '=' in its value, expected none")
         if key == "CIGAR" and not wrong and not _CIGAR.fullmatch(value):
             found.error(f"INFO CIGAR is {shown(value)}, expected counts and letters such as '3M1I'")
+
+
+def _by_allele(rule: Rule, value: str, alternates: int) -> bool:
+    """Return whether a value is what GATK and Mutect2 write of each allele, apart by ``|``.
+
+    ``AS_SB_TABLE=30,12|4,5`` and ``AS_FilterStatus=SITE|strand_bias,weak_evidence`` hold a list of
+    each allele, ``AS_UNIQ_ALT_READ_COUNT=9|4`` a number, whatever the header says of them.
+    """
+    if not rule.key.startswith("AS_"):
+        return False
+    lists, each = value.split("|"), replace(rule, number=".")
+    wanted = expected_count(rule.number, alternates, None) if rule.number in ("A", "R") else None
+    return wanted in (None, 0, len(lists)) and not any(
+        part and problem(each, part, alternates, None) for part in lists
+    )
 
 
 def _check_flag(key: str, value: str | None, found: Found) -> None:

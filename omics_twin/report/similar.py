@@ -20,6 +20,7 @@ from scipy.stats import t as student
 from omics_twin.answers import beliefs_of, endpoint_values, received_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.evaluate.calibration import wilson_interval
+from omics_twin.evaluate.competing import followed_on
 from omics_twin.evaluate.survival import kaplan_meier
 from omics_twin.patients import Patients, patients_in
 from omics_twin.settings import Reading, TwinSettings
@@ -108,8 +109,10 @@ def pool_of(model: TrainedModel, cohort: Cohort, settings: TwinSettings) -> Pool
     """
     if model.outcome not in cohort.outcomes:
         return None
-    received = received_of(cohort)
-    outcome = cohort.outcomes[model.outcome]
+    received = received_of(cohort, model.catalogue)
+    outcome, values = cohort.outcomes[model.outcome], cohort.outcomes[model.outcome].values
+    if outcome.cause is not None:
+        values = followed_on(values, outcome.cause, cohort.patient_ids)
     known = np.isfinite(outcome.values) & np.array([a in model.catalogue.arms for a in received])
     known &= model.twin.membership.unseen(cohort.patient_ids).any(dim=1).numpy()
     places = np.flatnonzero(known)
@@ -123,7 +126,7 @@ def pool_of(model: TrainedModel, cohort: Cohort, settings: TwinSettings) -> Pool
         source=cohort.name,
         patient_ids=chosen.patient_ids,
         received=np.array([str(received[place]) for place in places]),
-        values=outcome.values[places],
+        values=values[places],
         events=None if outcome.events is None else outcome.events[places],
         expected=expectations(model, patients_in(model, chosen), settings),
     )

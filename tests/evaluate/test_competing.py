@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from omics_twin.errors import CohortError
+from omics_twin.evaluate.baselines import fit_predict_folds
 from omics_twin.evaluate.competing import (
     aalen_johansen,
     auc_competing,
@@ -13,10 +14,14 @@ from omics_twin.evaluate.competing import (
     censoring_of,
     concordance_competing,
     concordance_competing_weighted,
+    followed_on,
     horizon_weights,
 )
 from omics_twin.evaluate.concordance import concordance, concordance_uno
+from omics_twin.evaluate.design import Design, Outcome
+from omics_twin.evaluate.score import headline, score
 from omics_twin.evaluate.survival import brier_at, censoring_survival, kaplan_meier
+from omics_twin.intake.declaration import OutcomeKind
 
 
 def cohort(patients: int, seed: int = 0, digits: int = 8):
@@ -122,3 +127,51 @@ def test_causes_that_make_no_sense_are_refused():
         brier_competing([2.0, 0.1], [1.0, 2.0], [0, 1], 1.0, censoring_of([4.0], [1]))
     with pytest.raises(CohortError, match="no two patients can be compared"):
         concordance_competing([1.0, 2.0], [1.0, 2.0], [0, 1])
+
+
+def test_a_learner_of_times_followed_on_predicts_incidence() -> None:
+    """One that takes another event for censoring predicts too much of the event asked about."""
+    generator = np.random.default_rng(3)
+    markers = generator.normal(size=(400, 2))
+    own = generator.exponential(np.exp(-markers[:, 0]))
+    other = generator.exponential(0.5 * np.exp(-markers[:, 1]))
+    lost = generator.uniform(0.5, 4.0, size=400)
+    time = np.minimum.reduce([own, other, lost])
+    cause = np.select([time == lost, time == own], [0, 1], 2)
+    design = Design(
+        values=markers,
+        names=("a", "b"),
+        modality=("m", "m"),
+        binary=np.zeros(2, dtype=bool),
+        arms=np.zeros(400, dtype=int),
+        arm_names=("x",),
+        agents=np.zeros((1, 0)),
+        agent_names=(),
+    )
+    followed = followed_on(time, cause, [str(each) for each in range(400)])
+    folds = np.arange(400)[None] % 3
+    gaps, c = [], []
+    for days in (followed, time):
+        outcome = Outcome(
+            OutcomeKind.TIME_TO_EVENT, days, cause == 1, np.linspace(0.1, 1.5, 15), time, cause
+        )
+        found = fit_predict_folds("ridge_cox", design, outcome, folds, seed=0).received[0]
+        scores = score(outcome, found)
+        gaps.append(scores["incidence_gap_at_horizon"])
+        c.append(scores["c_index"])
+    assert abs(gaps[0]) < 0.01
+    assert gaps[1] > 0.1
+    assert c[0] > c[1]
+    assert headline(outcome, found) == c[1]
+
+
+def test_nobody_is_followed_on_without_another_event() -> None:
+    time = [1.0, np.nan, 3.0]
+    np.testing.assert_array_equal(followed_on(time, [0, 0, 1], ["a", "b", "c"]), time)
+
+
+def test_whom_else_there_is_in_the_file_does_not_change_the_order_of_a_draw() -> None:
+    time, cause = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array([2, 0, 0, 2, 0])
+    ids = ["a", "b", "c", "d", "e"]
+    turned = followed_on(time[::-1], cause[::-1], ids[::-1])
+    np.testing.assert_array_equal(followed_on(time, cause, ids), turned[::-1])

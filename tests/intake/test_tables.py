@@ -36,7 +36,7 @@ def test_calls_know_the_gene_panel_of_each_assayed_patient(study: CohortDeclarat
     with pytest.raises(IntakeError, match="names gene panels 'B', expected one of 'A'"):
         read_tables(study)
     study.modalities["genomics"].panels = {}
-    with pytest.raises(ConfigError, match="needs both 'panel_column' and 'panels'"):
+    with pytest.raises(ConfigError, match="has 'panel_column' but no 'panels'"):
         read_tables(study)
 
 
@@ -125,6 +125,20 @@ def test_a_partly_recorded_combination_is_an_unknown_arm_and_is_told(
     assert tables.received is not None
     assert tables.received.isna()["P2"]
     assert any("arm not known" in note and "'P2'" in note for note in tables.notes)
+
+
+def test_another_kind_of_event_is_neither_the_event_nor_censored(study: CohortDeclaration) -> None:
+    path = Path(study.root) / "outcome.csv"
+    path.write_text(path.read_text().replace("1.5,12,0", "1.5,12,3"))
+    study.outcomes["os"].competing_values = ["3"]
+    outcome = read_tables(study).outcomes["os"]
+    assert outcome.cause is not None
+    assert outcome.cause.tolist() == [2, 0, 0, 0]
+    assert outcome.events is not None
+    assert not outcome.events.any()
+    study.outcomes["os"].competing_values = ["0"]
+    with pytest.raises(ConfigError, match="both the event and a competing one"):
+        read_tables(study)
 
 
 def test_outcomes_are_read_in_roster_order_and_times_are_days(study: CohortDeclaration) -> None:

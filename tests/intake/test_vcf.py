@@ -217,6 +217,52 @@ def test_values_of_a_type_that_does_not_exist_are_not_read_as_numbers(tmp_path: 
     assert {each.line for each in report.errors} == {2}
 
 
+MUTECT2 = [
+    '##FILTER=<ID=PASS,Description="Site contains at least one allele that passes filters">',
+    '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">',
+    '##FORMAT=<ID=AD,Number=R,Type=Integer,Description="Allelic depths">',
+    '##FORMAT=<ID=AF,Number=A,Type=Float,Description="Allele fractions of alternate alleles">',
+    '##FORMAT=<ID=SB,Number=4,Type=Integer,Description="Fisher\'s Exact Test of strand bias">',
+    '##INFO=<ID=AS_FilterStatus,Number=A,Type=String,Description="Status for each allele">',
+    '##INFO=<ID=AS_SB_TABLE,Number=1,Type=String,Description="Counts; alleles separated by |.">',
+    '##INFO=<ID=AS_UNIQ_ALT_READ_COUNT,Number=A,Type=Integer,Description="Unique reads">',
+    '##INFO=<ID=MBQ,Number=R,Type=Integer,Description="median base quality by allele">',
+    "##contig=<ID=chr1,length=248956422>",
+    "##normal_sample=N",
+    "##source=Mutect2",
+    "##tumor_sample=T",
+]
+
+
+def mutect2(info: str) -> str:
+    rest = "GT:AD:AF:SB\t0/0:9,0,0:0.1,0.1:9,0,0,0\t0/1/2:42,9,3:0.16,0.05:30,12,7,5"
+    record = f"chr1\t114713909\t.\tG\tT,A\t.\tPASS\tMBQ=41,41,30;{info}\t{rest}"
+    return text(
+        meta=MUTECT2, records=[record, record.replace("909", "910")], samples="\tFORMAT\tN\tT"
+    )
+
+
+def test_what_mutect2_writes_of_each_allele_is_accepted(tmp_path: Path) -> None:
+    status = "AS_FilterStatus=SITE,weak_evidence|strand_bias,weak_evidence"
+    info = f"{status};AS_SB_TABLE=30,12|4,5|3,0;AS_UNIQ_ALT_READ_COUNT=9|3"
+    report = checked(tmp_path, mutect2(info))
+    assert reasons(report) == []
+    assert ["separates alleles by '|'" in each.sentence for each in report.findings] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("info", "told"),
+    [
+        ("AS_UNIQ_ALT_READ_COUNT=9|3|4", "is '9|3|4', expected a whole number"),
+        ("AS_UNIQ_ALT_READ_COUNT=9|x", "is '9|x', expected a whole number"),
+        ("AS_FilterStatus=SITE,weak_evidence,map_qual", "holds 3 values"),
+        ("MBQ=41|41|30", "INFO holds 'MBQ' twice"),
+    ],
+)
+def test_what_no_allele_has_is_still_refused(info: str, told: str, tmp_path: Path) -> None:
+    assert told in reasons(checked(tmp_path, mutect2(info)))[0]
+
+
 def test_symbolic_alleles_may_come_again(tmp_path: Path) -> None:
     records = ["1\t9\t.\tA\t<INS>\t.\t.\t."] * 2
     assert reasons(checked(tmp_path, text(meta=[], records=records, samples=""))) == []

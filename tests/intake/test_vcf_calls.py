@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from omics_twin.errors import IntakeError
-from omics_twin.intake.channels import Notes
+from omics_twin.intake.consequences import NOT_CALLED
 from omics_twin.intake.vcf_calls import read_vcf
 
 VEP = (
@@ -46,34 +46,40 @@ def test_calls_come_from_vep(tmp_path: Path) -> None:
         "1\t40\t.\tA\tG\t.\t.\tCSQ=G|intron_variant|MODIFIER|TP53|E\tGT\t1/1\t1/1",
         "1\t50\t.\tA\tG\t.\t.\t.\tGT\t1/1\t1/1",
     ]
-    notes = Notes()
-    read = read_vcf(written(tmp_path, records, VEP, FORMAT), notes=notes)
-    assert read.assayed == ("P1", "P2")
-    assert read.fraction_declared
-    assert list(read.calls.itertuples(index=False, name=None)) == [
-        ("P1", "TP53", 0.25),
-        ("P1", "ESR1", pytest.approx(0.2)),
-        ("P1", "PTEN", pytest.approx(0.3)),
+    read = read_vcf(written(tmp_path, records, VEP, FORMAT))
+    assert read.samples == ("P1", "P2")
+    assert read.has_fractions
+    assert list(read.calls.iloc[:, :3].itertuples(index=False, name=None)) == [
+        ("P1", "TP53", "missense_variant"),
+        ("P1", "ESR1", "frameshift_variant"),
+        ("P1", "PTEN", "stop_gained"),
+        ("P2", "ESR1", NOT_CALLED),
+        ("P2", "PTEN", NOT_CALLED),
     ]
-    assert notes.lines == [
-        "'calls.vcf': 1 records with filter 'low' are not counted",
-        "'calls.vcf': 1 records without a counted consequence are not counted",
-        "'calls.vcf': 1 records without a gene are not counted",
-    ]
+    np.testing.assert_allclose(read.calls["fraction"], [0.25, 0.2, 0.3, np.nan, np.nan])
+    assert read.skipped == {
+        "records with filter 'low'": 1,
+        "records without a counted consequence": 1,
+        "records without a gene": 1,
+    }
+
+
+def test_of_many_transcripts_the_gravest_counted_effect_is_told(tmp_path: Path) -> None:
+    said = ("synonymous_variant", "missense_variant&splice_region_variant", "stop_gained")
+    csq = ",".join(f"G|{each}|M|TP53|E" for each in said)
+    records = [f"1\t10\t.\tA\tG\t.\t.\tCSQ={csq}\tGT\t./1\t0/."]
+    read = read_vcf(written(tmp_path, records, VEP, FORMAT))
+    assert read.calls["effect"].tolist() == ["stop_gained", NOT_CALLED]
 
 
 def test_calls_come_from_snpeff_and_may_have_no_fraction(tmp_path: Path) -> None:
     records = ["1\t10\t.\tA\tG\t.\tPASS\tANN=G|stop_gained|HIGH|BRCA1|E\tGT\t0/1\t1|1"]
     path = written(tmp_path, records, SNPEFF, FORMAT.splitlines()[0])
-    read = read_vcf(path, modality="mutations", minimum_frequency=0.1)
-    assert list(read.calls["patient_id"]) == ["P1", "P2"]
+    read = read_vcf(path)
+    assert list(read.calls["sample"]) == ["P1", "P2"]
     assert set(read.calls["gene"]) == {"BRCA1"}
     assert np.isnan(read.calls["fraction"]).all()
-    assert (read.modality, read.fraction_declared, read.minimum_frequency) == (
-        "mutations",
-        False,
-        0.1,
-    )
+    assert not read.has_fractions
 
 
 def test_what_counts_can_be_named(tmp_path: Path) -> None:

@@ -25,3 +25,10 @@ def test_a_cohort_without_therapies_is_learned_and_ranks_nothing(
     rows = list(csv.DictReader(output.read_text().splitlines()))
     assert {row["intervention"] for row in rows} == {"as_treated"}
     assert {row["recommended"] for row in rows} == {"false"}
+    output = tmp_path / "evaluated.json"
+    asked = [f"model_uri={run}", "cohort=synthetic", *cohort]
+    assert main(["evaluate", *asked, f"output={output}"]) == 0
+    assert json.loads(output.read_text())["not_scored"] == 0
+    output = tmp_path / "predictions.csv"
+    assert main(["predict", *asked, f"output={output}"]) == 0
+    assert all(row["expected"] for row in csv.DictReader(output.read_text().splitlines()))
