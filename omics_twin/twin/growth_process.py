@@ -37,7 +37,15 @@ _EVERY_DAYS = 56.0
 _LARGEST_MM = 500.0
 _SHAPE = 50
 # What makes the model the log-linear mixed one: nothing but level and slope, and no heavy tails.
-_NOT_MIXED = {"kill": 0.0, "kill_sd": 1e-9, "resistance": 0.01, "walk": 1e-12, "freedom": 1e6}
+_NOT_MIXED = {
+    "kill": 0.0,
+    "kill_sd": 1e-9,
+    "resistance": 0.01,
+    "walk": 1e-12,
+    "early": 1e-12,
+    "settling": 0.01,
+    "freedom": 1e6,
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,9 @@ class GrowthPopulation:
         Variance of a measurement.
     freedom
         Degrees of freedom of the patients' volatilities, which scale all but the level.
+    early, settling
+        Variance that the walk has gained beyond ``walk`` once treatment has done what it does, and
+        how fast it does [1/day]: a tumour moves most in the first months.
     offset_mm
         Keeps a tumour of size 0 on the scale [mm].
     too_small_mm
@@ -78,6 +89,8 @@ class GrowthPopulation:
     walk: float
     error: float
     freedom: float
+    early: float = 0.0
+    settling: float = 0.01
     offset_mm: float = 2.0
     too_small_mm: float = 2.5
     shapes: tuple[tuple[float, ...], ...] = ()
@@ -127,9 +140,17 @@ def moments(
         return spread**2 * values[:, :, None] * values[:, None, :]
 
     rest = product(after, population.growth_sd) + product(effect, population.kill_sd)
-    rest = rest + population.walk * torch.minimum(after[:, :, None], after[:, None, :])
+    rest = rest + _walked(asdict(population), after)
     level = torch.full_like(rest, population.level_sd**2)
     return Moments(mean, level, rest)
+
+
+def _walked(
+    population: Mapping[str, Any], after: Float[Tensor, "patient time"]
+) -> Float[Tensor, "patient time time"]:
+    shared = torch.minimum(after[:, :, None], after[:, None, :])
+    settled = 1.0 - torch.exp(-population["settling"] * shared)
+    return population["walk"] * shared + population["early"] * settled
 
 
 @dataclass(frozen=True)
@@ -458,7 +479,7 @@ def log_likelihood(
     mean = p["level"] + p["growth"] * after - p["kill"] * effect_at
     covariance = p["level_sd"] ** 2 + p["growth_sd"] ** 2 * after[:, :, None] * after[:, None, :]
     covariance = covariance + p["kill_sd"] ** 2 * effect_at[:, :, None] * effect_at[:, None, :]
-    covariance = covariance + p["walk"] * torch.minimum(after[:, :, None], after[:, None, :])
+    covariance = covariance + _walked(p, after)
     both = known[:, :, None] * known[:, None, :]
     noise = torch.diag_embed(p["error"] * known + (1.0 - known))
     root = torch.linalg.cholesky(covariance * both + noise)
@@ -505,6 +526,7 @@ def fit_growth(
         walk=3e-4,
         error=2e-3,
         freedom=3.0,
+        early=0.01,
     )
     seen = scaled_sizes(first, values)
     filled = torch.nan_to_num(days)

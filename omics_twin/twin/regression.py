@@ -102,17 +102,23 @@ def learn(
     now = LinearPopulation(
         np.tile(pooled, (kinds, 1)), np.tile(spread, (kinds, 1, 1)), float(np.var(y - x @ pooled))
     )
+    own, told = np.where(known[..., None], features, 0.0), np.where(known, found, 0.0)
+    squares = own.transpose(0, 2, 1) @ own
+    crosses = np.einsum("pti,pt->pi", own, told)
     for _ in range(rounds):
-        belief = filtered(now, kind, features, found)
-        mean, covariance = belief.mean[:, -1], belief.covariance[:, -1]
+        precision = np.linalg.inv(now.covariance)
+        covariance = np.linalg.inv(precision[kind] + squares / now.variance)
+        shift = np.einsum("kij,kj->ki", precision, now.mean)[kind]
+        mean = np.einsum("pij,pj->pi", covariance, shift + crosses / now.variance)
         centre = np.stack([mean[kind == each].mean(axis=0) for each in range(kinds)])
         left = mean - centre[kind]
         each = covariance + left[:, :, None] * left[:, None, :]
         between = np.stack([each[kind == k].mean(axis=0) for k in range(kinds)])
-        gap = found - np.einsum("pti,pi->pt", features, mean)
-        doubt = np.einsum("pti,pij,ptj->pt", features, covariance, features)
-        variance = float(np.mean((gap**2 + doubt)[known]))
-        now = replace(now, mean=centre, covariance=between, variance=variance)
+        gap = np.square(told - np.einsum("pti,pi->pt", own, mean)).sum()
+        doubt = np.einsum("pij,pij->", squares, covariance)
+        now = replace(
+            now, mean=centre, covariance=between, variance=float((gap + doubt) / known.sum())
+        )
     return now
 
 
