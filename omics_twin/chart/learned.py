@@ -20,11 +20,18 @@ def learn(
     *,
     key: str,
     by: str,
+    amends: int | None = None,
+    reason: str = "",
 ) -> tuple[int, RankingChange | None]:
     """Return a visit's number in the chart and what it changed; kept together with its alerts.
 
     A visit that the model cannot be shown is refused before anything is kept. One that comes late,
     from before another that is in the chart, changes the belief and raises no alert.
+
+    Parameters
+    ----------
+    amends, reason
+        Number of the visit that this one corrects, and why; the twin is not shown that one.
 
     Raises
     ------
@@ -38,9 +45,10 @@ def learn(
     """
     withheld = chart.check_consent(patient_id, Purpose.SCORING, modalities_of(model))
     if chart.sent_before(patient_id, key):
-        return chart.add_visit(patient_id, visit, key=key, by=by), None
+        again = chart.add_visit(patient_id, visit, key=key, by=by, amends=amends, reason=reason)
+        return again, None
     visits = chart.visits(patient_id)
-    before = chart.record(patient_id, visits)
+    before = chart.record(patient_id, [each for each in visits if each != amends])
     told = sorted([*before.visits, visit], key=lambda each: each.day)
     shown_to_it = without(before.model_copy(update={"visits": told}), withheld)
     kept = kept_of(model, shown_to_it, settings)
@@ -48,5 +56,8 @@ def learn(
     if told[-1] is visit and kept.visits:
         _, change = shown(model, kept.without_last(), kept.visits[-1], settings)
     alerts = [] if change is None else [(each.kind.value, each.sentence) for each in change.alerts]
-    number = chart.add_visit(patient_id, visit, key=key, by=by, alerts=alerts, beside=visits)
+    number = chart.add_visit(
+        patient_id, visit,
+        key=key, by=by, amends=amends, reason=reason, alerts=alerts, beside=visits,
+    )  # fmt: skip
     return number, change
