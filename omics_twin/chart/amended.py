@@ -55,8 +55,8 @@ def amended_visits(
         rows = connection.execute(own).all()
     found = []
     for number, amends, *rest in rows:
-        pair = chart.record(patient_id, [amends, number], withheld=withheld).visits
-        found.append(AmendedVisit(number, *pair, *rest))
+        before, after = chart.record(patient_id, [amends, number], withheld=withheld).visits
+        found.append(AmendedVisit(number, before, after, *rest))
     return found
 
 
@@ -77,14 +77,15 @@ def amend_stratum(
         raise ChartError("the stratum is amended without a reason: say why in 'reason'")
     if chart.record(patient_id, []).stratum == record.stratum:
         raise ChartError("the stratum is what the chart holds already: nothing was amended")
-    last = select(func.max(RANKINGS.c.id)).select_from(RANKINGS.join(BELIEFS))
+    given = select(func.max(RANKINGS.c.id)).select_from(RANKINGS.join(BELIEFS))
+    last = given.where(BELIEFS.c.patient_id == patient_id)
     with transaction(chart.engine) as connection:
         lock(connection, patient_id)
         row = {
             "patient_id": patient_id,
             "stratum": record.stratum,
             "reason": reason,
-            "ranking_id": connection.execute(last.where(BELIEFS.c.patient_id == patient_id)).scalar(),
+            "ranking_id": connection.execute(last).scalar(),
             "written_by": by,
         }
         connection.execute(insert(STRATA).values(row))
