@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 
+from omics_twin.chart.doses import add_dose
 from omics_twin.chart.learned import learn
 from omics_twin.chart.store import CHART, Chart
+from omics_twin.living import LivingModel
 from omics_twin.settings import TwinSettings
-from omics_twin.told import PatientRecord, RecordedVisit
+from omics_twin.told import PatientRecord, RecordedDose, RecordedVisit
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Decision, Entry, Ledger, Purpose, judged
 
@@ -19,9 +22,9 @@ _BY = "admit"
 
 def admit(
     chart: Chart,
-    records: Iterable[tuple[PatientRecord, Sequence[Entry]]],
+    records: Iterable[tuple[PatientRecord, Sequence[Entry], Sequence[RecordedDose]]],
     *,
-    model: TrainedModel | None,
+    model: TrainedModel | LivingModel | None,
     settings: TwinSettings,
     until_days: float,
     progress: Callable[[int, int], None],
@@ -32,7 +35,7 @@ def admit(
     Parameters
     ----------
     records
-        Each patient with what the patient decided.
+        Each patient with what the patient decided, and the doses given and planned.
     model
         Shown every visit under therapy of who permits scoring, so that it can raise an alert; None:
         visits are kept alone.
@@ -47,7 +50,7 @@ def admit(
         If a visit is not one that the model can be shown, or differs from the one in the chart.
     """
     patients = visits = 0
-    for place, (record, entries) in enumerate(records, start=1):
+    for place, (record, entries, doses) in enumerate(records, start=1):
         name = chart.known_as(record.patient_id)
         # One that was interrupted is begun anew: what is there is the same and counts once.
         if not chart.has(name):
@@ -58,6 +61,13 @@ def admit(
             own = replace(entry, patient_id=name)
             if own not in known:
                 chart.add_consent(own, by=_BY)
+        # A twin is shown a visit under what was given up to it.
+        times: Counter[str] = Counter()
+        for dose in doses:
+            # The same dose twice on a day is two doses.
+            key = _key_of(dose)
+            times[key] += 1
+            add_dose(chart, name, dose, key=f"{key}-{times[key]}", by=_BY)
         ledger = Ledger(CHART, tuple(chart.consents(name)))
         refused = judged([name], ledger, Purpose.SCORING).refused
         before = len(chart.visits(name))
@@ -79,6 +89,6 @@ def granted(patient_id: str, on: date) -> Entry:
     return Entry(patient_id, Decision.GRANT, Purpose.SCORING.value, on)
 
 
-def _key_of(visit: RecordedVisit) -> str:
-    """Return the same key for the same visit, however often it is sent."""
-    return hashlib.blake2b(visit.model_dump_json().encode(), digest_size=16).hexdigest()
+def _key_of(told: RecordedVisit | RecordedDose) -> str:
+    """Return the same key for the same visit or dose, however often it is sent."""
+    return hashlib.blake2b(told.model_dump_json().encode(), digest_size=16).hexdigest()

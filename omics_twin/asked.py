@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from omics_twin import consenting, tracking
 from omics_twin.cohort.cohort import Cohort
@@ -61,7 +62,14 @@ def model_asked(config: Config, console: Console) -> tracking.TrainedModel:
     if not config.model_uri:
         raise ConfigError("no model was named: add model_uri=FOLDER or model_uri=models:/NAME/1")
     found = tracking.load_model(config.model_uri, config.tracking)
-    model = governed_by(found, config.trust.unlike)
+    return introduced(governed_by(found, config.trust.unlike), config, console)
+
+
+_Model = TypeVar("_Model", bound=LivingModel | tracking.TrainedModel)
+
+
+def introduced(model: _Model, config: Config, console: Console) -> _Model:
+    """Say which model is asked, and whether it knows its patients by the site's pseudonyms."""
     console.say(f"model {model.twin.name}: {model.title}")
     names = consenting.names_of(config)
     trained_by, own = model.provenance.get("pseudonyms", ""), "" if names is None else names.mark()

@@ -21,6 +21,7 @@ from omics_twin.belief import (
     states,
     visit_of,
 )
+from omics_twin.dynamics.plan import administrations, plan_of
 from omics_twin.errors import TherapyError, TwinError, nearest, quoted
 from omics_twin.evaluate.forecast import probability_integral, quantiles
 from omics_twin.living import LivingModel
@@ -59,6 +60,11 @@ class Told:
         ends = [weighted_quantile(values, state.log_weights, x) for x in (tail, 1.0 - tail)]
         mean = weighted_mean(values, state.log_weights)
         return Told(float(mean), float(ends[0]), float(ends[1]))
+
+    @staticmethod
+    def of_summary(numbers: tuple[Tensor, Tensor, Tensor]) -> Told:
+        """Return one line of a twin's summary of the only patient."""
+        return Told(*(float(each) for each in numbers))
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,7 @@ def shown(
         told = lack_of_benefit(day, benefit(model, after, now))
         alerts = alerts if told is None else (*alerts, told)
     first, last = (model.twin.summary(each, interval) for each in (state, after))
-    own = {name: (_of(first[name]), _of(last[name])) for name in first}
+    own = {name: (Told.of_summary(first[name]), Told.of_summary(last[name])) for name in first}
     return grown, Change(
         day=day,
         measured=measured,
@@ -137,10 +143,6 @@ def shown(
         evidence=watch.value,
         alerts=alerts,
     )
-
-
-def _of(numbers: tuple[Tensor, Tensor, Tensor]) -> Told:
-    return Told(*(float(each) for each in numbers))
 
 
 def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, ...]]:
@@ -173,6 +175,28 @@ def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, .
     return watch, alerts
 
 
+def expected_at(model: LivingModel, kept: KeptBelief, interval: float) -> dict[float, Told]:
+    """Return what was expected of each measurement, from all visits before it; by its day [day].
+
+    The first visit tells how large the tumour is: nothing is expected of it.
+    """
+    found = {}
+    before_each = zip(kept.visits, states(model.twin, kept), strict=False)
+    for place, (visit, state) in enumerate(before_each):
+        if place and _measured(model, visit) is not None:
+            day = visit.observation.days
+            ahead = model.twin.forecast(state, day, visit.under)[..., _place(model)]
+            found[float(day[0])] = Told.of(ahead, state, interval)
+    return found
+
+
+def dosed_days(kept: KeptBelief, plan: Intervention, until_days: float) -> list[float]:
+    """Return the days of doses, those given up to the last visit and of a plan after it [day]."""
+    seen = [float(visit.observation.days[0]) for visit in kept.visits]
+    whole = plan_of(seen, [visit.under for visit in kept.visits], plan)
+    return [day for day, _ in administrations(whole) if day <= until_days]
+
+
 def _measured(model: LivingModel, visit: Visit) -> float | None:
     values = visit.observation.values.get(model.twin.modality.name)
     if values is None or bool(torch.isnan(values).all()):
@@ -184,6 +208,11 @@ def _share(ahead: Float[Tensor, "patient draw"], measured: float | None) -> floa
     if measured is None:
         return None
     return float(probability_integral(ahead.numpy(), np.array([measured]))[0])
+
+
+def watched_name(model: LivingModel) -> str:
+    """Return what is measured and foreseen from visit to visit."""
+    return model.twin.modality.features[_place(model)]
 
 
 def _place(model: LivingModel) -> int:

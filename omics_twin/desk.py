@@ -21,7 +21,7 @@ from omics_twin.chart import accounts
 from omics_twin.chart.sealed import give_key
 from omics_twin.chart.store import Chart
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.cohort.records import records_in
+from omics_twin.cohort.records import doses_in, followed_in, records_in
 from omics_twin.config import Config
 from omics_twin.consenting import permitted_cohort
 from omics_twin.errors import ConfigError, ModelError
@@ -29,6 +29,7 @@ from omics_twin.files import read_json
 from omics_twin.intake.fhir import read_bundle_file
 from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.intake.tables import read_tables
+from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
 from omics_twin.report.genes import known_genes
 from omics_twin.report.similar import pool_of
@@ -41,6 +42,7 @@ from omics_twin.trust.privacy import site_pseudonyms
 from omics_twin.trust.rotation import reseal
 from omics_twin.trust.vault import store_key
 
+AnyModel = TrainedModel | LivingModel
 _DEMO = "demo"
 _DEMO_PATIENTS, _DEMO_DAYS = 40, 21.0
 _CLOSED = "none"
@@ -64,7 +66,7 @@ def _chart(config: Config) -> Chart:
     return Chart.open(place_of(config), names)
 
 
-def from_fhir(config: Config, model: TrainedModel | None, console: Console) -> tuple[int, int]:
+def from_fhir(config: Config, model: AnyModel | None, console: Console) -> tuple[int, int]:
     """Return how many patients and visits of a FHIR Bundle were added to the chart."""
     if not config.intake.path or not config.mapping:
         raise ConfigError("a FHIR Bundle needs intake.path=FILE and mapping=conf/fhir/NAME.yaml")
@@ -74,7 +76,7 @@ def from_fhir(config: Config, model: TrainedModel | None, console: Console) -> t
     with closing(_chart(config)) as chart:
         return admit(
             chart,
-            [(told.record, told.consents)],
+            [(told.record, told.consents, told.doses)],
             model=model,
             settings=config.twin,
             until_days=config.as_of_days or float("inf"),
@@ -84,10 +86,12 @@ def from_fhir(config: Config, model: TrainedModel | None, console: Console) -> t
 
 
 def admitted(
-    config: Config, cohort: Cohort, model: TrainedModel | None, console: Console
+    config: Config, cohort: Cohort, model: AnyModel | None, console: Console
 ) -> tuple[int, int]:
     """Return how many patients and visits of a cohort were added to the chart."""
-    today = date.today()
+    today, doses = date.today(), doses_in(cohort)
+    # Only a twin that learns from visit to visit is shown what was measured on any days.
+    records = followed_in(cohort) if isinstance(model, LivingModel) else records_in(cohort)
     with closing(_chart(config)) as chart:
         told = (
             # What a patient has decided since is not overruled.
@@ -96,8 +100,9 @@ def admitted(
                 []
                 if chart.consents(chart.known_as(each.patient_id))
                 else [granted(each.patient_id, today)],
+                doses[each.patient_id],
             )
-            for each in records_in(cohort)
+            for each in records
         )
         return admit(
             chart,
@@ -171,7 +176,7 @@ def log_of(config: Config) -> Path:
 
 @contextmanager
 def opened(
-    config: Config, model: TrainedModel, cohort: Cohort | None, console: Console
+    config: Config, model: AnyModel, cohort: Cohort | None, console: Console
 ) -> Iterator[Any]:
     """Yield the page of a chart as an ASGI app.
 
@@ -188,6 +193,7 @@ def opened(
     log = log_of(config)
     try:
         from omics_twin.serve.about import Desk
+        from omics_twin.serve.about_living import LivingDesk
         from omics_twin.serve.web import page_app
     except ModuleNotFoundError as missing:
         raise ConfigError(
@@ -202,11 +208,17 @@ def opened(
     if anchor is None:
         console.warn("no anchor was named: an audit log that is cut at its end passes for whole")
     written = AuditLog.open(log, key, anchor)
+    hospital = _hospital(config)
+    if isinstance(model, LivingModel):
+        if hospital is not None:
+            raise ConfigError("CDS Hooks are answered by a twin that ranks: name another model_uri")
+        with closing(_chart(config)) as chart:
+            yield page_app(LivingDesk(chart, model, config.twin), written, https=config.serve.https)
+        return
     graph = known_genes(model.twin.design, config.knowledge, console)
     with closing(_chart(config)) as chart:
         pool = None if cohort is None else pool_of(model, cohort, config.twin)
         desk = Desk(chart, model, config.twin, pool, graph)
-        hospital = _hospital(config)
         yield page_app(desk, written, https=config.serve.https, hospital=hospital)
 
 

@@ -24,6 +24,7 @@ from omics_twin import (
     trained_on,
 )
 from omics_twin.asked import (
+    introduced,
     model_asked,
     model_of_any_kind,
     output_asked,
@@ -466,13 +467,23 @@ def serve(config: Config, console: Console) -> None:
     """Answer for patients' records over HTTP, and show the page of a chart, until interrupted."""
     from omics_twin import desk
     from omics_twin.record import modalities_of as modalities_known
-    from omics_twin.serve.server import listen, scorer_of
+    from omics_twin.serve.server import listen, listen_to, scorer_of
 
     asked = desk.demonstrated(config, console) if config.demo else config
     if not asked.model_uri:
         raise ConfigError("'serve' needs model_uri=… or demo=true")
     if asked.chart is not None:
         desk.log_of(asked)
+    living = tracking.living_model(asked.model_uri, asked.tracking)
+    if living is not None:
+        if asked.chart is None:
+            raise ConfigError(
+                f"'{asked.model_uri}' learns from visit to visit: it is served as the page of a "
+                "chart, add chart=…"
+            )
+        with desk.opened(asked, living, None, console) as page:
+            listen_to(page, asked.serve, lambda at: console.say(f"page: {at}/"))
+        return
     scorer = scorer_of(asked.model_uri, asked.tracking, asked.trust.unlike)
     permits = consenting.asked_anew(asked, modalities_known(scorer.model))
     if asked.chart is None:
@@ -488,7 +499,7 @@ def admit(config: Config, console: Console) -> None:
     """Fill a chart from a cohort or a FHIR Bundle: patients with their consent and visits."""
     from omics_twin import desk
 
-    model = model_asked(config, console) if config.model_uri else None
+    model = introduced(model_of_any_kind(config), config, console) if config.model_uri else None
     if config.intake.format is Format.FHIR:
         patients, visits = desk.from_fhir(config, model, console)
     else:

@@ -23,7 +23,7 @@ from omics_twin.trust.privacy import Pseudonyms
 from omics_twin.types import NO_INTERVENTION, Intervention, Observation, Ranking, TwinState, Visit
 from omics_twin.validity import governed, shares_of_visits
 
-_NOT_MEASURED = "not measured"
+NOT_MEASURED = "not measured"
 
 
 def visits_of(model: TrainedModel, record: PatientRecord) -> tuple[Visit, ...]:
@@ -73,7 +73,7 @@ def patients_told(
             values[channel.name] = torch.tensor([row], dtype=torch.float32)
             days[channel.name] = torch.tensor([told.day], dtype=torch.float64)
     stratum_of(model, record)
-    stratum = {each: record.stratum.get(each, _NOT_MEASURED) for each in strata_in(model)}
+    stratum = {each: record.stratum.get(each, NOT_MEASURED) for each in strata_in(model)}
     return Patients(
         matrices=DesignMatrices((record.patient_id,), values, days, ()),
         received=(given.pop() if len(given) == 1 else None,),
@@ -91,7 +91,12 @@ def modalities_of(model: TrainedModel) -> tuple[str, ...]:
 
 def channels_shown(model: TrainedModel, record: PatientRecord) -> set[str]:
     """Return the scheduled visits that a record has something of."""
-    return {channel.name for _, rows in _read(model, record) for channel, _ in rows}
+    return {channel.name for each in channels_by_visit(model, record) for channel in each}
+
+
+def channels_by_visit(model: TrainedModel, record: PatientRecord) -> list[list[ChannelDesign]]:
+    """Return the scheduled visits that each visit of a record has something of."""
+    return [[channel for channel, _ in rows] for _, rows in _read(model, record)]
 
 
 def _read(
@@ -169,12 +174,12 @@ def stratum_of(model: TrainedModel, record: PatientRecord) -> str:
                 f"'{column}' of the stratum is none of {quoted(known[column])}: send one of them, "
                 "or leave it out where it was not measured"
             )
-    return stratum_key(list(known), [record.stratum.get(each, _NOT_MEASURED) for each in known])
+    return stratum_key(list(known), [record.stratum.get(each, NOT_MEASURED) for each in known])
 
 
 def strata_in(model: TrainedModel) -> dict[str, list[str]]:
     """Return what a record may say of each column that makes a stratum."""
-    found: dict[str, set[str]] = {column: {_NOT_MEASURED} for column in model.support.columns}
+    found: dict[str, set[str]] = {column: {NOT_MEASURED} for column in model.support.columns}
     for key in model.support.counts:
         for column, value in stratum_values(model.support.columns, key).items():
             found[column].add(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -15,6 +15,8 @@ _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 _Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^(?:[^\p{C}\p{Z}]| )+$")]
 # As a float holds it without overflow.
 _Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+# Daily for 27 years; more is a slip.
+MOST_REPEATED = 10_000
 # A category's level, a call of 0 or 1, a number; left out or null: not measured.
 _Value = _Whole | FiniteFloat | str | None
 
@@ -27,6 +29,70 @@ class RecordedVisit(BaseModel):
     day: FiniteFloat = 0.0
     values: dict[str, dict[str, _Value]] = {}
     under: str | None = None
+
+
+class RecordedDose(BaseModel):
+    """One drug as it was given, or is planned, on a schedule.
+
+    Attributes
+    ----------
+    drug
+        International non-proprietary name, lower case.
+    amount
+        Of one administration [mg]; 0: it was not given.
+    start_days
+        First administration [days since the index date].
+    duration_days
+        Length of one administration; 0 is a bolus [day].
+    interval_days, repeat
+        Days between administrations, and how many there are.
+    """
+
+    model_config = _STRICT
+
+    drug: _Name
+    amount: Annotated[FiniteFloat, Field(ge=0)]
+    unit: Literal["mg"] = "mg"
+    start_days: FiniteFloat = 0.0
+    duration_days: Annotated[FiniteFloat, Field(ge=0)] = 0.0
+    interval_days: Annotated[FiniteFloat, Field(ge=0)] = 0.0
+    repeat: Annotated[int, Field(ge=1, le=MOST_REPEATED)] = 1
+    planned: bool = False
+
+    @property
+    def end_days(self) -> float:
+        """Where the last administration ends [days since the index date]."""
+        return self.start_days + (self.repeat - 1) * self.interval_days + self.duration_days
+
+
+def dose_of(given: Any) -> RecordedDose:
+    """Return a dose that is checked; the sentence of a mistake repeats no value.
+
+    Raises
+    ------
+    TwinError
+        If a field is missing, unknown, of another kind or out of its range.
+
+    Examples
+    --------
+    >>> dose_of({"drug": "sunitinib", "amount": 50.0, "interval_days": 1.0, "repeat": 28}).end_days
+    27.0
+    """
+    try:
+        dose = RecordedDose.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        named = first["loc"][0] if first["loc"] else ""
+        place = f"'{named}' of a dose" if named in RecordedDose.model_fields else "a dose"
+        raise TwinError(
+            f"{place} is not as it should be ({first['msg'].lower()}): expected a drug, an amount "
+            "in mg of at least 0, days that are numbers, and 1 or more administrations"
+        ) from None
+    if dose.repeat > 1 and dose.interval_days == 0:
+        raise TwinError(
+            "a dose is repeated without days between administrations: add 'interval_days'"
+        )
+    return dose
 
 
 class PatientRecord(BaseModel):

@@ -152,10 +152,21 @@ def load_any(uri: str, settings: TrackingSettings) -> TrainedModel | LivingModel
     ModelError
         If nothing is found there, or what is found was changed.
     """
+    return living_model(uri, settings) or TrainedModel.load(_local(uri, settings))
+
+
+def living_model(uri: str, settings: TrackingSettings) -> LivingModel | None:
+    """Return the twin of an address that learns from visit to visit; None where it ranks.
+
+    Raises
+    ------
+    ModelError
+        If nothing is found there, or what is found was changed.
+    """
     if uri.startswith(_PUBLISHED):
         return LivingModel.published(uri.removeprefix(_PUBLISHED))
     folder = _local(uri, settings)
-    return LivingModel.load(folder) if is_living(folder) else TrainedModel.load(folder)
+    return LivingModel.load(folder) if is_living(folder) else None
 
 
 def load_model(uri: str, settings: TrackingSettings) -> TrainedModel:

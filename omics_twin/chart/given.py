@@ -30,12 +30,16 @@ class Given:
         As of :func:`omics_twin.answers.ranking_lines`.
     record, kept
         What the chart held, and what makes the belief.
+    visits, withheld
+        Numbers of the record's visits in the chart, and modalities that were not to be used.
     """
 
     number: int
     lines: list[dict[str, Any]]
     record: PatientRecord
     kept: KeptBelief
+    visits: tuple[int, ...]
+    withheld: tuple[str, ...]
     model: TrainedModel = field(repr=False)
 
     @cached_property
@@ -70,11 +74,11 @@ def give(
     )
     before = chart.last_ranking(patient_id)
     if before is not None and replace(before[1], lines=[]) == told:
-        return Given(before[0], before[1].lines, record, kept, model)
+        return Given(before[0], before[1].lines, record, kept, visits, withheld, model)
     state = belief_in(model, kept)
     lines = ranking_lines(ranking_of(model, kept, state, settings), 0, excluded=True)
     number = chart.add_ranking(replace(told, lines=lines), by=by)
-    return Given(number, lines, record, kept, model)
+    return Given(number, lines, record, kept, visits, withheld, model)
 
 
 def replayed(chart: Chart, model: TrainedModel, number: int) -> list[dict[str, Any]]:

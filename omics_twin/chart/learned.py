@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from omics_twin.bedside_ranking import RankingChange, shown
+from typing import overload
+
+from omics_twin import bedside, bedside_ranking, record
+from omics_twin.bedside import Change
+from omics_twin.bedside_ranking import RankingChange
+from omics_twin.chart import lived
+from omics_twin.chart.doses import doses_of
 from omics_twin.chart.store import Chart
-from omics_twin.record import kept_of, modalities_of
+from omics_twin.living import LivingModel
 from omics_twin.settings import TwinSettings
-from omics_twin.told import RecordedVisit, without
+from omics_twin.told import PatientRecord, RecordedVisit, without
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose
 
 
+@overload
 def learn(
     chart: Chart,
     model: TrainedModel,
@@ -20,11 +27,47 @@ def learn(
     *,
     key: str,
     by: str,
-) -> tuple[int, RankingChange | None]:
+    amends: int | None = None,
+    reason: str = "",
+) -> tuple[int, RankingChange | None]: ...
+
+
+@overload
+def learn(
+    chart: Chart,
+    model: LivingModel,
+    patient_id: str,
+    visit: RecordedVisit,
+    settings: TwinSettings,
+    *,
+    key: str,
+    by: str,
+    amends: int | None = None,
+    reason: str = "",
+) -> tuple[int, Change | None]: ...
+
+
+def learn(
+    chart: Chart,
+    model: TrainedModel | LivingModel,
+    patient_id: str,
+    visit: RecordedVisit,
+    settings: TwinSettings,
+    *,
+    key: str,
+    by: str,
+    amends: int | None = None,
+    reason: str = "",
+) -> tuple[int, RankingChange | Change | None]:
     """Return a visit's number in the chart and what it changed; kept together with its alerts.
 
     A visit that the model cannot be shown is refused before anything is kept. One that comes late,
     from before another that is in the chart, changes the belief and raises no alert.
+
+    Parameters
+    ----------
+    amends, reason
+        Number of the visit that this one corrects, and why; the twin is not shown that one.
 
     Raises
     ------
@@ -36,17 +79,44 @@ def learn(
     OmicsTwinError
         If the model cannot be shown the visit.
     """
-    withheld = chart.check_consent(patient_id, Purpose.SCORING, modalities_of(model))
+    if isinstance(model, LivingModel):
+        withheld = lived.permitted(chart, model, patient_id)
+    else:
+        known = record.modalities_of(model)
+        withheld = chart.check_consent(patient_id, Purpose.SCORING, known)
     if chart.sent_before(patient_id, key):
-        return chart.add_visit(patient_id, visit, key=key, by=by), None
+        again = chart.add_visit(patient_id, visit, key=key, by=by, amends=amends, reason=reason)
+        return again, None
     visits = chart.visits(patient_id)
-    before = chart.record(patient_id, visits)
+    before = chart.record(patient_id, [each for each in visits if each != amends])
     told = sorted([*before.visits, visit], key=lambda each: each.day)
     shown_to_it = without(before.model_copy(update={"visits": told}), withheld)
-    kept = kept_of(model, shown_to_it, settings)
-    change = None
-    if told[-1] is visit and kept.visits:
-        _, change = shown(model, kept.without_last(), kept.visits[-1], settings)
+    change = _change(chart, model, shown_to_it, settings, is_last=told[-1] is visit)
     alerts = [] if change is None else [(each.kind.value, each.sentence) for each in change.alerts]
-    number = chart.add_visit(patient_id, visit, key=key, by=by, alerts=alerts, beside=visits)
+    number = chart.add_visit(
+        patient_id, visit,
+        key=key, by=by, amends=amends, reason=reason, alerts=alerts, beside=visits,
+    )  # fmt: skip
     return number, change
+
+
+def _change(
+    chart: Chart,
+    model: TrainedModel | LivingModel,
+    told: PatientRecord,
+    settings: TwinSettings,
+    *,
+    is_last: bool,
+) -> RankingChange | Change | None:
+    """Return what the last visit changed; None where another one was added, or nothing shown."""
+    if isinstance(model, LivingModel):
+        doses = [each.dose for each in doses_of(chart, told.patient_id) if not each.dose.planned]
+        kept = lived.kept_of(model, told, doses, settings)
+        shown = kept.visits and float(kept.visits[-1].observation.days[0]) == told.visits[-1].day
+        if not is_last or not shown:
+            return None
+        return bedside.shown(model, kept.without_last(), kept.visits[-1], settings.interval)[1]
+    kept = record.kept_of(model, told, settings)
+    if not is_last or not kept.visits:
+        return None
+    return bedside_ranking.shown(model, kept.without_last(), kept.visits[-1], settings)[1]

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, exists, func, insert, select
+from sqlalchemy import Connection, Engine, Table, exists, func, insert, select
 
 from omics_twin.chart.database import open_database, transaction
 from omics_twin.chart.tables import (
     ALERTS,
+    BELIEF_DOSES,
     BELIEF_VISITS,
     BELIEFS,
     CLOSINGS,
@@ -19,6 +20,7 @@ from omics_twin.chart.tables import (
     DECISIONS,
     PATIENTS,
     RANKINGS,
+    STRATA,
     VISITS,
 )
 from omics_twin.errors import ChartError, ConsentError
@@ -28,6 +30,8 @@ from omics_twin.trust.privacy import Pseudonyms, called_by
 
 CHART = "the consents in the chart"
 _LONGEST_KEY = 64
+_WHAT = {"visits": "visit", "doses": "dose"}
+_DAY = {"visits": "day", "doses": "start_days"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class StoredBelief:
     ----------
     withheld
         Modalities of the visits that were not to be used.
+    doses
+        Numbers of the doses given that the twin was told of.
     """
 
     patient_id: str
@@ -47,6 +53,7 @@ class StoredBelief:
     stratum: Mapping[str, str]
     visits: tuple[int, ...]
     withheld: tuple[str, ...] = ()
+    doses: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,7 @@ class Chart:
             "written_by": by,
         }
         with transaction(self.engine) as connection:
-            _lock(connection, entry.patient_id)
+            lock(connection, entry.patient_id)
             connection.execute(insert(CONSENTS).values(row))
 
     def check_consent(
@@ -188,6 +195,7 @@ class Chart:
         key: str,
         by: str,
         amends: int | None = None,
+        reason: str = "",
         alerts: Sequence[tuple[str, str]] = (),
         beside: Sequence[int] | None = None,
     ) -> int:
@@ -198,8 +206,8 @@ class Chart:
         key
             The writer's own name of the visit, up to 64 characters: who is not sure whether a visit
             arrived sends it again under the same key, and it counts once.
-        amends
-            Number of the visit that this one corrects; both stay in the chart.
+        amends, reason
+            Number of the visit that this one corrects, and why; both stay in the chart.
         alerts
             Kind and sentence of each alert that the visit raised; kept with it or not at all.
         beside
@@ -211,11 +219,6 @@ class Chart:
             If the patient has no chart, the key was used for something else, what is amended is no
             visit of the patient or was amended before, or another visit came since it was checked.
         """
-        if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
-            raise ChartError(
-                f"the key of a visit has {len(key)} characters, expected 1 to {_LONGEST_KEY} that "
-                "can be printed"
-            )
         row = {
             "patient_id": patient_id,
             "key": key,
@@ -223,23 +226,15 @@ class Chart:
             "under": visit.under,
             "values": visit.model_dump(mode="json")["values"],
             "amends": amends,
+            "reason": reason,
         }
         with transaction(self.engine) as connection:
-            _lock(connection, patient_id)
-            same = (VISITS.c.patient_id == patient_id) & (VISITS.c.key == key)
-            before = connection.execute(select(VISITS).where(same)).mappings().first()
+            before = kept_before(connection, VISITS, row)
             if before is not None:
-                if any(before[name] != value for name, value in row.items()):
-                    raise ChartError(
-                        "a visit with this key is in the chart and says something else: send a "
-                        "correction under a new key, with the number of the visit it amends"
-                    )
-                return int(before["id"])
-            if beside is not None and _holding(connection, patient_id) != tuple(beside):
+                return before
+            if beside is not None and holding(connection, VISITS, patient_id) != tuple(beside):
                 raise ChartError("another visit came in between: look at it, then send yours again")
-            if amends is not None:
-                _check_amendable(connection, patient_id, amends)
-            number = _added(connection, VISITS, {**row, "written_by": by})
+            number = added(connection, VISITS, {**row, "written_by": by})
             for kind, sentence in alerts:
                 told = {"visit_id": number, "kind": kind, "sentence": sentence, "written_by": by}
                 connection.execute(insert(ALERTS).values(told))
@@ -254,7 +249,7 @@ class Chart:
     def visits(self, patient_id: str) -> tuple[int, ...]:
         """Return the numbers of the visits that hold, in time order."""
         with transaction(self.engine, reads=True) as connection:
-            return _holding(connection, patient_id)
+            return holding(connection, VISITS, patient_id)
 
     def record(
         self,
@@ -280,15 +275,17 @@ class Chart:
         chosen = self.visits(patient_id) if visits is None else tuple(visits)
         with transaction(self.engine, reads=True) as connection:
             patient = connection.execute(_of(PATIENTS, patient_id)).mappings().first()
+            amended = _of(STRATA, patient_id).order_by(STRATA.c.id.desc()).limit(1)
+            stratum = connection.execute(amended).mappings().first() or patient
             rows = connection.execute(_of(VISITS, patient_id)).mappings().all()
-        if patient is None:
+        if patient is None or stratum is None:
             raise ChartError("the patient has no chart: begin one first")
         found = {row["id"]: row for row in rows}
         strange = [each for each in chosen if each not in found]
         if strange:
             raise ChartError(f"visit {strange[0]} is not of this patient: name its own visits")
         told = [{name: found[each][name] for name in ("day", "values", "under")} for each in chosen]
-        given = {"patient_id": patient_id, "stratum": patient["stratum"], "visits": told}
+        given = {"patient_id": patient_id, "stratum": stratum["stratum"], "visits": told}
         return without(record_of(given), withheld)
 
     def add_ranking(self, ranking: StoredRanking, *, by: str) -> int:
@@ -304,11 +301,14 @@ class Chart:
             "written_by": by,
         }
         with transaction(self.engine) as connection:
-            _lock(connection, belief.patient_id)
-            number = _added(connection, BELIEFS, made)
+            lock(connection, belief.patient_id)
+            number = added(connection, BELIEFS, made)
             for place, visit in enumerate(belief.visits):
                 row = {"belief_id": number, "place": place, "visit_id": visit}
                 connection.execute(insert(BELIEF_VISITS).values(row))
+            for place, dose in enumerate(belief.doses):
+                row = {"belief_id": number, "place": place, "dose_id": dose}
+                connection.execute(insert(BELIEF_DOSES).values(row))
             told = {
                 "belief_id": number,
                 "interval": ranking.interval,
@@ -316,7 +316,7 @@ class Chart:
                 "lines": ranking.lines,
                 "written_by": by,
             }
-            return _added(connection, RANKINGS, told)
+            return added(connection, RANKINGS, told)
 
     def last_ranking(self, patient_id: str) -> tuple[int, StoredRanking] | None:
         """Return a patient's last ranking with its number; None where none was given."""
@@ -340,8 +340,11 @@ class Chart:
             shown = BELIEF_VISITS.c
             asked = select(shown.visit_id).where(shown.belief_id == made["id"])
             visits = tuple(connection.execute(asked.order_by(shown.place)).scalars())
+            told_of = BELIEF_DOSES.c
+            asked = select(told_of.dose_id).where(told_of.belief_id == made["id"])
+            doses = tuple(connection.execute(asked.order_by(told_of.place)).scalars())
         start = (made["patient_id"], made["model"], made["draws"], made["seed"], made["stratum"])
-        belief = StoredBelief(*start, visits, tuple(made["withheld"]))
+        belief = StoredBelief(*start, visits, tuple(made["withheld"]), doses)
         return StoredRanking(belief, told["interval"], told["confidence"], told["lines"])
 
     def add_decision(self, ranking: int, intervention: str, *, by: str, reason: str = "") -> int:
@@ -363,7 +366,7 @@ class Chart:
             if not reason.strip() and intervention != known[0]:
                 raise ChartError("another therapy than the first was chosen: say why in 'reason'")
             row = {"ranking_id": ranking, "intervention": intervention, "reason": reason}
-            return _added(connection, DECISIONS, {**row, "written_by": by})
+            return added(connection, DECISIONS, {**row, "written_by": by})
 
     def alerts(self, patient_id: str) -> list[StoredAlert]:
         """Return a patient's alerts in the order raised."""
@@ -390,7 +393,7 @@ class Chart:
         if number not in [each.number for each in self.alerts(patient_id)]:
             raise ChartError(f"alert {number} is not of this patient: close one of its own")
         with transaction(self.engine) as connection:
-            _lock(connection, patient_id)
+            lock(connection, patient_id)
             before = select(CLOSINGS.c.alert_id).where(CLOSINGS.c.alert_id == number)
             if connection.execute(before).first() is not None:
                 raise ChartError(f"alert {number} was closed before: see the chart")
@@ -441,7 +444,8 @@ def _known(connection: Connection, patient_id: str) -> bool:
     return connection.execute(locked).first() is not None
 
 
-def _lock(connection: Connection, patient_id: str) -> None:
+def lock(connection: Connection, patient_id: str) -> None:
+    """Hold a patient's chart until the transaction ends, so that writers wait for each other."""
     if not _known(connection, patient_id):
         raise ChartError("the patient has no chart: begin one first")
 
@@ -453,22 +457,53 @@ def _row(connection: Connection, table: Any, number: int) -> dict[str, Any]:
     return dict(row)
 
 
-def _holding(connection: Connection, patient_id: str) -> tuple[int, ...]:
-    later = VISITS.alias()
-    holds = ~exists().where(later.c.amends == VISITS.c.id)
-    wanted = (VISITS.c.patient_id == patient_id) & holds
-    asked = select(VISITS.c.id).where(wanted).order_by(VISITS.c.day, VISITS.c.id)
+def holding(connection: Connection, table: Table, patient_id: str) -> tuple[int, ...]:
+    """Return the numbers of a patient's visits, or doses, that were not amended, in time order."""
+    later, day = table.alias(), table.c[_DAY[table.name]]
+    holds = ~exists().where(later.c.amends == table.c.id)
+    wanted = (table.c.patient_id == patient_id) & holds
+    asked = select(table.c.id).where(wanted).order_by(day, table.c.id)
     return tuple(connection.execute(asked).scalars())
 
 
-def _check_amendable(connection: Connection, patient_id: str, amends: int) -> None:
-    if _row(connection, VISITS, amends)["patient_id"] != patient_id:
-        raise ChartError(f"visit {amends} is not of this patient: amend one of its own")
-    later = select(VISITS.c.id).where(VISITS.c.amends == amends)
-    if connection.execute(later).first() is not None:
-        raise ChartError(f"visit {amends} was amended before: amend the visit that did")
+def kept_before(connection: Connection, table: Table, row: Mapping[str, Any]) -> int | None:
+    """Return the number of a visit, or a dose, that is in the chart under the writer's own key.
+
+    Where it is not, the patient's chart is held until the transaction ends.
+
+    Raises
+    ------
+    ChartError
+        If the patient has no chart, the key is none or was used for something else, or what is
+        amended is not the patient's, or was amended before.
+    """
+    patient_id, key, amends = row["patient_id"], row["key"], row["amends"]
+    what = _WHAT[table.name]
+    if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
+        raise ChartError(
+            f"the key of a {what} has {len(key)} characters, expected 1 to {_LONGEST_KEY} that "
+            "can be printed"
+        )
+    lock(connection, patient_id)
+    same = (table.c.patient_id == patient_id) & (table.c.key == key)
+    before = connection.execute(select(table).where(same)).mappings().first()
+    if before is not None:
+        if any(before[name] != value for name, value in row.items()):
+            raise ChartError(
+                f"a {what} with this key is in the chart and says something else: send a "
+                f"correction under a new key, with the number of the {what} it amends"
+            )
+        return int(before["id"])
+    if amends is not None:
+        if _row(connection, table, amends)["patient_id"] != patient_id:
+            raise ChartError(f"{what} {amends} is not of this patient: amend one of its own")
+        later = select(table.c.id).where(table.c.amends == amends)
+        if connection.execute(later).first() is not None:
+            raise ChartError(f"{what} {amends} was amended before: amend the {what} that did")
+    return None
 
 
-def _added(connection: Connection, table: Any, row: Mapping[str, Any]) -> int:
+def added(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
+    """Add a row and return its number."""
     asked = insert(table).values(row).returning(table.c.id)
     return int(connection.execute(asked).scalar_one())

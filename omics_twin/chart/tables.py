@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -74,6 +75,40 @@ VISITS = Table(
     Column("under", String(200)),  # arm given since the visit before
     Column("values", JSON, nullable=False),  # modality -> column -> value
     Column("amends", ForeignKey("visits.id"), unique=True),
+    Column("reason", Text, nullable=False, server_default=""),  # why it amends
+    *_written(),
+    UniqueConstraint("patient_id", "key"),
+)
+
+# What makes a patient's stratum where it was amended: the last one holds.
+STRATA = Table(
+    "strata",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _patient(),
+    Column("stratum", JSON, nullable=False),  # column -> value
+    Column("reason", Text, nullable=False),
+    Column("ranking_id", ForeignKey("rankings.id")),  # the last that was given before
+    *_written(),
+)
+
+# A drug as it was given, or is planned, on a schedule; an amount of 0: it was not given.
+DOSES = Table(
+    "doses",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _patient(),
+    Column("key", String(64), nullable=False),  # the writer's own, as of a visit
+    Column("planned", Boolean, nullable=False),
+    Column("drug", String(200), nullable=False),
+    Column("amount", Double, nullable=False),  # of one administration
+    Column("unit", String(40), nullable=False),
+    Column("start_days", Double, nullable=False),  # [days since the index date]
+    Column("duration_days", Double, nullable=False),  # of one administration [day]
+    Column("interval_days", Double, nullable=False),  # between administrations [day]
+    Column("repeat", Integer, nullable=False),  # how many administrations
+    Column("amends", ForeignKey("doses.id"), unique=True),
+    Column("reason", Text, nullable=False, server_default=""),
     *_written(),
     UniqueConstraint("patient_id", "key"),
 )
@@ -98,6 +133,14 @@ BELIEF_VISITS = Table(
     Column("belief_id", ForeignKey("beliefs.id"), primary_key=True),
     Column("place", Integer, primary_key=True, autoincrement=False),
     Column("visit_id", ForeignKey("visits.id"), nullable=False, index=True),
+)
+
+BELIEF_DOSES = Table(
+    "belief_doses",
+    METADATA,
+    Column("belief_id", ForeignKey("beliefs.id"), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("dose_id", ForeignKey("doses.id"), nullable=False),
 )
 
 RANKINGS = Table(

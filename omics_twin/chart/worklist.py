@@ -17,6 +17,7 @@ from omics_twin.chart.tables import (
     DECISIONS,
     PATIENTS,
     RANKINGS,
+    STRATA,
     VISITS,
 )
 from omics_twin.trust.consent import Ledger, Purpose, judged
@@ -80,8 +81,13 @@ def worklist(
         .group_by(VISITS.c.patient_id)
         .subquery()
     )
+    # A decision about a ranking rests on the stratum that it was read from.
+    overtaken = exists().where(
+        STRATA.c.patient_id == PATIENTS.c.patient_id, STRATA.c.ranking_id >= RANKINGS.c.id
+    )
     decided = exists().where(
         and_(
+            ~overtaken,
             BELIEF_VISITS.c.visit_id == visits.c.last,
             BELIEF_VISITS.c.belief_id == BELIEFS.c.id,
             RANKINGS.c.belief_id == BELIEFS.c.id,

@@ -6,6 +6,7 @@ in a sum of diameters: what is called progression here is progression by size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import torch
@@ -73,6 +74,24 @@ def responses(
     found[size_mm <= undetected_mm] = Response.COMPLETE
     found[torch.isnan(size_mm)] = Response.NOT_EVALUABLE
     return found
+
+
+def response_lines(sizes_mm: Sequence[float]) -> tuple[tuple[str, float], ...]:
+    """Return from which size on there is progression, and down from which response [mm].
+
+    Parameters
+    ----------
+    sizes_mm
+        At each visit so far; the first is the baseline.
+
+    Examples
+    --------
+    >>> response_lines([20.0, 10.0])
+    (('progression', 15.0), ('partial response', 14.0))
+    """
+    lowest = min(sizes_mm)
+    worse = max(_GROWN * lowest, lowest + _GROWN_MM)
+    return ("progression", worse), ("partial response", _SHRUNK * sizes_mm[0])
 
 
 def best_response(size_mm: Float[Tensor, "*batch time"]) -> Int[Tensor, "*batch"]:

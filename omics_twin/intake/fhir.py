@@ -18,11 +18,11 @@ from omics_twin.errors import IntakeError, about, quoted
 from omics_twin.intake.fhir_check import mistakes_in, read_checked
 from omics_twin.intake.fhir_contents import Contents, contents_of
 from omics_twin.intake.fhir_mapping import FhirMapping, IndexEvent, Target
-from omics_twin.intake.fhir_parts import Held, Object, Value, day_of, object_in, text_in
+from omics_twin.intake.fhir_parts import Held, Object, Reason, Value, day_of, object_in, text_in
 from omics_twin.intake.fhir_rules import objects_of
 from omics_twin.intake.fhir_therapy import arms_before
 from omics_twin.intake.fhir_visits import Visits, text_of, visits_of
-from omics_twin.told import PatientRecord, record_of
+from omics_twin.told import PatientRecord, RecordedDose, record_of
 from omics_twin.trust.consent import Entry
 
 _MOST_SENTENCES = 5
@@ -39,6 +39,8 @@ class FromFhir:
         One visit for each day on which something was measured, in time order.
     consents
         What the patient decided on which purpose.
+    doses
+        What was given and what is planned, dose by dose, where it is told.
     unmapped
         Why a resource, a component or a part of one could not be used: a sentence for each, which
         names its place in the Bundle, its type, code or unit, and no value of the patient.
@@ -47,6 +49,7 @@ class FromFhir:
     record: PatientRecord
     consents: tuple[Entry, ...]
     unmapped: tuple[str, ...]
+    doses: tuple[RecordedDose, ...] = ()
 
 
 def read_bundle_file(
@@ -204,9 +207,12 @@ def _read(bundle: Object, mapping: FhirMapping, patient_id: str | None) -> FromF
             for day, arm in zip(days, arms, strict=True)
         ],
     }
-    reasons = (each.sentence for each in (*untold, *unknown))
+    dosed = [each.since(index) for each in contents.doses]
+    doses = tuple(each for each in dosed if isinstance(each, RecordedDose))
+    none = (each for each in dosed if isinstance(each, Reason))
+    reasons = (each.sentence for each in (*untold, *unknown, *none))
     unmapped = (*contents.untold, *of_patient, *reasons)
-    return FromFhir(record_of(told), contents.consents, unmapped)
+    return FromFhir(record_of(told), contents.consents, unmapped, doses)
 
 
 def _index(contents: Contents, mapping: FhirMapping) -> date:

@@ -14,6 +14,7 @@ from datetime import date
 
 from omics_twin.errors import IntakeError, quoted, shown
 from omics_twin.intake.fhir_consent import consented
+from omics_twin.intake.fhir_doses import Dosed, doses_in
 from omics_twin.intake.fhir_json import objects
 from omics_twin.intake.fhir_mapping import FhirMapping, IndexEvent, IndexRule
 from omics_twin.intake.fhir_parts import (
@@ -80,12 +81,13 @@ class Contents:
     patient_id: str
     facts: tuple[Fact, ...]
     given: tuple[Given, ...]
+    doses: tuple[Dosed, ...]
     consents: tuple[Entry, ...]
     events: tuple[Event, ...]
     untold: tuple[str, ...]
 
 
-Told = Fact | Given | Entry | Event | Reason
+Told = Fact | Given | Dosed | Entry | Event | Reason
 
 
 def contents_of(bundle: Object, mapping: FhirMapping, patient_id: str | None) -> Contents:
@@ -108,6 +110,7 @@ def contents_of(bundle: Object, mapping: FhirMapping, patient_id: str | None) ->
         patient_id=name,
         facts=tuple(each for each in told if isinstance(each, Fact)),
         given=tuple(each for each in told if isinstance(each, Given)),
+        doses=tuple(each for each in told if isinstance(each, Dosed)),
         consents=tuple(each for each in told if isinstance(each, Entry)),
         events=tuple(each for each in told if isinstance(each, Event)),
         untold=(
@@ -189,7 +192,15 @@ class _Reader:
         elif kind in _EVENTS:
             yield from self._event(held)
         else:
-            yield given_in(held, self.mapping, self.medications)
+            yield from self._medication(held)
+
+    def _medication(self, held: Held) -> Iterator[Told]:
+        if held.kind != "MedicationRequest":
+            given = given_in(held, self.mapping, self.medications)
+            yield given
+            if isinstance(given, Reason):
+                return
+        yield from doses_in(held, self.mapping, self.medications)
 
     def _of_another(self, focus: Object, held: Held) -> bool:
         is_person = text_in(focus, "reference").startswith(_PERSONS)
@@ -219,6 +230,7 @@ _READ = {
     "Observation": "subject",
     "Condition": "subject",
     "MedicationAdministration": "subject",
+    "MedicationRequest": "subject",
     "MedicationStatement": "subject",
     "Procedure": "subject",
     "ImagingStudy": "subject",

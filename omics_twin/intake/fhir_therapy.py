@@ -55,14 +55,8 @@ def given_in(
         Reference -> names and resource of a Medication of the Bundle.
     """
     resource = held.resource
-    concept = object_in(resource, "medicationCodeableConcept")
-    reference = object_in(resource, "medicationReference")
-    if reference:
-        concept = object_in(_referenced(held, reference, medications), "code")
-    codes = codes_of(concept)
-    where = f"{held} {mapping.spelled(codes[0])}" if codes else f"{held} without a code"
+    where, agent = medication_of(held, mapping, medications)
     status = text_in(resource, "status")
-    agent = mapping.agent_of(codes)
     if agent is None:
         return Reason(f"{where}: its medication is no agent, or several, of the mapping")
     if status not in _GIVEN[held.kind]:
@@ -76,6 +70,19 @@ def given_in(
     if end is None and status in ("completed", "stopped"):
         return Reason(f"{where}: is {shown(status)}, and has no end")
     return Given(agent, start, end, where)
+
+
+def medication_of(
+    held: Held, mapping: FhirMapping, medications: Mapping[str, tuple[Named, Object]]
+) -> tuple[str, str | None]:
+    """Return how a sentence names a resource of a medication, and the agent that it is."""
+    concept = object_in(held.resource, "medicationCodeableConcept")
+    reference = object_in(held.resource, "medicationReference")
+    if reference:
+        concept = object_in(_referenced(held, reference, medications), "code")
+    codes = codes_of(concept)
+    where = f"{held} {mapping.spelled(codes[0])}" if codes else f"{held} without a code"
+    return where, mapping.agent_of(codes)
 
 
 def _referenced(

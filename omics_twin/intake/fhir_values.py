@@ -220,6 +220,29 @@ def _yes_or_no(number: Any) -> Value | Reason:
 
 
 def _quantity(quantity: Object, rule: ObservationRule) -> Value | Reason:
+    if rule.unit:
+        return quantity_in(quantity, rule.unit)
+    number = _number_in(quantity)
+    if isinstance(number, Reason):
+        return number
+    bare = not text_in(quantity, "code") or text_in(quantity, "code") == "1"
+    return _yes_or_no(number) if bare else Reason(f"has a unit, expected one {_expected(rule)}")
+
+
+def quantity_in(quantity: Object, unit: str) -> int | float | Reason:
+    """Return a Quantity in a unit, or why it cannot be used."""
+    number = _number_in(quantity)
+    factor = _factor(quantity, unit)
+    for each in (number, factor):
+        if isinstance(each, Reason):
+            return each
+    if factor == 1.0:
+        return number if isinstance(number, int) else float(number)
+    return float(number) * factor  # type: ignore[operator]
+
+
+def _number_in(quantity: Object) -> Any:
+    """Return the number of a Quantity as it is written, or why there is none."""
     number = quantity.get("value")
     if "comparator" in quantity:
         return Reason("its quantity has a comparator such as '<', expected a measured number")
@@ -227,17 +250,7 @@ def _quantity(quantity: Object, rule: ObservationRule) -> Value | Reason:
         is_number = number is not None and math.isfinite(float(number))
     except (OverflowError, TypeError, ValueError):
         is_number = False
-    if number is None or not is_number:
-        return Reason("its quantity is no finite number")
-    if not rule.unit:
-        bare = not text_in(quantity, "code") or text_in(quantity, "code") == "1"
-        return _yes_or_no(number) if bare else Reason(f"has a unit, expected one {_expected(rule)}")
-    factor = _factor(quantity, rule.unit)
-    if isinstance(factor, Reason):
-        return factor
-    if factor == 1.0:
-        return number if isinstance(number, int) else float(number)
-    return float(number) * factor
+    return number if is_number else Reason("its quantity is no finite number")
 
 
 def _factor(quantity: Object, wanted: str) -> float | Reason:

@@ -37,6 +37,8 @@ _TOLD: dict[Action, tuple[str, str, str]] = {
     Action.RANK: (*_RECORD, "E"),
     Action.SIMULATE: (*_RECORD, "E"),
     Action.ADD_VISIT: (*_RECORD, "C"),
+    Action.ADD_DOSE: (*_RECORD, "C"),
+    Action.AMEND: (*_RECORD, "U"),
     Action.DECIDE: (*_RECORD, "C"),
     Action.ADD_CONSENT: (*_RECORD, "C"),
     Action.EXPORT: ("110106", "Export", "R"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from omics_twin.bedside import Compared, Told
 from omics_twin.report.forest import Tick, ticks
 from omics_twin.report.words import day_in_words, name_in_words, visible
 from omics_twin.therapy.rank import order
+from omics_twin.types import Intervention
 
 _MOST = 3
 _TOP, _BOTTOM = 4.0, 96.0
@@ -43,6 +44,10 @@ class Course:
     ----------
     now
         Where the last visit lies.
+    rules
+        Sizes that mean something, such as from which on there is progression.
+    doses
+        Days of doses, a row for each curve.
     """
 
     axis: str
@@ -51,6 +56,8 @@ class Course:
     days: tuple[Tick, ...]
     levels: tuple[Tick, ...]
     now: float
+    rules: tuple[Tick, ...] = ()
+    doses: tuple[tuple[float, ...], ...] = ()
 
 
 def course_of(
@@ -59,6 +66,10 @@ def course_of(
     now: float,
     expected: dict[float, Told],
     chosen: Sequence[str] = (),
+    *,
+    rules: Sequence[tuple[str, float]] = (),
+    dosed: Callable[[Intervention], Sequence[float]] | None = None,
+    most: float = float("inf"),
 ) -> Course | None:
     """Return the picture of some plans; None where the twin foresees no course.
 
@@ -72,6 +83,12 @@ def course_of(
         Forecast of the measurement of each day, made before it [day].
     chosen
         Plans to draw; by default the first of the ranking.
+    rules
+        Names and sizes of lines across the picture.
+    dosed
+        Days on which a plan gives something; None: not drawn [day].
+    most
+        Above it bands are cut off.
     """
     if not found.sizes.shape[-1]:
         return None
@@ -83,7 +100,8 @@ def course_of(
     every += [float(found.sizes[each].max()) for each in drawn]
     every += [value for _, value in measured]
     every += [end for told in expected.values() for end in (told.lower, told.upper)]
-    marks = ticks(min(every), max(every))
+    every += [value for _, value in rules]
+    marks = ticks(min(every), min(max(every), most))
     last = float(found.days[-1])
 
     def across(day: float) -> float:
@@ -119,6 +137,13 @@ def course_of(
         days=tuple(Tick(across(day), f"{day:g}") for day in ticks(0.0, last) if day <= last),
         levels=tuple(Tick(down(mark), f"{mark:.{decimals}f}") for mark in marks),
         now=across(now),
+        rules=tuple(Tick(down(value), visible(name)) for name, value in rules),
+        doses=()
+        if dosed is None
+        else tuple(
+            tuple(across(day) for day in dosed(found.plans[each]) if 0.0 <= day <= last)
+            for each in drawn
+        ),
     )
 
 

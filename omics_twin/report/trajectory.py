@@ -11,9 +11,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from omics_twin.bedside import Compared
+from omics_twin.bedside import Compared, dosed_days
 from omics_twin.belief import KeptBelief
-from omics_twin.dynamics.plan import administrations, plan_of
+from omics_twin.dynamics.recist import response_lines
 from omics_twin.evaluate.plots import BLUE, GREEN, GREY, ORANGE, blank
 from omics_twin.files import write_whole
 from omics_twin.living import LivingModel
@@ -56,10 +56,7 @@ def plans_figure(kept: KeptBelief, found: Compared) -> Figure:
         axes.set_ylim(0.0, 1.02)
     if len(sizes):
         axes.plot(days, sizes, "o", color="black", label="measured", zorder=5)
-        lowest = min(sizes)
-        worse = max(1.2 * lowest, lowest + 5.0)
-        lines = ((worse, "progression"), (0.7 * sizes[0], "partial response"))
-        for size, what in lines if diameters else ():
+        for what, size in response_lines(sizes) if diameters else ():
             axes.axhline(size, color=GREY, linewidth=1, linestyle=":")
             axes.annotate(what, (found.days[-1], size), ha="right", va="bottom", fontsize=8)
         median = max(float(found.sizes[option][1].max()) for option in [*first, *rest])
@@ -74,10 +71,7 @@ def plans_figure(kept: KeptBelief, found: Compared) -> Figure:
 def _schedules(axes: object, kept: KeptBelief, found: Compared) -> None:
     """Mark the days of doses below the curves, a row for each plan."""
     for place, option in enumerate(order(found.ranking, 0)[:_MOST]):
-        given = [visit.under for visit in kept.visits]
-        seen = [float(visit.observation.days[0]) for visit in kept.visits]
-        plan = plan_of(seen, given, found.plans[option])
-        days = [day for day, _ in administrations(plan) if day <= found.days[-1]]
+        days = dosed_days(kept, found.plans[option], float(found.days[-1]))
         axes.plot(  # type: ignore[attr-defined]
             days,
             [-0.1 - 0.025 * place] * len(days),

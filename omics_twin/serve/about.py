@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from threading import Lock, Semaphore
 from typing import Any
 
 import numpy as np
@@ -17,14 +15,17 @@ from omics_twin.bedside import Told
 from omics_twin.bedside_ranking import RankingChange, compared, foreseen
 from omics_twin.chart.given import Given, give
 from omics_twin.chart.store import Chart
-from omics_twin.errors import ChartError, OmicsTwinError, TherapyError, quoted
+from omics_twin.errors import TherapyError
 from omics_twin.record import (
+    NOT_MEASURED,
     beliefs_in,
+    channels_by_visit,
     channels_shown,
     kept_of,
     modalities_of,
     patients_told,
     ranking_of,
+    strata_in,
 )
 from omics_twin.report.comparison import compare, plot_of, table_of
 from omics_twin.report.course import Course, course_of
@@ -32,25 +33,24 @@ from omics_twin.report.patient import page_of, scale_of
 from omics_twin.report.similar import Pool
 from omics_twin.report.words import (
     Scale,
-    counted,
     day_in_words,
-    listed,
     name_in_words,
     percent,
     probability,
     visible,
 )
+from omics_twin.serve.kept import kept, measured_in_words
+from omics_twin.serve.once import Once
+from omics_twin.serve.visit_form import MOST_FIELDS, fields_of
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.graph import GeneGraph
 from omics_twin.told import PatientRecord, RecordedVisit
 from omics_twin.tracking import TrainedModel
-from omics_twin.trust.consent import ALL, Decision, Entry, Purpose
-from omics_twin.types import NO_INTERVENTION, Ranking, TwinState
+from omics_twin.types import NO_INTERVENTION, TwinState
 
 _MOST_TESTS = 12
-_MOST_PAGES = 256
-_AT_ONCE = 2
 _SOURCE = "the patient's chart"
+_DOSES_NOTE = "This twin knows therapies as they were given in its cohort: no dose moves it."
 _PERMITTED = "consent for scoring in the chart"
 
 
@@ -71,32 +71,22 @@ class Desk:
     settings: TwinSettings
     pool: Pool | None = None
     graph: GeneGraph | None = None
-    _pages: OrderedDict[tuple[int, date], dict[str, Any]] = field(
-        default_factory=OrderedDict, repr=False
-    )
-    _lock: Any = field(default_factory=Lock, repr=False)
-    _turns: Any = field(default_factory=lambda: Semaphore(_AT_ONCE), repr=False)
-
-    def once(self, told: tuple[int, date], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return what the page says of a ranking on a day, made once: neither changes."""
-        with self._lock:
-            if told in self._pages:
-                self._pages.move_to_end(told)
-                return self._pages[told]
-        # Threads that ask one model at once slow each other down.
-        with self._turns:
-            made = make()
-        with self._lock:
-            self._pages[told] = made
-            while len(self._pages) > _MOST_PAGES:
-                self._pages.popitem(last=False)
-        return made
+    pages: Once = field(default_factory=Once, repr=False)
 
     @cached_property
     def scale(self) -> Scale:
         """How the endpoint is written."""
         members = self.model.twin.network.members
         return scale_of(self.model, self.model.twin.start(["anybody"], draws=members, seed=0))
+
+    def asked(self, patient_id: str) -> tuple[Chart, TrainedModel, str, TwinSettings]:
+        """Return what a ranking is given from, see :func:`omics_twin.chart.given.give`."""
+        return self.chart, self.model, patient_id, self.settings
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What the model can be shown."""
+        return modalities_of(self.model)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -107,70 +97,37 @@ class Desk:
 
 @dataclass(frozen=True)
 class Moment:
-    """One visit or decision of the timeline, in words."""
+    """One visit of the timeline, in words.
+
+    Attributes
+    ----------
+    number
+        Of the visit in the chart.
+    parts
+        What of it can be amended by hand: how the form is asked for, and its name.
+    """
 
     when: str
     under: str
     told: tuple[str, ...]
+    number: int
+    parts: tuple[tuple[Mapping[str, str], str], ...]
 
 
 def about(desk: Desk, patient_id: str, *, by: str) -> tuple[Given, dict[str, Any]]:
     """Return the ranking that is given, and everything the page says; see :func:`give`."""
-    given = give(desk.chart, desk.model, patient_id, desk.settings, by=by)
-    page = desk.once((given.number, date.today()), lambda: _of_the_twin(desk, given))
+    given = give(*desk.asked(patient_id), by=by)
+    page = desk.pages.told((given.number, date.today()), lambda: _of_the_twin(desk, given))
     return given, {
         **page,
         "patient_id": patient_id,
         "ranking": given.number,
-        "timeline": timeline(desk, given.record),
-        "decisions": [
-            {
-                "therapy": desk.labels.get(each.intervention, visible(each.intervention)),
-                "reason": visible(each.reason),
-                "by": visible(each.by),
-                "at": f"{each.at:%Y-%m-%d %H:%M}",
-            }
-            for each in desk.chart.decisions(patient_id)
-        ],
-        "alerts": [
-            {
-                "number": each.number,
-                "kind": each.kind,
-                "when": day_in_words(each.day),
-                "sentence": visible(each.sentence),
-                "closed_by": visible(each.closed_by),
-                "note": visible(each.note),
-            }
-            for each in desk.chart.alerts(patient_id)
-        ],
-        "consents": [_in_words(each) for each in desk.chart.consents(patient_id)],
-        "purposes": [each.value for each in Purpose],
-        "modalities": [(each, visible(name_in_words(each))) for each in modalities_of(desk.model)],
+        "timeline": timeline(desk, given),
+        **kept(desk.chart, patient_id, desk.labels, desk.modalities, given.withheld),
+        "strata": _strata(desk, given.record),
+        "doses_note": _DOSES_NOTE,
         "options": [(each.arm, each.label) for each in page["comparison"].opened],
     }
-
-
-def _in_words(entry: Entry) -> str:
-    about_all = entry.modality == ALL
-    what = entry.purpose if about_all else f"{entry.purpose} of {visible(entry.modality)}"
-    until = f" until {entry.valid_until}" if entry.valid_until else ""
-    return f"{entry.decision.value} for {what}, {entry.recorded_on}{until}"
-
-
-def withdrawn(desk: Desk, patient_id: str, purpose: str, modality: str) -> Entry:
-    """Return that a patient withdrew consent today.
-
-    Raises
-    ------
-    ConsentError
-        If there is no such purpose.
-    ChartError
-        If the model knows no such modality.
-    """
-    known = (ALL, *modalities_of(desk.model))
-    if modality not in known:
-        raise ChartError(f"the modality is none of {quoted(known)}: choose one of the list")
-    return Entry(patient_id, Decision.WITHDRAW, purpose, date.today(), modality)
 
 
 def _of_the_twin(desk: Desk, given: Given) -> dict[str, Any]:
@@ -185,33 +142,37 @@ def _belief(model: TrainedModel, state: TwinState) -> Belief:
     return Belief(np.arange(1), state, shown_in(model, state))
 
 
-def timeline(desk: Desk, record: PatientRecord) -> list[Moment]:
+def timeline(desk: Desk, given: Given) -> list[Moment]:
     """Return what was measured and given, visit by visit."""
+    record = given.record
+    channels = channels_by_visit(desk.model, record)
     return [
         Moment(
             when=day_in_words(visit.day),
             under=desk.labels.get(visit.under, visible(visit.under)) if visit.under else "",
-            told=tuple(_measured(visit)),
+            told=tuple(measured_in_words(visit)),
+            number=number,
+            parts=tuple(
+                ({"channel": each.name}, visible(name_in_words(each.modality)))
+                for each in own
+                if len(fields_of(each)) <= MOST_FIELDS
+            ),
         )
-        for visit in record.visits
+        for visit, number, own in zip(record.visits, given.visits, channels, strict=True)
     ]
 
 
-def _measured(visit: RecordedVisit) -> list[str]:
-    found = []
-    for modality, columns in visit.values.items():
-        known = {name: value for name, value in columns.items() if value is not None}
-        name = visible(name_in_words(modality))
-        if 0 < len(known) <= 6:
-            told = [f"{visible(name_in_words(k))} {_shown(v)}" for k, v in known.items()]
-            found.append(f"{name}: {listed(told)}")
-        elif known:
-            found.append(f"{name}: {counted(len(known), 'value')}")
-    return found
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else visible(str(value))
+def _strata(desk: Desk, record: PatientRecord) -> list[dict[str, Any]]:
+    """Return what each column of the stratum is, and what it may be."""
+    return [
+        {
+            "name": column,
+            "label": visible(name_in_words(column)),
+            "levels": levels,
+            "now": record.stratum.get(column, NOT_MEASURED),
+        }
+        for column, levels in strata_in(desk.model).items()
+    ]
 
 
 def course(desk: Desk, given: Given, chosen: Sequence[str] = ()) -> Course | None:
@@ -247,24 +208,25 @@ def learned(desk: Desk, change: RankingChange | None) -> dict[str, Any] | None:
             }
             for each in change.foreseen
         ],
+        "own": [],
         "outlook": None
         if change.outlook is None
         else [
             f"{desk.scale.value(each.expected)} ({desk.scale.interval(each.lower, each.upper)})"
             for each in change.outlook
         ],
-        "before": _order(desk, change.before),
-        "after": _order(desk, change.after),
+        "before": order_in_words(desk, ranking_lines(change.before, 0, excluded=False)),
+        "after": order_in_words(desk, ranking_lines(change.after, 0, excluded=False)),
         "alerts": [visible(each.sentence) for each in change.alerts],
     }
 
 
-def _order(desk: Desk, ranking: Ranking) -> list[str]:
+def order_in_words(desk: Desk, lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the first of a ranking's lines, see :func:`omics_twin.answers.ranking_lines`."""
     return [
         f"{desk.labels[line['intervention']]}: {desk.scale.value(line['expected'])}, "
         f"best with probability {probability(line['probability_best'])}"
-        for line in ranking_lines(ranking, 0, excluded=False)[:3]
-        if line["eligible"]
+        for line in [line for line in lines if line["eligible"]][:3]
     ]
 
 
@@ -364,9 +326,3 @@ def one_more(desk: Desk, given: Given) -> list[OneMore]:
             OneMore(visible(name_in_words(column)), tuple(answers), changes=len(firsts) > 1)
         )
     return sorted(found, key=lambda each: not each.changes)
-
-
-def told_in_words(error: OmicsTwinError) -> str:
-    """Return a mistake as the page says it."""
-    sentence = visible(str(error))
-    return sentence[:1].upper() + sentence[1:]

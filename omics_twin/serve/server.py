@@ -74,6 +74,28 @@ def listen(
         If the port is taken, or is not this machine's.
     """
     gate = Gate(scoring_server.init(scorer.scored), scorer.model, settings, permits)
+
+    def told(at: str) -> None:
+        say(f"model {scorer.model.twin.name}: {at}/invocations, and /schema")
+        if page is not None:
+            say(f"page: {at}/")
+
+    listen_to(gate if page is None else _Beside(gate, page), settings, told)
+
+
+def listen_to(app: App, settings: ServeSettings, told: Callable[[str], None]) -> None:
+    """Let an app answer until interrupted.
+
+    Parameters
+    ----------
+    told
+        Called with the address once whoever connects is answered.
+
+    Raises
+    ------
+    TrackingError
+        If the port is taken, or is not this machine's.
+    """
     # Without the protocol asyncio would leave Nagle's algorithm on: 40 ms for every answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -88,12 +110,10 @@ def listen(
     # From here on who connects waits for the server instead of being turned away.
     listener.listen()
     host, port = listener.getsockname()[:2]
-    say(f"model {scorer.model.twin.name}: http://{host}:{port}/invocations, and /schema")
-    if page is not None:
-        say(f"page: http://{host}:{port}/")
+    told(f"http://{host}:{port}")
     server = uvicorn.Server(
         uvicorn.Config(
-            gate if page is None else _Beside(gate, page),
+            app,
             access_log=False,
             log_level="warning",
             server_header=False,

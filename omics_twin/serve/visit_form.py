@@ -141,20 +141,53 @@ def number_in(label: str, text: str) -> float:
         raise TwinError(f"'{label}' is no number: write one, or leave it empty") from None
 
 
-def visit_in(channel: ChannelDesign, form: Mapping[str, str]) -> RecordedVisit:
+def visit_in(
+    channel: ChannelDesign, form: Mapping[str, str], instead_of: RecordedVisit | None = None
+) -> RecordedVisit:
     """Return the visit of a form.
+
+    Parameters
+    ----------
+    instead_of
+        The visit that it amends: what else was measured at that one stays as it is, and all
+        fields may be empty.
 
     Raises
     ------
     TwinError
-        If the day or a value is none, or nothing was measured.
+        If the day or a value is none, or nothing was measured or changed.
     """
-    values = values_in(channel, form)
-    if not values:
+    return visit_of_values(channel.modality, values_in(channel, form), form, instead_of)
+
+
+def visit_of_values(
+    modality: str,
+    values: Mapping[str, int | float | str],
+    form: Mapping[str, str],
+    instead_of: RecordedVisit | None,
+) -> RecordedVisit:
+    """Return the visit of a form whose values are read; see :func:`visit_in`."""
+    if not values and instead_of is None:
         raise TwinError("nothing was filled in: write down at least one value")
     day = number_in("day", form.get("day", ""))
-    told = {"day": day, "values": {channel.modality: values}, "under": form.get("under") or None}
-    return record_of({"patient_id": "asked", "visits": [told]}).visits[0]
+    others = {} if instead_of is None else instead_of.model_dump()["values"]
+    others.pop(modality, None)
+    measured = {**others, modality: dict(values)} if values else others
+    told = {"day": day, "values": measured, "under": form.get("under") or None}
+    visit = record_of({"patient_id": "asked", "visits": [told]}).visits[0]
+    if instead_of is not None and visit == instead_of:
+        raise TwinError("nothing was changed: the visit is in the chart as it is written here")
+    return visit
+
+
+def written_in(modality: str, visit: RecordedVisit) -> dict[str, str]:
+    """Return how a form would have been filled in to say what a visit says."""
+    held = visit.values.get(modality, {})
+    return {
+        "day": f"{visit.day:.15g}",
+        "under": visit.under or "",
+        **{name: f"{value}" for name, value in held.items() if value is not None},
+    }
 
 
 def whole_in(label: str, text: str) -> int:

@@ -29,6 +29,8 @@ class Action(Enum):
     RANK = "rank"
     SIMULATE = "simulate"
     ADD_VISIT = "add visit"
+    ADD_DOSE = "add dose"
+    AMEND = "amend"
     DECIDE = "decide"
     ADD_CONSENT = "add consent"
     EXPORT = "export"

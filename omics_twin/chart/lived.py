@@ -1,0 +1,235 @@
+"""Ask a twin that learns from visit to visit from the chart, and keep what it told.
+
+What the twin is told was given are the doses of the chart, where it knows doses of their drugs, and
+else the arm of each visit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from omics_twin.bedside import Compared, compared, plans_asked
+from omics_twin.belief import KeptBelief, intervention_of, visit_of
+from omics_twin.chart.doses import doses_of
+from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
+from omics_twin.errors import ChartError, ConsentError, quoted
+from omics_twin.living import LivingModel
+from omics_twin.settings import TwinSettings
+from omics_twin.therapy.rank import order
+from omics_twin.told import PatientRecord, RecordedDose
+from omics_twin.trust.consent import Purpose
+from omics_twin.twin.mechanistic import MechanisticTwin
+from omics_twin.types import Dose, Intervention
+
+GIVEN, PLANNED = "as given", "as planned"
+
+
+@dataclass(frozen=True)
+class Lived:
+    """Plans compared as they were told.
+
+    Attributes
+    ----------
+    number
+        Of the ranking in the chart.
+    lines
+        Best first, with the doses of each plan.
+    record, kept
+        What the chart held, and what makes the belief.
+    visits, withheld
+        Numbers of the record's visits in the chart, and modalities that were not to be used.
+    doses
+        Those of the chart that hold today.
+    """
+
+    number: int
+    lines: list[dict[str, Any]]
+    record: PatientRecord
+    kept: KeptBelief
+    visits: tuple[int, ...]
+    withheld: tuple[str, ...]
+    doses: tuple[RecordedDose, ...]
+    interval: float
+    model: LivingModel = field(repr=False)
+
+    @cached_property
+    def compared(self) -> Compared:
+        """The plans with their curves."""
+        return compared(self.model, self.kept, _plans_in(self.lines), self.interval)
+
+
+def drugs_known(model: LivingModel) -> tuple[str, ...]:
+    """Return the drugs whose doses move a twin; none where it knows arms alone."""
+    twin = model.twin
+    return tuple(twin.dynamics.drugs or ()) if isinstance(twin, MechanisticTwin) else ()
+
+
+def modalities_of(model: LivingModel) -> tuple[str, ...]:
+    """Return the modalities that a twin can be shown."""
+    return tuple(each.name for each in model.twin.modalities)
+
+
+def kept_of(
+    model: LivingModel,
+    record: PatientRecord,
+    doses: Sequence[RecordedDose],
+    settings: TwinSettings,
+) -> KeptBelief:
+    """Return the belief that a record's visits lead to, as it is kept.
+
+    A visit that measured nothing the twin knows is not shown to it.
+
+    Parameters
+    ----------
+    doses
+        What was given.
+
+    Raises
+    ------
+    TwinError
+        If a feature is not known, or a value no number.
+    TherapyError
+        If an arm is not known.
+    """
+    given = _intervention(model, GIVEN, doses)
+    visits = []
+    for visit in record.visits:
+        values = {
+            name: columns
+            for name, columns in visit.values.items()
+            if name in modalities_of(model) and any(each is not None for each in columns.values())
+        }
+        if values:
+            told = {"day": float(visit.day), "values": values, "under": visit.under}
+            if given is not None:
+                told["under"] = None
+            shown = visit_of(told, record.patient_id, model.twin.modalities, model.arm)
+            visits.append(shown if given is None else replace(shown, under=given))
+    return KeptBelief(record.patient_id, model.digest, settings.draws, settings.seed, tuple(visits))
+
+
+def live(
+    chart: Chart, model: LivingModel, patient_id: str, settings: TwinSettings, *, by: str
+) -> Lived:
+    """Return the plans that are open compared from the chart, kept there before it is returned.
+
+    Where the patient's last ranking was made from the same, it is that one again.
+
+    Raises
+    ------
+    ConsentError
+        If the patient's chart does not permit scoring, or all that the twin is shown is withheld.
+    ChartError
+        If the patient has no chart.
+    OmicsTwinError
+        If the model cannot be shown what the chart holds.
+    """
+    withheld = permitted(chart, model, patient_id)
+    visits = chart.visits(patient_id)
+    record = chart.record(patient_id, visits, withheld=withheld)
+    stored = doses_of(chart, patient_id)
+    doses = tuple(each.dose for each in stored)
+    kept = kept_of(model, record, _given(doses), settings)
+    numbers = tuple(each.number for each in stored)
+    start = (patient_id, model.digest, kept.draws, kept.seed)
+    belief = StoredBelief(*start, {}, visits, withheld, numbers)
+    told = StoredRanking(belief, settings.interval, 0.0, [])
+    before = chart.last_ranking(patient_id)
+    rest = (record, kept, visits, withheld, doses, settings.interval, model)
+    if before is not None and replace(before[1], lines=[]) == told:
+        return Lived(before[0], before[1].lines, *rest)
+    found = compared(model, kept, plans_open(model, kept, doses), settings.interval)
+    lines = lines_of(found)
+    return Lived(chart.add_ranking(replace(told, lines=lines), by=by), lines, *rest)
+
+
+def permitted(chart: Chart, model: LivingModel, patient_id: str) -> tuple[str, ...]:
+    """Return the modalities of a patient that may not be used.
+
+    Raises
+    ------
+    ConsentError
+        If scoring is not permitted, or all that the twin is shown is withheld.
+    """
+    known = modalities_of(model)
+    withheld = chart.check_consent(patient_id, Purpose.SCORING, known)
+    if set(known) <= set(withheld):
+        raise ConsentError(f"the patient withholds {quoted(known)}, all that the twin is shown")
+    return withheld
+
+
+def plans_open(
+    model: LivingModel, kept: KeptBelief, doses: Sequence[RecordedDose]
+) -> list[Intervention]:
+    """Return the plans that are compared where none are asked for; the chart's own first."""
+    ahead = [each for each in doses if each.planned]
+    planned = _intervention(model, PLANNED, ahead) if ahead else None
+    return [*([] if planned is None else [planned]), *plans_asked(None, model, kept)]
+
+
+def relived(chart: Chart, model: LivingModel, number: int) -> list[dict[str, Any]]:
+    """Return a ranking's lines made anew from the visits and doses it was made from.
+
+    Raises
+    ------
+    ChartError
+        If another model gave it, or the lines are not the same to the last bit.
+    """
+    told = chart.ranking(number)
+    belief = told.belief
+    if belief.model != model.digest:
+        raise ChartError(
+            f"ranking {number} was given by model {belief.model[:12]}, not {model.digest[:12]}: "
+            "load the model that gave it"
+        )
+    record = chart.record(belief.patient_id, belief.visits, withheld=belief.withheld)
+    doses = tuple(each.dose for each in doses_of(chart, belief.patient_id, belief.doses))
+    settings = TwinSettings(belief.draws, belief.seed, told.interval)
+    kept = kept_of(model, record, _given(doses), settings)
+    lines = lines_of(compared(model, kept, _plans_in(told.lines), told.interval))
+    if lines != told.lines:
+        raise ChartError(
+            f"ranking {number} comes out another way than it was given: the chart, the model or "
+            "the libraries are not those that gave it"
+        )
+    return lines
+
+
+def lines_of(found: Compared) -> list[dict[str, Any]]:
+    """Return plans as the chart keeps them, best first, each with its place as it was asked."""
+    ranking = found.ranking
+    return [
+        {
+            "intervention": ranking.interventions[option],
+            "place": option,
+            "doses": [asdict(each) for each in found.plans[option].doses],
+            **{
+                name: float(getattr(ranking, name)[0, option])
+                for name in ("expected", "lower", "upper", "probability_best")
+            },
+        }
+        for option in order(ranking, 0)
+    ]
+
+
+def _plans_in(lines: Sequence[Mapping[str, Any]]) -> list[Intervention]:
+    asked = sorted(lines, key=lambda each: each["place"])
+    return [intervention_of({"name": e["intervention"], "doses": e["doses"]}) for e in asked]
+
+
+def _given(doses: Sequence[RecordedDose]) -> list[RecordedDose]:
+    return [each for each in doses if not each.planned]
+
+
+def _intervention(
+    model: LivingModel, name: str, doses: Sequence[RecordedDose]
+) -> Intervention | None:
+    """Return doses as a plan; None where the twin knows none of their drugs."""
+    known = drugs_known(model)
+    told = tuple(
+        Dose(**each.model_dump(exclude={"planned"})) for each in doses if each.drug in known
+    )
+    return Intervention(name, told) if told else None

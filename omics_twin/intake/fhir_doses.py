@@ -1,0 +1,202 @@
+"""Doses of a FHIR Bundle: what was administered, and what is ordered or said to be taken.
+
+References
+----------
+FHIR R4B, 4.3.0, https://hl7.org/fhir/R4B: medicationadministration.html, medicationrequest.html,
+medicationstatement.html, dosage.html, datatypes.html#Timing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from omics_twin.errors import TwinError, shown
+from omics_twin.intake.fhir_mapping import FhirMapping
+from omics_twin.intake.fhir_parts import Held, Named, Object, Reason, day_of, object_in, text_in
+from omics_twin.intake.fhir_rules import objects_of
+from omics_twin.intake.fhir_therapy import medication_of
+from omics_twin.intake.fhir_values import quantity_in
+from omics_twin.told import RecordedDose, dose_of
+
+_GIVEN = "MedicationAdministration"
+_ORDERED = ("active", "completed", "on-hold")
+_DAYS = {"d": 1.0, "wk": 7.0, "h": 1 / 24}
+# What a schedule may say; more would be another schedule.
+_REPEAT = {
+    *("boundsPeriod", "boundsDuration", "count", "frequency"),
+    *("period", "periodUnit", "duration", "durationUnit"),
+}
+
+
+@dataclass(frozen=True)
+class Dosed:
+    """Administrations of an agent that are alike, before days are counted; amounts in mg."""
+
+    agent: str
+    amount: float
+    start: date
+    duration_days: float
+    interval_days: float
+    repeat: int
+    planned: bool
+    where: str
+
+    def since(self, index: date) -> RecordedDose | Reason:
+        """Return the dose with its days since the index date."""
+        told = {
+            "drug": self.agent,
+            "amount": self.amount,
+            "start_days": float((self.start - index).days),
+            "duration_days": self.duration_days,
+            "interval_days": self.interval_days if self.repeat > 1 else 0.0,
+            "repeat": self.repeat,
+            "planned": self.planned,
+        }
+        try:
+            return dose_of(told)
+        except TwinError:
+            return Reason(f"{self.where}: its dose is below 0, or given too often to be kept")
+
+
+def doses_in(
+    held: Held, mapping: FhirMapping, medications: Mapping[str, tuple[Named, Object]]
+) -> Iterator[Dosed | Reason]:
+    """Yield the doses that a resource tells of an agent of the mapping, and why others are not.
+
+    A MedicationAdministration tells what was given, the others what is planned. A resource that
+    says nothing of a dose yields nothing.
+    """
+    where, agent = medication_of(held, mapping, medications)
+    resource, dosages = held.resource, _dosages(held)
+    if held.kind == "MedicationRequest":
+        reason = _not_ordered(resource)
+        if agent is None:
+            reason = "its medication is no agent, or several, of the mapping"
+        if reason or not dosages:
+            yield Reason(f"{where}: {reason or 'says nothing of a dose'}")
+            return
+    if agent is None:
+        return
+    for dosage in dosages:
+        for told in _read(dosage, resource, held.kind):
+            if isinstance(told, str):
+                yield Reason(f"{where}: {told}")
+            else:
+                yield Dosed(agent, **told, planned=held.kind != _GIVEN, where=where)
+
+
+def _dosages(held: Held) -> Sequence[Object]:
+    if held.kind == _GIVEN:
+        dosage = object_in(held.resource, "dosage")
+        return [dosage] if dosage else []
+    key = "dosage" if held.kind == "MedicationStatement" else "dosageInstruction"
+    return list(objects_of(held.resource, key))
+
+
+def _not_ordered(resource: Object) -> str:
+    if resource.get("doNotPerform") is True:
+        return "is an order not to give it"
+    status = text_in(resource, "status")
+    return "" if status in _ORDERED else f"is {shown(status)}, expected what is ordered"
+
+
+def _read(dosage: Object, resource: Object, kind: str) -> Iterator[dict[str, Any] | str]:
+    if kind == _GIVEN:
+        amount, timed = object_in(dosage, "dose"), _administered(resource)
+        unread = [each for each in dosage if each.startswith("rate")]
+    else:
+        listed = list(objects_of(dosage, "doseAndRate"))
+        if len(listed) > 1:
+            yield "its dosage has several amounts, expected one"
+            return
+        rated = listed[0] if listed else {}
+        amount, timed = object_in(rated, "doseQuantity"), _scheduled(dosage, resource)
+        unread = [each for each in rated if each.startswith(("rate", "doseRange"))]
+        limits = [each for each in dosage if each.startswith(("asNeeded", "maxDose"))]
+        unread += [each for each in limits if dosage[each] is not False]
+    for each in unread:
+        yield f"its '{each}' is not read"
+    if not amount:
+        # A rate without an amount was told above; text alone is no dose.
+        if not unread:
+            yield "its dosage names no amount"
+        return
+    if any(each.startswith(("asNeeded", "doseRange")) for each in unread):
+        return
+    milligrams = quantity_in(amount, "mg")
+    if isinstance(milligrams, Reason):
+        yield f"of its dose, {milligrams.sentence}"
+    elif isinstance(timed, str):
+        yield timed
+    else:
+        yield from ({"amount": milligrams, **each} for each in timed)
+
+
+def _administered(resource: Object) -> list[dict[str, Any]] | str:
+    """Return one administration; times of day move none, so one within a day is a bolus."""
+    written, period = text_in(resource, "effectiveDateTime"), object_in(resource, "effectivePeriod")
+    start = day_of(written or text_in(period, "start"))
+    end = start if written else day_of(text_in(period, "end"))
+    if start is None or end is None or end < start:
+        return "its dose has no days from which to which it was given"
+    return [_times(start, float((end - start).days))]
+
+
+def _times(start: date, duration: float = 0.0, **more: Any) -> dict[str, Any]:
+    once = {"duration_days": duration, "interval_days": 0.0, "repeat": 1}
+    return {"start": start, **once, **more}
+
+
+def _scheduled(dosage: Object, resource: Object) -> list[dict[str, Any]] | str:
+    timing = object_in(dosage, "timing")
+    events = timing.get("event")
+    if isinstance(events, list) and events:
+        days = [day_of(each) if isinstance(each, str) else None for each in events]
+        known = [each for each in days if each is not None]
+        alike = len(known) == len(days)
+        return [_times(each) for each in known] if alike else "its dose is due on no days"
+    repeat = object_in(timing, "repeat")
+    unread = sorted(set(repeat) - _REPEAT)
+    if unread:
+        return f"of its schedule '{unread[0]}' is not read"
+    if not repeat and "code" in timing:
+        return "its schedule is a code alone, which is not read"
+    bounds = object_in(repeat, "boundsPeriod") or object_in(resource, "effectivePeriod")
+    written = text_in(bounds, "start") or text_in(resource, "effectiveDateTime")
+    start, end = day_of(written), day_of(text_in(bounds, "end"))
+    if start is None:
+        return "its schedule has no day on which it begins"
+    if not repeat:
+        return [_times(start)]
+    unit, period = text_in(repeat, "periodUnit"), _number(repeat.get("period", 1))
+    if unit not in _DAYS or not period or period <= 0:
+        return "its schedule repeats in no days, weeks or hours"
+    every = _DAYS[unit] * period / (_number(repeat.get("frequency", 1)) or 1.0)
+    count, lasts = repeat.get("count"), object_in(repeat, "boundsDuration")
+    if isinstance(count, int):
+        times = count
+    elif end is not None:
+        # The last day of a period is part of it.
+        times = int(((end - start).days + 1) / every + 1e-9)
+    elif lasts:
+        length = quantity_in(lasts, "day")
+        if not isinstance(length, int | float):
+            return "its schedule lasts for no number of days"
+        times = int(length / every + 1e-9)
+    else:
+        return "its schedule has no end"
+    if times < 1:
+        return "its schedule ends before the first dose"
+    each = _DAYS.get(text_in(repeat, "durationUnit"), 0.0)
+    takes = each * (_number(repeat.get("duration")) or 0.0)
+    return [_times(start, takes, interval_days=every, repeat=times)]
+
+
+def _number(given: Any) -> float | None:
+    try:
+        return None if given is None or isinstance(given, bool) else float(given)
+    except (TypeError, ValueError):
+        return None
