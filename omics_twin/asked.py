@@ -132,6 +132,21 @@ def output_asked(config: Config, *endings: str) -> Path:
     return output
 
 
+def folder_asked(config: Config) -> Path:
+    """Return the folder that the answer is written to.
+
+    Raises
+    ------
+    ConfigError
+        If none is named, or it is a file.
+    """
+    if not config.output:
+        raise ConfigError("no output was named: add output=FOLDER")
+    if Path(config.output).is_file():
+        raise ConfigError(f"output '{config.output}' is a file, expected a folder")
+    return Path(config.output)
+
+
 def patients_asked(cohort: Cohort, config: Config) -> Cohort:
     """Return the cohort of the patient that was named; of everybody where nobody was."""
     return cohort.select([called(config, config.patient)]) if config.patient else cohort

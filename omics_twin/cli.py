@@ -23,6 +23,10 @@ VERBS = {
     "rank": (
         "therapies ranked per patient:           omics-twin rank model_uri=… cohort=… output=r.csv"
     ),
+    "score": (
+        "the same for more than fit in memory:   "
+        "omics-twin score model_uri=… records=FILE.parquet output=FOLDER score=ray"
+    ),
     "report": (
         "one patient's page:                     "
         "omics-twin report model_uri=… cohort=… patient=… output=report.html"
@@ -72,6 +76,7 @@ _NEEDS = {
     "evaluate": ("model_uri", "cohort"),
     "predict": ("model_uri", "cohort", "output"),
     "rank": ("model_uri", "cohort", "output"),
+    "score": ("model_uri", "records|cohort", "output"),
     "report": ("model_uri", "cohort", "patient", "output"),
     "update": ("model_uri", "patient"),
     "simulate": ("model_uri", "patient", "output"),
@@ -176,10 +181,11 @@ def _check_needed(verb: str, overrides: Sequence[str]) -> None:
 
     present = {each.split("=", 1)[0].lstrip("+") for each in overrides}
     for key in _NEEDS.get(verb, ()):
-        if key not in present:
-            choices = ", ".join(options(key))
+        either = key.split("|")
+        if present.isdisjoint(either):
+            choices = ", ".join(options(either[-1]))
             which = f", one of {choices}" if choices else ""
-            raise ConfigError(f"'{verb}' needs {key}=…{which}")
+            raise ConfigError(f"'{verb}' needs {'=… or '.join(either)}=…{which}")
 
 
 def _execute(verb: str, config: object) -> None:

@@ -33,6 +33,7 @@ from omics_twin.settings import (
     MonitorSettings,
     NetworkSettings,
     PolicySettings,
+    ScoreSettings,
     SearchSettings,
     ServeSettings,
     SplitSettings,
@@ -64,7 +65,9 @@ class Config:
     model_uri
         A run's folder, a model's folder, ``models:/name/version`` or ``runs:/id/model``.
     output
-        File (or, to synthesise, folder) the answer is written to.
+        File (or, to synthesise or score, folder) the answer is written to.
+    records
+        Parquet file, or folder of such, with the records of patients to score.
     patient, intervention
         One patient to rank, report, update or simulate; one intervention to predict under, or to
         simulate: an arm, or a JSON file with a list of plans.
@@ -101,6 +104,7 @@ class Config:
     synthetic_root: str = "outputs/cohorts/synthetic"
     model_uri: str | None = None
     output: str | None = None
+    records: str | None = None
     patient: str | None = None
     intervention: str | None = None
     observation: str | None = None
@@ -140,6 +144,7 @@ class Config:
     card: CardSettings = field(default_factory=CardSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
+    score: ScoreSettings = field(default_factory=ScoreSettings)
 
     def __post_init__(self) -> None:
         """Refuse names that lead elsewhere, empty answers and days that are none."""
@@ -154,6 +159,7 @@ class Config:
             "synthetic_root",
             "model_uri",
             "output",
+            "records",
             "patient",
             "intervention",
             "observation",
@@ -289,7 +295,18 @@ def plain(config: Config) -> dict[str, Any]:
 
 
 # Who was asked about, and where patients' data are kept: not what a run is made of.
-_ASKED = ("patient", "observation", "output", "beliefs", "chart", "account", "log", "key", "anchor")
+_ASKED = (
+    "records",
+    "patient",
+    "observation",
+    "output",
+    "beliefs",
+    "chart",
+    "account",
+    "log",
+    "key",
+    "anchor",
+)
 
 
 def recorded(config: Config) -> dict[str, Any]:
@@ -312,6 +329,7 @@ def digest(config: Config, fingerprint: str) -> str:
         "synthetic_root",
         "model_uri",
         "output",
+        "records",
         "patient",
         "intervention",
         "observation",
@@ -337,6 +355,7 @@ def digest(config: Config, fingerprint: str) -> str:
         "search",
         "attack",
         "serve",
+        "score",
         "monitor",
     ):
         settings.pop(elsewhere)

@@ -24,6 +24,7 @@ from omics_twin import (
     trained_on,
 )
 from omics_twin.asked import (
+    folder_asked,
     introduced,
     model_asked,
     model_of_any_kind,
@@ -48,8 +49,10 @@ from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate, read_truth
 from omics_twin.kept import belief_asked, beliefs_folder, visits_in_cohort, visits_told
 from omics_twin.living import LivingModel
+from omics_twin.record import modalities_of
 from omics_twin.report.console import Console
 from omics_twin.report.model_card import write_card
+from omics_twin.settings import Engine
 from omics_twin.trust.consent import Purpose
 
 
@@ -383,6 +386,40 @@ def rank(config: Config, console: Console) -> Path:
     return output
 
 
+def score(config: Config, console: Console) -> Path:
+    """Write the ranking of more patients than fit in memory, block by block, to a folder."""
+    from omics_twin import scoring
+
+    model, output, asked = model_asked(config, console), folder_asked(config), config.score
+    if config.records is not None:
+        rows = scoring.rows_of_file(Path(config.records))
+    else:
+        cohort = read_cohort(config, console, Purpose.SCORING)
+        rows = scoring.rows_of_cohort(model, cohort, config.as_of_days)
+    by = scoring.in_this_process
+    if asked.engine is Engine.RAY:
+        from omics_twin.scoring_ray import by_workers as by
+    with by(model, config.twin, asked, excluded=config.excluded) as answering:
+        found = scoring.score(
+            model,
+            rows,
+            answering,
+            output,
+            config.twin,
+            size=asked.block,
+            excluded=config.excluded,
+            permits=consenting.asked_anew(config, modalities_of(model)),
+            progress=console.progress("patients scored"),
+        )
+    if found.unanswered:
+        console.warn(
+            f"{found.unanswered} of {found.patients} patients are not answered: see their 'reason'"
+        )
+    kept = f", {found.kept} of them kept from before" if found.kept else ""
+    console.say(f"ranking of {found.patients} patients: {output}, {found.parts} parts{kept}")
+    return output
+
+
 def report(config: Config, console: Console) -> Path:
     """Write one patient's page."""
     from omics_twin.report.genes import known_genes
@@ -466,7 +503,6 @@ def rollback(config: Config, console: Console) -> None:
 def serve(config: Config, console: Console) -> None:
     """Answer for patients' records over HTTP, and show the page of a chart, until interrupted."""
     from omics_twin import desk
-    from omics_twin.record import modalities_of as modalities_known
     from omics_twin.serve.server import listen, listen_to, scorer_of
 
     asked = desk.demonstrated(config, console) if config.demo else config
@@ -485,7 +521,7 @@ def serve(config: Config, console: Console) -> None:
             listen_to(page, asked.serve, lambda at: console.say(f"page: {at}/"))
         return
     scorer = scorer_of(asked.model_uri, asked.tracking, asked.trust.unlike)
-    permits = consenting.asked_anew(asked, modalities_known(scorer.model))
+    permits = consenting.asked_anew(asked, modalities_of(scorer.model))
     if asked.chart is None:
         listen(scorer, asked.serve, console.say, permits=permits)
         return

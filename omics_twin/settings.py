@@ -726,6 +726,35 @@ class ServeSettings:
         require("serve.at_once", self.at_once, 1, 1_000)
 
 
+class Engine(Enum):
+    """By whom many patients are scored."""
+
+    HERE = "this process"
+    RAY = "workers of a Ray cluster, or of this machine"
+
+
+@dataclass
+class ScoreSettings:
+    """How more patients than one request holds are scored; ``conf/score``.
+
+    Attributes
+    ----------
+    engine, workers
+        By whom, and by how many of them at once.
+    block
+        Patients that are answered together, and written to one file.
+    """
+
+    engine: Engine = Engine.HERE
+    workers: int = 1
+    block: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuse nobody, and blocks of nobody."""
+        require("score.workers", self.workers, 1, 100_000)
+        require("score.block", self.block, 1, 100_000)
+
+
 @dataclass
 class MonitorSettings:
     """When later patients raise an alarm.

@@ -60,18 +60,27 @@ def shares_of(model: TrainedModel, values: Mapping[str, Tensor]) -> tuple[float 
     return tuple(share if told else None for share, told in zip(shares, known, strict=True))
 
 
-def shares_of_visits(model: TrainedModel, visits: Sequence[Visit]) -> tuple[float | None, ...]:
-    """Return the same for the only patient of some visits."""
+def shares_of_visits(
+    model: TrainedModel, visits: Sequence[Visit], patients: int = 1
+) -> tuple[float | None, ...]:
+    """Return the same for the patients of some visits, the same patients at each.
+
+    Parameters
+    ----------
+    patients
+        How many they are, who may have no visit.
+    """
     channels = model.twin.design.channels
     values = {
-        channel.name: torch.full((1, len(channel.features)), torch.nan) for channel in channels
+        channel.name: torch.full((patients, len(channel.features)), torch.nan)
+        for channel in channels
     }
     for visit in visits:
         for modality, told in visit.observation.values.items():
             own = [channel for channel in channels if channel.modality == modality]
-            for place in scheduled(own, visit.observation.days, told):
+            for place, rows in scheduled(own, visit.observation.days, told).items():
                 # As in a cohort: 32 bits, so that both ways lead to the same share.
-                values[own[place].name] = told.float()
+                values[own[place].name][rows] = told[rows].float()
     return shares_of(model, values)
 
 
