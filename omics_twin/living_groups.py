@@ -126,8 +126,13 @@ def groups_of(
     """
     place = {patient: row for row, patient in enumerate(cohort.patient_ids)}
     rows = [place[patient] for patient in patient_ids]
-    declared = {**subgroups.declared_in(cohort), "therapy": received_of(cohort)}
-    found = {name: [groups[row] for row in rows] for name, groups in declared.items()}
+    declared, received = subgroups.declared_in(cohort), received_of(cohort)
+    # Where a role is the therapy, the same groups are not told twice.
+    if received not in declared.values():
+        declared["therapy"] = received
+    found: dict[str, Sequence[str | None]] = {
+        name: [groups[row] for row in rows] for name, groups in declared.items()
+    }
     ages, asked = _ages(cohort, patient_ids), config.fairness
     if ages is None:
         return found, ()

@@ -328,7 +328,7 @@ def measures_of(
     order = np.lexsort((forecasts.before, forecasts.patient))
     patient, found, draws = forecasts.patient[order], forecasts.found[order], forecasts.draws[order]
     inside = held(draws, found, resolution=resolution).astype(float)
-    asked = {
+    asked: dict[str, tuple[Callable[[Array], Estimate], Array]] = {
         f"crps_{unit}": (mean_of_cells, crps(draws, found)),
         "interval_90_holds": (share_inside, inside),
         "observed_less_predicted": (mean_of_cells, found - draws.mean(axis=1)),
