@@ -14,20 +14,26 @@ import torch
 from omics_twin.answers import received_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.cohort.split import NEVER_HELD_OUT, arms_held_out
-from omics_twin.config import Config, digest
+from omics_twin.config import Config
 from omics_twin.dynamics.exposure import Exposure, fit_exposure
 from omics_twin.dynamics.plan import plan_of
 from omics_twin.errors import CohortError, ConfigError
+from omics_twin.evaluate.fairness import Measure
 from omics_twin.evaluate.forecast import crps, probability_integral
 from omics_twin.evaluate.forecast_baselines import BASELINES, Scans
 from omics_twin.evaluate.forecast_plots import shares_figure
 from omics_twin.living import LivingModel
-from omics_twin.progression import Forecasts, folds_of, joined, scores
+from omics_twin.progression import (
+    Forecasts,
+    folds_of,
+    joined,
+    measures_of,
+    provenance_of,
+    scores,
+)
 from omics_twin.report.console import Console
 from omics_twin.settings import SplitBy
 from omics_twin.tensors.history import Histories, given_of, histories_of
-from omics_twin.tracking import commit
-from omics_twin.trust.roster import Roster
 from omics_twin.twin.cohort_prior import Seen
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.smc import systematic
@@ -267,6 +273,18 @@ def _question(forecasts: Mapping[str, Forecasts], held_out: Array) -> dict[str, 
     return {name: scores(each, held_out, _UNIT, 0.0) for name, each in forecasts.items()}
 
 
+def measures_by_learner(followed: Followed, patients: int) -> dict[str, list[Measure]]:
+    """Return what can be asked of every group: of the first volume alone, then of one ahead.
+
+    A learner that was asked one of the two alone has the measures of that one.
+    """
+    found: dict[str, list[Measure]] = {}
+    for prefix, question in (("", followed.unseen), ("next_", followed.ahead)):
+        for name, each in question.items():
+            found.setdefault(name, []).extend(measures_of(each, patients, _UNIT, 0.0, prefix))
+    return found
+
+
 def _by_group(forecasts: Mapping[str, Forecasts], dosed: Dosed) -> dict[str, Any]:
     """Return, for each arm, the scores of every model with their spread over its patients."""
     arms = np.array([str(arm) for arm in dosed.arms])
@@ -325,16 +343,7 @@ def model_of(
         arms=tuple(sorted({arm for arm in some.arms if arm is not None})),
         plans=_typical(some),
         false_alarms=asked.false_alarms,
-        provenance={
-            "cohort": cohort.name,
-            "fingerprint": cohort.fingerprint,
-            "roster": Roster.of(
-                some.histories.patient_ids, digest(config, cohort.fingerprint)
-            ).to_json(),
-            "patients": len(rows),
-            "commit": commit(),
-            "performance": dict(metrics),
-        },
+        provenance=provenance_of(cohort, some.histories.patient_ids, config, metrics),
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +19,36 @@ from omics_twin.errors import CohortError, TrainingError, about, nearest
 from omics_twin.evaluate.baselines import fit_baseline
 from omics_twin.evaluate.concordance import concordance
 from omics_twin.evaluate.design import Design, Outcome
-from omics_twin.evaluate.forecast import coverage, crps
+from omics_twin.evaluate.fairness import Measure, enough
+from omics_twin.evaluate.forecast import coverage, crps, held
 from omics_twin.evaluate.forecast_plots import landmark_figure
-from omics_twin.evaluate.survival import brier_at, censoring_survival
+from omics_twin.evaluate.influence import (
+    Estimate,
+    averaged,
+    joined,
+    mean_of,
+    share_inside,
+    survival_gap_of,
+    uno_c_of,
+)
+from omics_twin.evaluate.survival import (
+    StepFunction,
+    brier_at,
+    brier_errors,
+    censoring_survival,
+)
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.living import LivingModel
 from omics_twin.models.build import OutcomeTensors, build_head
 from omics_twin.models.heads import HazardHead
 from omics_twin.models.visits import VisitNetwork
-from omics_twin.progression import treatment
+from omics_twin.progression import in_cells, provenance_of, treatment
 from omics_twin.report.console import Console
 from omics_twin.report.words import name_in_words
 from omics_twin.tasks import folds_of
 from omics_twin.tensors.history import Histories, histories_of
 from omics_twin.tensors.members import MemberPlan, check_converged, planned, spread_of
 from omics_twin.tracking import commit
-from omics_twin.trust.roster import Roster
 from omics_twin.twin.draws import select, weighted_mean, with_draws
 from omics_twin.twin.neural import Membership
 from omics_twin.twin.visits import VisitTwin
@@ -88,6 +101,49 @@ class Followed:
     def multi_hot(self) -> Float[Tensor, "patient agent"]:
         """1 for what each received."""
         return torch.tensor([[float(a == arm) for a in self.agents] for arm in self.arms])
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What each learner foresees from one landmark on, of those who are event-free there.
+
+    Attributes
+    ----------
+    rows
+        Their positions among all who are followed, (patient,).
+    ahead
+        Days from the landmark to the event or the end of follow-up, and 1 for an event,
+        (patient, 2).
+    free
+        By learner: probability of no event by the horizon, (repeat, patient).
+    """
+
+    day: float
+    rows: Array
+    ahead: Array
+    free: Mapping[str, Array]
+
+    def events(self, horizon_days: float) -> int:
+        """Return how many have the event by the horizon."""
+        return int(self.ahead[self.ahead[:, 0] <= horizon_days, 1].sum())
+
+
+@dataclass(frozen=True)
+class NextValues:
+    """One measurement as it was foreseen one visit ahead, and as it came.
+
+    Attributes
+    ----------
+    patient
+        Positions among all who are followed, (forecast,).
+    draws, found, before
+        What was foreseen, (forecast, draw), what came, and the last value before, (forecast,).
+    """
+
+    patient: Array
+    draws: Array
+    found: Array
+    before: Array
 
 
 def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
@@ -277,53 +333,136 @@ def _by_repeat(state: TwinState, plan: MemberPlan, repeats: int) -> Iterator[Twi
         yield with_draws(state, torch.nonzero(plan.repeat[member] == repeat)[:, 0])
 
 
-def judged(
+def foreseen(
     twin: VisitTwin,
     plan: MemberPlan,
     followed: Followed,
     held_out: Array,
     config: Config,
     console: Console,
-) -> dict[str, Any]:
-    """Return how well the twin and Cox models foresee events from each landmark on."""
-    asked = config.dynamics
-    by_landmark: dict[str, dict[str, Any]] = {}
+) -> list[Foreseen]:
+    """Return what the twin and Cox models foresee from each landmark on.
+
+    Raises
+    ------
+    CohortError
+        If no landmark has enough events after it.
+    """
+    asked, found = config.dynamics, []
     step = console.progress("landmarks")
     for done, landmark in enumerate(asked.landmarks_days, start=1):
         rows = np.flatnonzero(followed.target[:, 0].numpy() > landmark)
         ahead = followed.target[rows].numpy().astype(np.float64) - [landmark, 0.0]
-        if ahead[ahead[:, 0] <= asked.horizon_days, 1].sum() < _FEWEST:
+        if Foreseen(landmark, rows, ahead, {}).events(asked.horizon_days) < _FEWEST:
             console.warn(f"fewer than {_FEWEST} events after day {landmark:g}: not judged there")
             continue
-        predicted = {
+        free = {
             "omics_twin": _twin_curves(twin, plan, followed, rows, landmark, config),
             **_cox_curves(followed, rows, held_out[:, rows], landmark, config),
         }
+        found.append(Foreseen(landmark, rows, ahead, free))
+        step(done, len(asked.landmarks_days))
+    if not found:
+        raise CohortError("no landmark has enough events after it: set dynamics.landmarks_days")
+    return found
+
+
+def judged(
+    found: Sequence[Foreseen],
+    ahead: Mapping[str, NextValues],
+    followed: Followed,
+    held_out: Array,
+    config: Config,
+) -> dict[str, Any]:
+    """Return the scores of what was foreseen from each landmark on, and of the next visit."""
+    asked = config.dynamics
+    by_landmark: dict[str, dict[str, Any]] = {}
+    for landmark in found:
         scored = {
-            name: _scored(each, ahead, asked.horizon_days) for name, each in predicted.items()
+            name: _scored(each, landmark.ahead, asked.horizon_days)
+            for name, each in landmark.free.items()
         }
-        by_landmark[f"day {landmark:g}"] = {
-            "n": len(rows),
-            "events": int(ahead[ahead[:, 0] <= asked.horizon_days, 1].sum()),
+        by_landmark[f"day {landmark.day:g}"] = {
+            "n": len(landmark.rows),
+            "events": landmark.events(asked.horizon_days),
             "model": scored.pop("omics_twin"),
             "baselines": scored,
         }
-        step(done, len(asked.landmarks_days))
-    if not by_landmark:
-        raise CohortError("no landmark has enough events after it: set dynamics.landmarks_days")
     return {
         "endpoint": (
             f"'{followed.outcome}' {asked.horizon_days:g} days after a landmark, mean of landmarks"
         ),
         "n": len(followed.rows),
+        "folds": int(held_out.max()) + 1,
+        "repeats": len(held_out),
         "model": _mean([each["model"] for each in by_landmark.values()]),
         "baselines": {
             name: _mean([each["baselines"][name] for each in by_landmark.values()])
             for name in next(iter(by_landmark.values()))["baselines"]
         },
         "by_landmark": by_landmark,
-        "next_visit": _next_visit(twin, followed, config),
+        "next_visit": _next_scores(ahead),
     }
+
+
+def measures_by_learner(
+    found: Sequence[Foreseen],
+    ahead: Mapping[str, NextValues],
+    patients: int,
+    horizon_days: float,
+) -> dict[str, list[Measure]]:
+    """Return what can be asked of every group: mean over the landmarks, and of the next visit."""
+    told = {name: _event_measures(found, name, patients, horizon_days) for name in found[0].free}
+    if ahead:
+        cells = np.concatenate(
+            [
+                in_cells(each.patient, held(each.draws, each.found).astype(float), patients)
+                for each in ahead.values()
+            ],
+            axis=1,
+        )
+        known = np.isfinite(cells).any(axis=1)
+        name = "next_interval_90_holds"
+        told["omics_twin"].append(Measure(name, known, lambda rows: share_inside(cells[rows])))
+    return told
+
+
+def _event_measures(
+    found: Sequence[Foreseen], learner: str, patients: int, horizon_days: float
+) -> list[Measure]:
+    """Return discrimination, squared error and calibration at the horizon, mean of landmarks."""
+    known = np.zeros(patients, dtype=bool)
+    known[np.concatenate([each.rows for each in found])] = True
+    censoring = [censoring_survival(*each.ahead.T) for each in found]
+
+    def measure(name: str, one: Callable[..., Estimate]) -> Measure:
+        def over(rows: Array) -> Estimate:
+            parts, places = [], []
+            for landmark, left in zip(found, censoring, strict=True):
+                own = np.flatnonzero(np.isin(landmark.rows, rows))
+                time, event = landmark.ahead[own].T
+                enough((event == 1.0) & (time < horizon_days))
+                some = (one(free[own], time, event, left) for free in landmark.free[learner])
+                parts.append(averaged(list(some)))
+                places.append(np.searchsorted(rows, landmark.rows[own]))
+            return joined(parts, places, len(rows))
+
+        return Measure(name, known, over)
+
+    def uno_c(free: Array, time: Array, event: Array, left: StepFunction) -> Estimate:
+        return uno_c_of(1.0 - free, time, event, left, horizon_days)
+
+    def brier(free: Array, time: Array, event: Array, left: StepFunction) -> Estimate:
+        return mean_of(brier_errors(free, time, event, horizon_days, left))
+
+    def gap(free: Array, time: Array, event: Array, left: StepFunction) -> Estimate:
+        return survival_gap_of(free, time, event, horizon_days)
+
+    return [
+        measure("uno_c", uno_c),
+        measure("brier", brier),
+        measure("observed_less_predicted", gap),
+    ]
 
 
 def _twin_curves(
@@ -443,13 +582,13 @@ def _mean(scores: list[dict[str, dict[str, float | None]]]) -> dict[str, dict[st
     }
 
 
-def _next_visit(twin: VisitTwin, followed: Followed, config: Config) -> dict[str, Any]:
-    """Return how each measurement was foreseen one visit ahead, beside its last value."""
+def next_values(twin: VisitTwin, followed: Followed, config: Config) -> dict[str, NextValues]:
+    """Return each measurement as members that never saw the patient foresee it a visit ahead."""
     histories = followed.histories
     values = histories.values.numpy()
     state = twin.start(histories.patient_ids, draws=_draws(twin, config), seed=config.twin.seed)
     generator = np.random.default_rng(config.twin.seed)
-    parts: dict[str, list[tuple[Array, Array, Array]]] = {}
+    parts: dict[str, list[tuple[Array, ...]]] = {}
     for visit in range(values.shape[1]):
         observation = histories.observation(visit)
         rows = np.flatnonzero(np.isfinite(values[:, visit]).any(axis=1))
@@ -465,21 +604,28 @@ def _next_visit(twin: VisitTwin, followed: Followed, config: Config) -> dict[str
                 before = _last(values[rows, :visit, k])
                 there &= np.isfinite(before)
                 parts.setdefault(name, []).append(
-                    (draws[there, :, k], values[rows[there], visit, k], before[there])
+                    (rows[there], draws[there, :, k], values[rows[there], visit, k], before[there])
                 )
         state = twin.observe(state, observation)
-    found = {}
-    for name, each in parts.items():
-        draws, truth, before = (np.concatenate([p[i] for p in each]) for i in range(3))
-        if len(truth):
-            found[name] = {
-                "n": len(truth),
-                "crps": float(crps(draws, truth).mean()),
-                "median_error": float(np.abs(np.median(draws, axis=1) - truth).mean()),
-                "last_value_error": float(np.abs(before - truth).mean()),
-                "interval_90_holds": coverage(draws, truth).share,
-            }
-    return found
+    found = {
+        name: NextValues(*(np.concatenate(some) for some in zip(*each, strict=True)))
+        for name, each in parts.items()
+    }
+    return {name: each for name, each in found.items() if len(each.found)}
+
+
+def _next_scores(ahead: Mapping[str, NextValues]) -> dict[str, Any]:
+    """Return how each measurement was foreseen, beside its last value."""
+    return {
+        name: {
+            "n": len(each.found),
+            "crps": float(crps(each.draws, each.found).mean()),
+            "median_error": float(np.abs(np.median(each.draws, axis=1) - each.found).mean()),
+            "last_value_error": float(np.abs(each.before - each.found).mean()),
+            "interval_90_holds": coverage(each.draws, each.found).share,
+        }
+        for name, each in ahead.items()
+    }
 
 
 def model_of(
@@ -497,17 +643,7 @@ def model_of(
         title=f"{name_in_words(followed.outcome)} {asked.horizon_days:g} days later",
         arms=followed.agents,
         false_alarms=asked.false_alarms,
-        provenance={
-            "cohort": cohort.name,
-            "fingerprint": cohort.fingerprint,
-            "roster": Roster.of(
-                followed.histories.patient_ids, digest(config, cohort.fingerprint)
-            ).to_json(),
-            "patients": len(followed.rows),
-            "date": date.today().isoformat(),
-            "commit": commit(),
-            "performance": dict(metrics),
-        },
+        provenance=provenance_of(cohort, followed.histories.patient_ids, config, metrics),
     )
 
 

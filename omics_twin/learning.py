@@ -28,7 +28,7 @@ from omics_twin.tensors.design import ChannelDesign, Design
 from omics_twin.tensors.graph import GeneGraph
 from omics_twin.tensors.members import MemberPlan, check_converged, planned, spread_of
 from omics_twin.tracking import TrainedModel, commit
-from omics_twin.trust.privacy import site_pseudonyms
+from omics_twin.trust.privacy import site_mark
 from omics_twin.twin.course import fit_course
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.likeness import fit_likeness
@@ -282,18 +282,12 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
             "patients": len(cohort.patient_ids),
             "members": fitted.module.network.members,
             "permission": cohort.permission.basis,
-            "pseudonyms": _pseudonyms(config),
+            "pseudonyms": site_mark(wanted=config.trust.pseudonyms),
             "commit": commit(),
             "trained_on": date.today().isoformat(),
             "config": recorded(config),
         },
     )
-
-
-def _pseudonyms(config: Config) -> str:
-    """Return what tells the key of the patients' pseudonyms from others, empty without one."""
-    names = site_pseudonyms(wanted=config.trust.pseudonyms)
-    return "" if names is None else names.mark()
 
 
 def _before_treatment(task: Task) -> dict[str, torch.Tensor]:

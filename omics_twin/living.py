@@ -35,12 +35,12 @@ from omics_twin.types import Dose, Endpoint, Intervention
 
 FORMAT = 1
 _TWIN, _WEIGHTS = "twin.json", "weights.safetensors"
-_GROWTH, _VOLUME, _VISITS = "growth process", "tumour volume", "visits"
+GROWTH, VOLUME, VISITS = "growth process", "tumour volume", "visits"
 LivingTwin = GrowthProcessTwin | MechanisticTwin | VisitTwin
 _KINDS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Tensor]], LivingTwin]] = {
-    _GROWTH: lambda stored, _: GrowthProcessTwin.from_json(stored),
-    _VOLUME: lambda stored, _: volume_from_json(stored),
-    _VISITS: VisitTwin.restored,
+    GROWTH: lambda stored, _: GrowthProcessTwin.from_json(stored),
+    VOLUME: lambda stored, _: volume_from_json(stored),
+    VISITS: VisitTwin.restored,
 }
 
 
@@ -68,6 +68,11 @@ class LivingModel:
     provenance: Mapping[str, Any]
     digest: str = ""
     plans: Mapping[str, Intervention] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """What the twin is made of: ``GROWTH``, ``VOLUME`` or ``VISITS``."""
+        return _kept(self.twin)[0]
 
     @staticmethod
     def published(name: str) -> LivingModel:
@@ -175,10 +180,10 @@ class LivingModel:
 
 def _kept(twin: LivingTwin) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     if isinstance(twin, GrowthProcessTwin):
-        return _GROWTH, twin.to_json(), {}
+        return GROWTH, twin.to_json(), {}
     if isinstance(twin, VisitTwin):
-        return _VISITS, twin.to_json(), twin.tensors()
-    return _VOLUME, volume_to_json(twin), {}
+        return VISITS, twin.to_json(), twin.tensors()
+    return VOLUME, volume_to_json(twin), {}
 
 
 def _plan(stored: Mapping[str, Any]) -> Intervention:

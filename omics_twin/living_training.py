@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from omics_twin import answers, dose_groups, landmarks, progression, tracking
+from omics_twin import answers, dose_groups, landmarks, living_groups, progression, tracking
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config
 from omics_twin.dynamics.settings import DynamicsKind
@@ -23,6 +23,11 @@ def _train_size(cohort: Cohort, config: Config, run: Path, console: Console) -> 
             histories, arms, held_out, console, seed=config.twin.seed
         )
     metrics = progression.judged(forecasts, held_out)
+    of, patients = histories.patient_ids, len(histories.patient_ids)
+    learners = {
+        name: progression.measures_of(each, patients, "mm", 1.0) for name, each in forecasts.items()
+    }
+    metrics |= living_groups.judged(cohort, of, learners, held_out, config)
     with console.stage("the twin of all patients"):
         model = progression.model_of(cohort, histories, arms, config, metrics)
     model.save(run / tracking.MODEL_FOLDER)
@@ -39,6 +44,9 @@ def _train_volume(cohort: Cohort, config: Config, run: Path, console: Console) -
     with console.stage("forecasts of groups held out"):
         forecasts = dose_groups.cross_validated(dosed, plasma, held_out, config, console)
     metrics = dose_groups.judged(forecasts, dosed, held_out)
+    of = dosed.histories.patient_ids
+    learners = dose_groups.measures_by_learner(forecasts, len(of))
+    metrics |= living_groups.judged(cohort, of, learners, held_out, config)
     with console.stage("the twin of everybody not put aside"):
         model = dose_groups.model_of(cohort, dosed, plasma, held_out, config, metrics)
     model.save(run / tracking.MODEL_FOLDER)
@@ -56,7 +64,13 @@ def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -
     with console.stage("training"):
         twin, plan = landmarks.fit(followed, held_out, config, run / "checkpoints", console)
     with console.stage("events foreseen from each landmark on, beside Cox models"):
-        metrics = landmarks.judged(twin, plan, followed, held_out, config, console)
+        seen = landmarks.foreseen(twin, plan, followed, held_out, config, console)
+        ahead = landmarks.next_values(twin, followed, config)
+    metrics = landmarks.judged(seen, ahead, followed, held_out, config)
+    of = followed.histories.patient_ids
+    horizon = config.dynamics.horizon_days
+    learners = landmarks.measures_by_learner(seen, ahead, len(of), horizon)
+    metrics |= living_groups.judged(cohort, of, learners, held_out, config)
     landmarks.model_of(cohort, followed, twin, config, metrics).save(run / tracking.MODEL_FOLDER)
     landmarks.draw(metrics, run)
     return metrics

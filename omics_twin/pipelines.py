@@ -146,9 +146,9 @@ def _trained(
             reference=trained_on.reference_of(task, predicted.received, predicted.every_arm),
         )
     model.save(run / tracking.MODEL_FOLDER)
+    judging.draw_plots(task, predicted, run)
     # As it was stored: small cells are not counted out there.
     write_card(tracking.TrainedModel.load(run / tracking.MODEL_FOLDER), run)
-    judging.draw_plots(task, predicted, run)
     write_json(run / "metrics.json", metrics)
     with console.stage("recording the run"):
         where = judging.record(task, fitted, metrics, config, run, console)
@@ -191,8 +191,10 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> runs.Trai
     with alone(run):
         write_json(run / "config.json", recorded(config))
         metrics = living_training.STEPS[config.dynamics.kind](cohort, config, run, console)
+        write_card(LivingModel.load(run / tracking.MODEL_FOLDER), run)
         write_json(run / "metrics.json", metrics)
-        runs.record(cohort, config, run, "progression", judging.numbers_of(metrics), console)
+        numbers = judging.numbers_of(metrics) | subgroups.numbers_of(metrics)
+        runs.record(cohort, config, run, "progression", numbers, console)
     return runs.reported(runs.Trained(run, metrics), console)
 
 
@@ -485,7 +487,9 @@ def promote(config: Config, console: Console) -> None:
 
     version = registry.version_of(config.model_uri or "", config.tracking)
 
-    def compare(challenger: tracking.TrainedModel, champion: tracking.TrainedModel) -> Any:
+    def compare(challenger: promoting.Model, champion: promoting.Model) -> promoting.Match:
+        if isinstance(challenger, LivingModel) or isinstance(champion, LivingModel):
+            return promoting.match_by_fold(challenger, champion)
         asked = with_own_cohort(config, challenger)
         cohort = read_cohort(asked, console, Purpose.SCORING)
         return promoting.match_of(challenger, champion, cohort, asked.twin, console)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.config import Config, digest
+from omics_twin.config import Config, digest, recorded
 from omics_twin.dynamics.plan import Plan, plan_of
 from omics_twin.errors import CohortError
-from omics_twin.evaluate.forecast import coverage, crps, kolmogorov_smirnov, probability_integral
+from omics_twin.evaluate.fairness import Measure
+from omics_twin.evaluate.forecast import (
+    coverage,
+    crps,
+    held,
+    kolmogorov_smirnov,
+    probability_integral,
+)
 from omics_twin.evaluate.forecast_baselines import BASELINES, Scans
 from omics_twin.evaluate.forecast_plots import by_visit_figure, shares_figure
+from omics_twin.evaluate.influence import Estimate, mean_of_cells, share_inside
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
 from omics_twin.settings import SplitSettings
 from omics_twin.tensors.history import Histories
 from omics_twin.tracking import commit
+from omics_twin.trust.privacy import site_mark
 from omics_twin.trust.roster import Roster
 from omics_twin.twin.growth_process import (
     GrowthPopulation,
@@ -100,17 +110,27 @@ def model_of(
         title=f"Free of progression by size at {asked.horizon_days / 7:.0f} weeks",
         arms=tuple(sorted({arm for arm in arms if arm is not None})),
         false_alarms=asked.false_alarms,
-        provenance={
-            "cohort": cohort.name,
-            "fingerprint": cohort.fingerprint,
-            "roster": Roster.of(
-                histories.patient_ids, digest(config, cohort.fingerprint)
-            ).to_json(),
-            "patients": len(histories.patient_ids),
-            "commit": commit(),
-            "performance": dict(metrics),
-        },
+        provenance=provenance_of(cohort, histories.patient_ids, config, metrics),
     )
+
+
+def provenance_of(
+    cohort: Cohort, patient_ids: Sequence[str], config: Config, metrics: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return where a twin comes from: its patients, what was measured of it, code and settings."""
+    return {
+        "cohort": cohort.name,
+        "cohort_title": config.cohort.title,
+        "fingerprint": cohort.fingerprint,
+        "roster": Roster.of(patient_ids, digest(config, cohort.fingerprint)).to_json(),
+        "patients": len(patient_ids),
+        "permission": cohort.permission.basis,
+        "pseudonyms": site_mark(wanted=config.trust.pseudonyms),
+        "commit": commit(),
+        "trained_on": date.today().isoformat(),
+        "config": recorded(config),
+        "performance": dict(metrics),
+    }
 
 
 def visits_of(
@@ -275,6 +295,52 @@ def judged(forecasts: Mapping[str, Forecasts], held_out: Array) -> dict[str, Any
             if (twin.before == number).sum() >= 20
         },
     }
+
+
+def in_cells(patient: Array, values: Array, patients: int) -> Array:
+    """Return each patient's values side by side, NaN after the last, (patient, cell).
+
+    Examples
+    --------
+    >>> in_cells(np.array([1, 0, 1]), np.array([3.0, 4.0, 5.0]), 2).tolist()
+    [[4.0, nan], [3.0, 5.0]]
+    """
+    order = np.argsort(patient, kind="stable")
+    of = patient[order].astype(int)
+    place = np.arange(len(of)) - np.searchsorted(of, of)
+    found = np.full((patients, int(place.max()) + 1), np.nan)
+    found[of, place] = values[order]
+    return found
+
+
+def measures_of(
+    forecasts: Forecasts, patients: int, unit: str, resolution: float, prefix: str = ""
+) -> list[Measure]:
+    """Return what can be asked of every group of patients, every forecast counted once.
+
+    Parameters
+    ----------
+    patients
+        How many there are, of whom some may have no forecast.
+    prefix
+        Of the measures' names, where there is more than one question.
+    """
+    order = np.lexsort((forecasts.before, forecasts.patient))
+    patient, found, draws = forecasts.patient[order], forecasts.found[order], forecasts.draws[order]
+    inside = held(draws, found, resolution=resolution).astype(float)
+    asked: dict[str, tuple[Callable[[Array], Estimate], Array]] = {
+        f"crps_{unit}": (mean_of_cells, crps(draws, found)),
+        "interval_90_holds": (share_inside, inside),
+        "observed_less_predicted": (mean_of_cells, found - draws.mean(axis=1)),
+    }
+    known = np.zeros(patients, dtype=bool)
+    known[patient.astype(int)] = True
+
+    def measure(name: str, of: Callable[[Array], Estimate], values: Array) -> Measure:
+        cells = in_cells(patient, values, patients)
+        return Measure(prefix + name, known, lambda rows: of(cells[rows]))
+
+    return [measure(name, of, values) for name, (of, values) in asked.items()]
 
 
 def scores(

@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.stats import t
 
 from omics_twin import registry, tasks
 from omics_twin.answers import received_predictions
@@ -19,13 +21,16 @@ from omics_twin.evaluate.design import Outcome
 from omics_twin.evaluate.paired import LOSS, Difference, paired_difference, paired_loss
 from omics_twin.evaluate.score import HEADLINE
 from omics_twin.files import sha256
+from omics_twin.living import LivingModel
 from omics_twin.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
 from omics_twin.report.console import Console
 from omics_twin.report.model_card import problems_of, read_card, waiting
 from omics_twin.settings import TrackingSettings, TwinSettings
-from omics_twin.tracking import CARD, MODEL_FOLDER, TrainedModel
+from omics_twin.tracking import CARD, MODEL_FOLDER, TrainedModel, load_folder
 
+Model = TrainedModel | LivingModel
 _TIMES = {"c_index": 300}
+_FEWEST_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Candidate:
     """
 
     version: Version
-    model: TrainedModel
+    model: Model
     waiting: tuple[str, ...]
 
 
@@ -49,35 +54,57 @@ class Match:
 
     Attributes
     ----------
-    metric, loss
-        Names of what is compared: of the metric more is better, of the loss less is.
-    gain, excess
-        Differences of both, challenger less champion, with 95 % intervals over patients.
+    loss, excess
+        Name of a loss, and the challenger's less the champion's with a 95 % interval.
+    metric, gain
+        The same of a metric of which more is better; None where there is none.
+    over
+        What the intervals are over.
     """
 
     cohort: str
     patients: int
-    metric: str
-    gain: Difference
     loss: str
     excess: Difference
+    metric: str = ""
+    gain: Difference | None = None
+    over: str = "patients"
 
     @property
     def worse(self) -> bool:
         """Whether the whole interval of the metric, or of the loss, is on the wrong side."""
-        return self.gain.upper < 0.0 or self.excess.lower > 0.0
+        return self.excess.lower > 0.0 or (self.gain is not None and self.gain.upper < 0.0)
+
+    @property
+    def better(self) -> bool:
+        """Whether one of them is on the right side, and none on the wrong one."""
+        gained = self.gain is not None and self.gain.lower > 0.0
+        return not self.worse and (gained or self.excess.upper < 0.0)
+
+    @property
+    def behind(self) -> str:
+        """What is not as good, by less than chance can make of it; empty: nothing."""
+        if self.worse:
+            return ""
+        if self.gain is None:
+            return f"its {self.loss} is higher" if self.excess.mean > 0.0 else ""
+        return f"its {self.metric} is lower" if self.gain.mean < 0.0 else ""
 
     def in_words(self, challenger: str, champion: str) -> str:
         """Return who is better by how much."""
         gain, excess = self.gain, self.excess
         verdict = "is worse than" if self.worse else "is not shown to differ from"
-        if not self.worse and (gain.lower > 0.0 or excess.upper < 0.0):
-            verdict = "is better than"
+        verdict = "is better than" if self.better else verdict
+        gained = (
+            f"{self.metric} {gain.mean:+.3f} ({gain.lower:+.3f} to {gain.upper:+.3f}), "
+            if gain is not None
+            else ""
+        )
+        over = "" if self.over == "patients" else f", over {self.over}"
         return (
-            f"version {challenger} {verdict} the champion, version {champion}: {self.metric} "
-            f"{gain.mean:+.3f} ({gain.lower:+.3f} to {gain.upper:+.3f}), {self.loss} "
+            f"version {challenger} {verdict} the champion, version {champion}: {gained}{self.loss} "
             f"{excess.mean:+.4f} ({excess.lower:+.4f} to {excess.upper:+.4f}) in {self.patients} "
-            f"patients of '{self.cohort}' whom neither was trained on"
+            f"patients of '{self.cohort}' whom neither was trained on{over}"
         )
 
 
@@ -93,7 +120,7 @@ def candidate(version: Version, settings: TrackingSettings) -> Candidate:
     folder = registry.fetched(version, settings)
     artefacts = folder / "artifacts" if (folder / "artifacts").is_dir() else folder
     try:
-        model = TrainedModel.load(artefacts / MODEL_FOLDER)
+        model = load_folder(artefacts / MODEL_FOLDER)
         card = read_card(artefacts / CARD)
     except ModelError as error:
         raise ModelError(f"{told}: {error}") from error
@@ -110,7 +137,7 @@ def candidate(version: Version, settings: TrackingSettings) -> Candidate:
 def promote(
     asked: Version,
     settings: TrackingSettings,
-    compare: Callable[[TrainedModel, TrainedModel], Match],
+    compare: Callable[[Model, Model], Match],
     console: Console,
     *,
     force: bool = False,
@@ -156,7 +183,7 @@ def _judged(
     found: Candidate,
     champion: Version,
     settings: TrackingSettings,
-    compare: Callable[[TrainedModel, TrainedModel], Match],
+    compare: Callable[[Model, Model], Match],
     console: Console,
     *,
     force: bool,
@@ -177,8 +204,8 @@ def _judged(
     if match.worse and not force:
         raise ModelError(f"{words}: it is not promoted; add force=true to promote it all the same")
     (console.warn if match.worse else console.say)(words)
-    if not match.worse and match.gain.mean < 0.0:
-        console.warn(f"its {match.metric} is lower, by less than chance can make of it")
+    if match.behind:
+        console.warn(f"{match.behind}, by less than chance can make of it")
     return {"compared_with": champion.number, "compared": json.dumps(asdict(match))}
 
 
@@ -206,6 +233,52 @@ def rollback(name: str, settings: TrackingSettings, console: Console) -> None:
         f"champion of '{name}': version {previous.number} again; version {champion.number} is the "
         "previous one"
     )
+
+
+def match_by_fold(challenger: Model, champion: Model) -> Match:
+    """Return how two twins of visits compare, fold by fold, as they were judged.
+
+    Each fold was forecast by twins that learned from the others. The interval is Student's over the
+    folds, which share training patients: it is somewhat too narrow.
+
+    Raises
+    ------
+    ModelError
+        If the twins answer different questions.
+    CohortError
+        If they were not judged on the same folds of the same patients.
+    """
+    both = (challenger, champion)
+    asked = [
+        (m.kind, m.twin.modalities, m.endpoint) if isinstance(m, LivingModel) else None
+        for m in both
+    ]
+    if asked[0] != asked[1] or asked[0] is None:
+        raise ModelError("they answer different questions: name two versions of one experiment")
+    known = [(m.provenance.get("fingerprint"), _split_of(m)) for m in both]
+    if known[0] != known[1]:
+        raise CohortError(
+            "they were judged on other patients or other folds: train the challenger on the "
+            "champion's cohort and split"
+        )
+    first, second = ((m.provenance.get("performance") or {}).get("by_fold") or {} for m in both)
+    loss = next((name for name in first if len(first[name]) == len(second.get(name, ()))), "")
+    if not loss or len(first[loss]) < _FEWEST_FOLDS:
+        raise CohortError("no loss was kept of three folds or more: train both again")
+    apart = np.array(first[loss]) - np.array(second[loss])
+    mean, error = float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart)))
+    reach = float(t.ppf(0.975, len(apart) - 1)) * error
+    return Match(
+        cohort=str(challenger.provenance.get("cohort")),
+        patients=int(challenger.provenance["performance"]["n"]),
+        loss=loss,
+        excess=Difference(mean, mean - reach, mean + reach),
+        over=f"{len(apart)} folds",
+    )
+
+
+def _split_of(model: Model) -> Any:
+    return (model.provenance.get("config") or {}).get("split")
 
 
 def match_of(

@@ -43,7 +43,10 @@ def record(
     curves: Sequence[Mapping[str, float]] = (),
     fingerprint: str = "",
 ) -> None:
-    """Hand a finished run that leaves no model that ranks to the tracker."""
+    """Hand a finished run that leaves no model that ranks to the tracker.
+
+    A twin of visits that it leaves becomes a version of the model of the experiment's name.
+    """
     told = tracking.RunRecord(
         name=f"{config.name} {kind}",
         parameters=judging.flattened(recorded(config)),
@@ -53,14 +56,17 @@ def record(
             "data_fingerprint": fingerprint or cohort.fingerprint,
             "cohort": cohort.name,
         },
-        metrics=metrics,
+        metrics={name: value for name, value in metrics.items() if value is not None},
         curves=curves,
         folder=run,
         served=False,
+        registered_as=config.name,
     )
     where = tracking.record_run(told, config.tracking)
     if where:
         console.say(f"MLflow run {where['run_id']} at {where['tracking_uri']}")
+        if "model_uri" in where:
+            console.say(f"model: {where['model_uri']}")
     write_json(run / "tracking.json", where)
 
 

@@ -11,14 +11,15 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config
-from omics_twin.errors import CohortError
 from omics_twin.evaluate import influence
 from omics_twin.evaluate.attributes import AGE, ages_of, attributes_of, bands_of
 from omics_twin.evaluate.fairness import (
     EVERYONE,
     Measure,
     coverage_by_group,
+    enough,
     shown_gaps,
     subgroup_rows,
 )
@@ -32,8 +33,6 @@ from omics_twin.intake.groups import FOLD
 from omics_twin.tasks import Task
 
 COVERAGE = ("coverage_expected", "coverage_benefit")
-FEWEST = 5
-"""Patients with and without the event among those of whom discrimination is told."""
 # Groups are not told from the order of enrolment, nor from the folds.
 _NO_GROUPS = (FOLD, "enrolled")
 
@@ -65,13 +64,34 @@ def judged(
         many gaps were tested, those that were shown, and how far coverage is from what was
         promised in the groups that were tested.
     """
-    asked = config.fairness
     measures = [
         *_predicted(task, received),
         *(_followed(task, found) if found is not None else []),
         *(_covered(task, inside) if inside is not None else []),
     ]
     attributes, edges = groups_in(task, config)
+    return compared(
+        attributes, edges, measures, config, {each: config.twin.interval for each in COVERAGE}
+    )
+
+
+def compared(
+    attributes: Mapping[str, Sequence[str | None]],
+    edges: Sequence[float],
+    measures: Sequence[Measure],
+    config: Config,
+    promised: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return every measure of every group and what they come to, see :func:`judged`.
+
+    Parameters
+    ----------
+    edges
+        Of the bands of age [year].
+    promised
+        Which measures are coverage, and what was promised of each.
+    """
+    asked = config.fairness
     rows = subgroup_rows(
         attributes, measures, least_shown=asked.least_shown, least_tested=asked.least_tested
     )
@@ -84,7 +104,7 @@ def judged(
             "tests": sum(len(row["gaps"]) for row in rows),
             "correction": "Benjamini-Hochberg",
             "shown": shown_gaps(rows),
-            "coverage": coverage_by_group(rows, COVERAGE, config.twin.interval, asked.least_tested),
+            "coverage": coverage_by_group(rows, promised, asked.least_tested),
         },
     }
 
@@ -104,16 +124,24 @@ def groups_in(
         edges = bands_of(ages, asked.age_edges, asked.least_tested)
     told = attributes_of(task.design, values, config.cohort.group_columns, edges)
     found: dict[str, Sequence[str | None]] = {}
-    for table in (task.cohort.groups, task.cohort.strata):
-        for name in table:
-            if name not in _NO_GROUPS and name not in found:
-                text = table[name].astype(object)
-                found[str(name)] = told.pop(name, text.where(text.notna(), None).tolist())
+    for name, groups in declared_in(task.cohort).items():
+        found[name] = told.pop(name, groups)
     vary = [name for name in told if name.startswith("measured_") and len(set(told[name])) > 1]
     if len(vary) < 2:
         # With one modality in question, how many were measured says the same once more.
         told.pop("modalities_measured", None)
     return {**({AGE: told.pop(AGE)} if AGE in told else {}), **found, **told}, edges
+
+
+def declared_in(cohort: Cohort) -> dict[str, Sequence[str | None]]:
+    """Return the group of each patient by what the cohort declares: roles, then strata."""
+    found: dict[str, Sequence[str | None]] = {}
+    for table in (cohort.groups, cohort.strata):
+        for name in table:
+            if name not in _NO_GROUPS and name not in found:
+                text = table[name].astype(object)
+                found[str(name)] = text.where(text.notna(), None).tolist()
+    return found
 
 
 def _predicted(task: Task, received: Float[ndarray, "repeat patient *time"]) -> list[Measure]:
@@ -135,11 +163,11 @@ def _predicted(task: Task, received: Float[ndarray, "repeat patient *time"]) -> 
         return [measure("rmse", lambda p, rows: influence.rmse_of(p, truth[rows])), gap]
 
     def auc(predicted: ndarray, rows: _Row) -> Estimate:
-        _enough(truth[rows] == 1.0)
+        enough(truth[rows] == 1.0)
         return influence.auc_of(predicted, truth[rows])
 
     def slope(predicted: ndarray, rows: _Row) -> Estimate:
-        _enough(truth[rows] == 1.0)
+        enough(truth[rows] == 1.0)
         return influence.slope_of(predicted, truth[rows])
 
     return [measure("auc", auc), gap, measure("calibration_slope", slope)]
@@ -154,7 +182,7 @@ def _survival(
     censoring = censoring_survival(time[known], ended[known])
 
     def uno_c(curves: ndarray, rows: _Row) -> Estimate:
-        _enough((ended[rows] == 1.0) & (time[rows] < horizon))
+        enough((ended[rows] == 1.0) & (time[rows] < horizon))
         risk = -np.trapezoid(curves, days, axis=1)
         return influence.uno_c_of(risk, time[rows], ended[rows], censoring, horizon)
 
@@ -162,12 +190,6 @@ def _survival(
         return influence.survival_gap_of(curves[:, -1], time[rows], ended[rows], horizon)
 
     return [measure("uno_c", uno_c), measure("observed_less_predicted", gap)]
-
-
-def _enough(happened: ndarray) -> None:
-    fewer = min(int(happened.sum()), int((~happened).sum()))
-    if fewer < FEWEST:
-        raise CohortError(f"fewer than {FEWEST} patients with, or without, the event")
 
 
 def _followed(task: Task, found: Judgement) -> list[Measure]:

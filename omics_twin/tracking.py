@@ -169,6 +169,17 @@ def living_model(uri: str, settings: TrackingSettings) -> LivingModel | None:
     return LivingModel.load(folder) if is_living(folder) else None
 
 
+def load_folder(folder: Path) -> TrainedModel | LivingModel:
+    """Return the model of a folder, of either kind.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model or a damaged one.
+    """
+    return LivingModel.load(folder) if is_living(folder) else TrainedModel.load(folder)
+
+
 def load_model(uri: str, settings: TrackingSettings) -> TrainedModel:
     """Return a model that ranks, by its address.
 
@@ -236,6 +247,8 @@ class RunRecord:
         Its files become artefacts.
     served
         Whether the model is logged as one that ranks patients' records; if not, as its files.
+    registered_as
+        Name of the model whose version it becomes; empty: the run's.
     """
 
     name: str
@@ -245,6 +258,12 @@ class RunRecord:
     curves: Sequence[Mapping[str, float]]
     folder: Path
     served: bool = True
+    registered_as: str = ""
+
+    @property
+    def model_name(self) -> str:
+        """Name of the registered model."""
+        return self.registered_as or self.name
 
 
 def record_run(run: RunRecord, settings: TrackingSettings) -> dict[str, str]:
@@ -306,7 +325,7 @@ def _recorded(mlflow: Any, run: RunRecord, settings: TrackingSettings, uri: str)
         with_model = (run.folder / MODEL_FOLDER).is_dir()
         if with_model and not run.served:
             mlflow.log_artifacts(str(run.folder / MODEL_FOLDER), MODEL_FOLDER)
-            return found | {"model_uri": f"runs:/{active.info.run_id}/{MODEL_FOLDER}"}
+            return found | _register_files(mlflow, run, settings, active.info)
         logged = _log_model(mlflow, run, settings) if with_model else {}
         return found | logged
 
@@ -337,14 +356,34 @@ def _log_model(mlflow: Any, run: RunRecord, settings: TrackingSettings) -> dict[
     """Log the model as one that ranks patients' records."""
     logged = mlflow.pyfunc.log_model(
         name=MODEL_FOLDER,
-        registered_model_name=run.name if settings.register else None,
+        registered_model_name=run.model_name if settings.register else None,
         **packing(run.folder / MODEL_FOLDER),
     )
     if settings.register:
         version = str(logged.registered_model_version)
         _describe(mlflow, run, version)
-        return {"model_uri": f"models:/{run.name}/{version}"}
+        return {"model_uri": f"models:/{run.model_name}/{version}"}
     return {"model_uri": logged.model_uri}
+
+
+def _register_files(
+    mlflow: Any, run: RunRecord, settings: TrackingSettings, recorded: Any
+) -> dict[str, str]:
+    """Register the run's files, with its model and card, as a version; no server answers with it.
+
+    Parameters
+    ----------
+    recorded
+        What MLflow knows of the run: its number and where its files are.
+    """
+    if not settings.register:
+        return {"model_uri": f"runs:/{recorded.run_id}/{MODEL_FOLDER}"}
+    client, name = mlflow.MlflowClient(), run.model_name
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    made = client.create_model_version(name, recorded.artifact_uri, run_id=recorded.run_id)
+    _describe(mlflow, run, str(made.version))
+    return {"model_uri": f"models:/{name}/{made.version}"}
 
 
 def _describe(mlflow: Any, run: RunRecord, version: str) -> None:
@@ -353,11 +392,11 @@ def _describe(mlflow: Any, run: RunRecord, version: str) -> None:
     if card.is_file():
         content = card.read_bytes()
         told = json.loads(content)
-        client.update_model_version(run.name, version, description=told["summary"][:5000])
+        client.update_model_version(run.model_name, version, description=told["summary"][:5000])
         tags = {"model_digest": told["model"]["digest"], "card_digest": sha256(content)}
         for name, value in tags.items():
-            client.set_model_version_tag(run.name, version, name, value)
-    client.set_registered_model_alias(run.name, CHALLENGER, version)
+            client.set_model_version_tag(run.model_name, version, name, value)
+    client.set_registered_model_alias(run.model_name, CHALLENGER, version)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ EVERYONE, ALL, SMALLER = "everyone", "all", "smaller groups"
 LEVEL = 0.95
 THREE_POINTS = 0.03
 """How far the coverage of a group may be from what was promised."""
+FEWEST = 5
+"""Patients with and without the event among those of whom discrimination is told."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,19 @@ class Measure:
     name: str
     known: Bool[ndarray, " patient"]
     over: Callable[[Int[ndarray, " row"]], Estimate]
+
+
+def enough(happened: Bool[ndarray, " patient"]) -> None:
+    """Refuse to tell of discrimination among too few.
+
+    Raises
+    ------
+    CohortError
+        If fewer than five patients have the event, or have it not.
+    """
+    fewer = min(int(happened.sum()), int((~happened).sum()))
+    if fewer < FEWEST:
+        raise CohortError(f"fewer than {FEWEST} patients with, or without, the event")
 
 
 def subgroup_rows(
@@ -201,9 +216,16 @@ def shown_gaps(rows: Sequence[Mapping[str, Any]], level: float = 0.05) -> list[d
 
 
 def coverage_by_group(
-    rows: Sequence[Mapping[str, Any]], names: Sequence[str], nominal: float, least: int
+    rows: Sequence[Mapping[str, Any]], promised: Mapping[str, float], least: int
 ) -> dict[str, Any]:
     """Return how far the coverage of the groups of enough patients is from what was promised.
+
+    Parameters
+    ----------
+    promised
+        Measure -> what was promised of it.
+    least
+        Patients of a group that is large enough.
 
     Returns
     -------
@@ -213,7 +235,7 @@ def coverage_by_group(
         interval, and whether the interval leaves out what was promised.
     """
     found = {}
-    for name in names:
+    for name, nominal in promised.items():
         cells = {
             f"{row['attribute']}: {row['group']}": row["measures"][name]
             for row in rows

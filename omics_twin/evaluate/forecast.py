@@ -122,15 +122,27 @@ def coverage(
     >>> coverage([[0.0, 1.0, 2.0, 3.0]], [1.5], nominal=0.5).share
     1.0
     """
+    inside = held(draws, found, weights, nominal=nominal, resolution=resolution)
+    margin = 1.96 * math.sqrt(nominal * (1.0 - nominal) / len(inside))
+    return Coverage(float(inside.mean()), nominal - margin, nominal + margin, nominal, len(inside))
+
+
+def held(
+    draws: ArrayLike,
+    found: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    nominal: float = 0.9,
+    resolution: float = 0.0,
+) -> Array:
+    """Return whether each central interval held what came, (forecast,); see :func:`coverage`."""
     values, seen, share = _checked(draws, found, weights)
     tail = (1.0 - nominal) / 2.0
     low, high = quantiles(values, share, (tail, 1.0 - tail)).T
     if resolution > 0:
         low = np.round(low / resolution) * resolution
         high = np.round(high / resolution) * resolution
-    held = float(np.mean((seen >= low) & (seen <= high)))
-    margin = 1.96 * math.sqrt(nominal * (1.0 - nominal) / len(seen))
-    return Coverage(held, nominal - margin, nominal + margin, nominal, len(seen))
+    return (seen >= low) & (seen <= high)
 
 
 def quantiles(values: Array, weights: Array, shares: tuple[float, ...]) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -146,12 +146,64 @@ def share_inside(
     >>> share_inside(np.array([[1.0, 1.0], [0.0, np.nan]])).value
     0.6666666666666666
     """
-    said = np.isfinite(inside)
-    number, held = said.sum(axis=1), np.where(said, inside, 0.0).sum(axis=1)
+    return replace(mean_of_cells(inside), share=True, clusters=clusters)
+
+
+def mean_of_cells(values: Float[ndarray, "patient cell"]) -> Estimate:
+    """Return a mean in which every cell that is not NaN counts once; a patient's are together.
+
+    Raises
+    ------
+    CohortError
+        If nothing is known of anybody.
+
+    Examples
+    --------
+    >>> mean_of_cells(np.array([[1.0, 3.0], [5.0, np.nan]])).value
+    3.0
+    """
+    said = np.isfinite(values)
+    number, held = said.sum(axis=1), np.where(said, values, 0.0).sum(axis=1)
     if not number.sum():
-        raise CohortError(f"no interval was told of any of {len(inside)} patients")
+        raise CohortError(f"nothing was told of any of {len(values)} patients")
     value = float(held.sum() / number.sum())
-    return Estimate(value, (held - value * number) / number.mean(), True, clusters)
+    return Estimate(value, (held - value * number) / number.mean())
+
+
+def joined(
+    estimates: Sequence[Estimate], rows: Sequence[Int[ndarray, " own"]], patients: int
+) -> Estimate:
+    """Return the mean of numbers over sets of patients that overlap, as of several landmarks.
+
+    Parameters
+    ----------
+    rows
+        Of each number, whom it is over: places among all patients.
+    patients
+        How many there are in all.
+
+    Examples
+    --------
+    >>> parts = [mean_of(np.array([0.0, 2.0])), mean_of(np.array([4.0]))]
+    >>> joined(parts, [np.array([0, 1]), np.array([1])], 2).value
+    2.5
+    """
+    influence = np.zeros(patients)
+    for each, own in zip(estimates, rows, strict=True):
+        influence[own] += each.influence * patients / (len(own) * len(estimates))
+    value = float(np.mean([each.value for each in estimates]))
+    return Estimate(value, influence, estimates[0].share)
+
+
+def less(first: Estimate, second: Estimate) -> Estimate:
+    """Return how much larger the first of two numbers over the same patients is.
+
+    Examples
+    --------
+    >>> less(mean_of(np.array([1.0, 2.0])), mean_of(np.array([0.0, 1.0]))).interval()
+    (1.0, 1.0)
+    """
+    return Estimate(first.value - second.value, first.influence - second.influence)
 
 
 def auc_of(

@@ -58,6 +58,7 @@ HIGHER_IS_BETTER: dict[str, bool | None] = {
     "crps": False,
     "crps_mm": False,
     "crps_cm3": False,
+    "next_crps_cm3": False,
     "median_error": False,
     "median_error_mm": False,
     "median_error_cm3": False,

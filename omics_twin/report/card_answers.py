@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from omics_twin.living import LivingModel
 from omics_twin.report.limits import evidence_of, performance_of, randomised
 from omics_twin.report.policy import policy_sentence
 from omics_twin.report.words import (
@@ -23,7 +24,8 @@ from omics_twin.tracking import TrainedModel
 from omics_twin.validity import UNLIKE
 
 Answer = tuple[str, ...]
-_REPO_LICENCE = "Apache-2.0"
+Described = TrainedModel | LivingModel
+REPO_LICENCE = "Apache-2.0"
 
 
 def answers_of(model: TrainedModel) -> dict[str, Answer]:
@@ -31,12 +33,12 @@ def answers_of(model: TrainedModel) -> dict[str, Answer]:
     return {number: said(model) for number, said in _SAID.items()}
 
 
-def performance_in(model: TrainedModel) -> Mapping[str, Any]:
+def performance_in(model: Described) -> Mapping[str, Any]:
     """Return the measurements of the run that made a model; empty where none are recorded."""
     return model.provenance.get("performance") or {}
 
 
-def settings_in(model: TrainedModel, *path: str) -> Any:
+def settings_in(model: Described, *path: str) -> Any:
     """Return a setting of the run, None where it is not recorded."""
     found: Any = model.provenance.get("config") or {}
     for each in path:
@@ -44,20 +46,20 @@ def settings_in(model: TrainedModel, *path: str) -> Any:
     return found
 
 
-def cohort_title(model: TrainedModel) -> str:
+def cohort_title(model: Described) -> str:
     """Return what a person calls the training cohort."""
     known = model.provenance
     return visible(str(known.get("cohort_title") or known.get("cohort") or "a cohort without name"))
 
 
-def patients_in_words(model: TrainedModel) -> str:
+def patients_in_words(model: Described) -> str:
     """Return how many patients were trained on, and how many had the outcome."""
     found = performance_in(model).get("outcomes") or {}
     told = counted(int(model.provenance.get("patients", 0)), "patient")
     return f"{told}, {found['events']} with the outcome" if "events" in found else told
 
 
-def by_lot(model: TrainedModel) -> bool:
+def by_lot(model: Described) -> bool:
     """Whether therapies were given by lot: as judged or declared, else as the title says."""
     judged = (performance_in(model).get("policy") or {}).get("assignment")
     declared = judged or settings_in(model, "cohort", "assignment")
@@ -96,13 +98,13 @@ def _context(model: TrainedModel) -> Answer:
     )
 
 
-def _use(model: TrainedModel) -> Answer:
+def _use(model: Described) -> Answer:
     meant = settings_in(model, "card", "intended_use")
     told = f"Stated by a person: {visible(str(meant))}" if meant else "No further use is stated."
     return ("Research use only: not a medical device, not for choosing a treatment.", told)
 
 
-def _sources(model: TrainedModel) -> Answer:
+def _sources(model: Described) -> Answer:
     sources = settings_in(model, "cohort", "sources") or []
     cited = list(dict.fromkeys(each["citation"] for each in sources if each.get("citation")))
     return (
@@ -116,7 +118,7 @@ def _sources(model: TrainedModel) -> Answer:
     )
 
 
-def _dates(model: TrainedModel) -> Answer:
+def _dates(model: Described) -> Answer:
     return (
         "The cohort is declared in days since each patient's index date, so the run holds no "
         "calendar date of a patient.",
@@ -124,7 +126,7 @@ def _dates(model: TrainedModel) -> Answer:
     )
 
 
-def _setting(model: TrainedModel) -> Answer:
+def _setting(model: Described) -> Answer:
     site = "site" in (settings_in(model, "cohort", "group_columns") or {})
     return (
         "The cohort records the centre of each patient."
@@ -318,11 +320,11 @@ def _calculated(model: TrainedModel) -> Answer:
     )
 
 
-def _balance(model: TrainedModel) -> Answer:
+def _balance(model: Described) -> Answer:
     return ("No classes were balanced or weighted, so no prediction had to be put right.",)
 
 
-def _fairness(model: TrainedModel) -> Answer:
+def _fairness(model: Described) -> Answer:
     measured = performance_in(model).get("subgroups")
     return (
         "No constraint of fairness was put on training: subgroups are measured, not corrected."
@@ -347,18 +349,18 @@ def _output(model: TrainedModel) -> Answer:
     )
 
 
-def _difference(model: TrainedModel) -> Answer:
+def _difference(model: Described) -> Answer:
     return (
         "None by design: held-out patients are of the same cohort. How the model does elsewhere "
         "was not measured in this run.",
     )
 
 
-def _consent(model: TrainedModel) -> Answer:
+def _consent(model: Described) -> Answer:
     return (f"Basis on which the patients were used: {model.provenance.get('permission')}.",)
 
 
-def _data(model: TrainedModel) -> Answer:
+def _data(model: Described) -> Answer:
     sources = settings_in(model, "cohort", "sources") or []
     told = [f"{each['url']} ({each.get('terms') or 'terms not recorded'})" for each in sources]
     shown = [visible(each) for each in dict.fromkeys(told)]
@@ -371,9 +373,9 @@ def _data(model: TrainedModel) -> Answer:
     )
 
 
-def _code(model: TrainedModel) -> Answer:
+def _code(model: Described) -> Answer:
     return (
-        f"omics_twin, {_REPO_LICENCE}, commit {model.provenance.get('commit', 'unknown')}. The "
+        f"omics_twin, {REPO_LICENCE}, commit {model.provenance.get('commit', 'unknown')}. The "
         "whole configuration is stored with the model.",
     )
 
@@ -433,7 +435,7 @@ def _whole(model: TrainedModel) -> Answer:
     return (
         "Weights as safetensors, everything else as JSON, under a SHA-256 manifest; no pickle. "
         "`omics-twin predict model_uri=FOLDER cohort=… output=p.csv` predicts for new patients, "
-        f"`omics-twin serve` answers over HTTP. Code: {_REPO_LICENCE}; the model inherits the "
+        f"`omics-twin serve` answers over HTTP. Code: {REPO_LICENCE}; the model inherits the "
         "terms of its cohort.",
     )
 
@@ -512,10 +514,7 @@ def _next(model: TrainedModel) -> Answer:
     )
 
 
-_SAID: Mapping[str, Callable[[TrainedModel], Answer]] = {
-    "1": _title,
-    "2": _abstract,
-    "3a": _context,
+SHARED: Mapping[str, Callable[[Any], Answer]] = {
     "3b": _use,
     "4": lambda model: (
         "Development of a model and its internal validation; no external evaluation.",
@@ -523,6 +522,24 @@ _SAID: Mapping[str, Callable[[TrainedModel], Answer]] = {
     "5a": _sources,
     "5b": _dates,
     "6a": _setting,
+    "13": _balance,
+    "14": _fairness,
+    "16": _difference,
+    "17": _consent,
+    "18e": _data,
+    "18f": _code,
+    "20c": lambda model: (
+        "Not applicable: evaluated on held-out patients of the cohort trained on.",
+    ),
+    "24": lambda model: ("None: the model was not updated after its evaluation.",),
+}
+"""What is said alike of every twin."""
+
+_SAID: Mapping[str, Callable[[TrainedModel], Answer]] = {
+    **SHARED,
+    "1": _title,
+    "2": _abstract,
+    "3a": _context,
     "6b": _eligible,
     "6c": _treatments,
     "7": _prepared,
@@ -538,23 +555,13 @@ _SAID: Mapping[str, Callable[[TrainedModel], Answer]] = {
     "12e": _measures,
     "12f": _updating,
     "12g": _calculated,
-    "13": _balance,
-    "14": _fairness,
     "15": _output,
-    "16": _difference,
-    "17": _consent,
-    "18e": _data,
-    "18f": _code,
     "20a": _flow,
     "20b": _people,
-    "20c": lambda model: (
-        "Not applicable: evaluated on held-out patients of the cohort trained on.",
-    ),
     "21": _numbers,
     "22": _whole,
     "23a": _performance,
     "23b": _by_cluster,
-    "24": lambda model: ("None: the model was not updated after its evaluation.",),
     "25": _interpretation,
     "26": limits_in,
     "27a": _poor,

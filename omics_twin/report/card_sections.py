@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from omics_twin.evaluate.score import HIGHER_IS_BETTER
+from omics_twin.living import LivingModel
+from omics_twin.report import living_card
 from omics_twin.report.card_answers import (
+    Described,
     cohort_title,
     limits_in,
     patients_in_words,
@@ -45,8 +48,21 @@ class Section:
     tables: tuple[Table, ...] = ()
 
 
-def sections_of(model: TrainedModel) -> tuple[Section, ...]:
+def sections_of(model: Described) -> tuple[Section, ...]:
     """Return the card's sections, in order; none is empty."""
+    if isinstance(model, LivingModel):
+        return (
+            _use(model),
+            _data(model),
+            _performance(model),
+            Section("Calibration", living_card.calibration_of(model)),
+            _subgroups(model),
+            Section("Limits", living_card.limits_of(model)),
+            Section("Domain of validity", living_card.domain_of(model)),
+            Section("What was synthetic", living_card.synthetic_of(model)),
+            Section("Privacy", living_card.privacy_of(model)),
+            _version(model),
+        )
     return (
         _use(model),
         _data(model),
@@ -61,7 +77,7 @@ def sections_of(model: TrainedModel) -> tuple[Section, ...]:
     )
 
 
-def _use(model: TrainedModel) -> Section:
+def _use(model: Described) -> Section:
     meant, against = (
         settings_in(model, "card", "intended_use"),
         settings_in(model, "card", "not_for"),
@@ -82,7 +98,7 @@ def _use(model: TrainedModel) -> Section:
     )
 
 
-def _data(model: TrainedModel) -> Section:
+def _data(model: Described) -> Section:
     known = model.provenance
     return Section(
         "Data",
@@ -97,13 +113,16 @@ def _data(model: TrainedModel) -> Section:
     )
 
 
-def _performance(model: TrainedModel) -> Section:
+def _performance(model: Described) -> Section:
     found = performance_in(model)
     if not found:
         return Section("Performance", ("Performance was not recorded.",))
     rows = {"this twin": found["model"], **found["baselines"]}
     intervals = found.get("intervals") or {}
-    tables = [_spread_table(found, rows)]
+    over = counted(found.get("repeats", 1), "repeat")
+    if "repeats" not in found and found.get("by_fold"):
+        over = counted(len(next(iter(found["by_fold"].values()))), "fold")
+    tables = [_spread_table(over, rows)]
     if intervals:
         tables.append(_interval_table(intervals))
     if found.get("paired"):
@@ -111,11 +130,39 @@ def _performance(model: TrainedModel) -> Section:
     return Section(
         "Performance",
         (
-            f"{counted(int(found['n']), 'patient')} with a known outcome, each answered by members "
-            "that never saw them, under the therapy received.",
+            f"{counted(int(found['n']), 'patient')}, {living_card.protocol_of(model)}. Measured: "
+            f"{visible(str(found['endpoint']))}."
+            if isinstance(model, LivingModel)
+            else f"{counted(int(found['n']), 'patient')} with a known outcome, each answered by "
+            "members that never saw them, under the therapy received.",
         ),
-        tuple(tables),
+        (*tables, *_further(found)),
     )
+
+
+def _further(found: Mapping[str, Any]) -> list[Table]:
+    """Return what a twin of visits is also asked: each landmark, and the next visit."""
+    tables = [
+        _spread_table(
+            f"repeats, from {name} on ({at['n']} patients, {at['events']} events)",
+            {"this twin": at["model"], **at["baselines"]},
+        )
+        for name, at in (found.get("by_landmark") or {}).items()
+    ]
+    ahead = found.get("one_ahead")
+    if ahead:
+        rows = {"this twin": ahead["model"], **ahead["baselines"]}
+        tables.append(_spread_table(f"folds, {ahead['endpoint']}", rows))
+    features = found.get("next_visit") or {}
+    if features:
+        names = list(next(iter(features.values())))
+        lines = [
+            (_plain(name), *(f"{cell[each]:.3g}" for each in names))
+            for name, cell in features.items()
+        ]
+        columns = ("Measurement", *(_metric(name) for name in names))
+        tables.append(Table("One visit ahead", columns, tuple(lines)))
+    return tables
 
 
 def _named(name: str) -> str:
@@ -131,10 +178,10 @@ def _metric(name: str) -> str:
     return METRIC_NAMES.get(name, _plain(name)) + better[HIGHER_IS_BETTER.get(name)]
 
 
-def _spread_table(found: Mapping[str, Any], rows: Mapping[str, Any]) -> Table:
+def _spread_table(over: str, rows: Mapping[str, Any]) -> Table:
     names = list(dict.fromkeys(metric for each in rows.values() for metric in each))
     return Table(
-        f"Held out, mean ± standard deviation over {counted(found.get('repeats', 1), 'repeat')}",
+        f"Held out, mean ± standard deviation over {over}",
         ("Learner", *(_metric(name) for name in names)),
         tuple(
             (_named(row), *(mean_and_spread(each.get(name)) for name in names))
@@ -204,7 +251,7 @@ def _calibration(model: TrainedModel) -> Section:
     return Section("Calibration", tuple(told))
 
 
-def _subgroups(model: TrainedModel) -> Section:
+def _subgroups(model: Described) -> Section:
     rows = performance_in(model).get("subgroups")
     if not rows:
         return Section(
@@ -217,17 +264,19 @@ def _subgroups(model: TrainedModel) -> Section:
         "Held-out performance by group, with 95 % intervals, and where the group differs from "
         f"everybody else; {left_out} groups that are too small are not told."
     )
-    tables = (
-        _by_group("Performance by subgroup", shown, "measures", _metric, _interval),
-        _by_group(
-            "The group less everybody else, corrected for all that were tested",
-            [row for row in shown if row.get("gaps")],
-            "gaps",
-            lambda name: METRIC_NAMES.get(name, _plain(name)),
-            _gap,
-        ),
-    )
-    return Section("Subgroups", (told,), tables)
+    tables = [_by_group("Performance by subgroup", shown, "measures", _metric, _interval)]
+    tested = [row for row in shown if row.get("gaps")]
+    if tested:
+        tables.append(
+            _by_group(
+                "The group less everybody else, corrected for all that were tested",
+                tested,
+                "gaps",
+                lambda name: METRIC_NAMES.get(name, _plain(name)),
+                _gap,
+            )
+        )
+    return Section("Subgroups", (told,), tuple(tables))
 
 
 def _by_group(
@@ -336,7 +385,7 @@ def _flat(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return lines
 
 
-def _version(model: TrainedModel) -> Section:
+def _version(model: Described) -> Section:
     known = model.provenance
     return Section(
         "Version and citation",

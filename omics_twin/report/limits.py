@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omics_twin.evaluate.score import HIGHER_IS_BETTER
+from omics_twin.living import LivingModel
 from omics_twin.patients import Patients
 from omics_twin.report.comparison import Comparison
 from omics_twin.report.console import better_baseline
@@ -317,7 +318,7 @@ def _about_support(model: TrainedModel, comparison: Comparison) -> list[str]:
     ]
 
 
-def randomised(model: TrainedModel) -> bool:
+def randomised(model: TrainedModel | LivingModel) -> bool:
     """Whether the training cohort's own description says that therapies were randomised."""
     title = str(model.provenance.get("cohort_title", "")).lower()
     denied = any(f"{word}randomi" in title for word in ("non-", "non", "not ", "un"))
@@ -349,7 +350,7 @@ def _about_endpoint(model: TrainedModel) -> str:
     )
 
 
-def evidence_of(model: TrainedModel) -> list[str]:
+def evidence_of(model: TrainedModel | LivingModel) -> list[str]:
     """Return what the answer rests on, in sentences."""
     known = model.provenance
     name = str(known.get("cohort_title") or known.get("cohort") or "not recorded")
@@ -361,7 +362,7 @@ def evidence_of(model: TrainedModel) -> list[str]:
         if randomised(model)
         else "Its description does not say that therapies were assigned at random.",
     ]
-    if model.support.columns:
+    if isinstance(model, TrainedModel) and model.support.columns:
         markers = listed([visible(name_in_words(each)) for each in model.support.columns])
         sentences.append(
             f"Patients are compared within a stratum of: {markers}. A therapy that nobody of a "

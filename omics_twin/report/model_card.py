@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,29 @@ from markupsafe import Markup
 
 from omics_twin.errors import ModelError, quoted
 from omics_twin.files import write_json, write_whole
-from omics_twin.report.card_answers import answers_of, performance_in, settings_in
+from omics_twin.living import LivingModel
+from omics_twin.report import living_card
+from omics_twin.report.card_answers import (
+    Answer,
+    Described,
+    answers_of,
+    performance_in,
+    settings_in,
+)
 from omics_twin.report.card_sections import Section, sections_of
 from omics_twin.report.patient import environment, template_text
+from omics_twin.report.pictures import small
 from omics_twin.report.tripod import ITEMS
 from omics_twin.report.words import visible
-from omics_twin.tracking import CARD, MODEL_FOLDER, TrainedModel, digest_of_folder
+from omics_twin.tracking import CARD, MODEL_FOLDER, digest_of_folder
 
 FORMAT = 1
 PAGE = "model_card.html"
+_PLOTS = {
+    "calibration": "Predicted and observed",
+    "forecast_calibration": "Where what came fell in its forecast",
+    "unseen_calibration": "Where what came fell in the forecast from the first measurement alone",
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,7 @@ class Answered:
     wanted: str
 
 
-def card_of(model: TrainedModel) -> dict[str, Any]:
+def card_of(model: Described) -> dict[str, Any]:
     """Return the card of a saved model as JSON holds it.
 
     Raises
@@ -58,7 +72,7 @@ def card_of(model: TrainedModel) -> dict[str, Any]:
     """
     if not model.digest:
         raise ModelError("a card is of a saved model, this one has no digest: save and load it")
-    told, stated = answers_of(model), settings_in(model, "card", "statements") or {}
+    told, stated = _answers(model), settings_in(model, "card", "statements") or {}
     items = [
         Answered(
             number=each.number,
@@ -78,8 +92,7 @@ def card_of(model: TrainedModel) -> dict[str, Any]:
             "name": model.twin.name,
             "digest": model.digest,
             "title": model.title,
-            "outcome": model.outcome,
-            "outcome_kind": model.outcome_kind,
+            **_outcome(model),
             "cohort": known.get("cohort"),
             "fingerprint": known.get("fingerprint"),
             "commit": known.get("commit"),
@@ -95,26 +108,36 @@ def card_of(model: TrainedModel) -> dict[str, Any]:
     }
 
 
+def _outcome(model: Described) -> dict[str, str]:
+    if isinstance(model, LivingModel):
+        return {"outcome": model.endpoint.name, "outcome_kind": model.kind}
+    return {"outcome": model.outcome, "outcome_kind": model.outcome_kind}
+
+
+def _answers(model: Described) -> dict[str, Answer]:
+    return living_card.answers_of(model) if isinstance(model, LivingModel) else answers_of(model)
+
+
 def _wanted(number: str, wanted: str, stated: Mapping[str, Any]) -> str:
     if not wanted or str(stated.get(number, "")).strip():
         return ""
     return f"A person must supply {wanted}: card.statements.{number} in the experiment."
 
 
-def _summary(model: TrainedModel, items: list[Answered]) -> str:
+def _summary(model: Described, items: list[Answered]) -> str:
     """Return the card in a few lines, for a registry."""
     open_items = [each.number for each in items if each.wanted]
     lines = [
         "Research use only: not a medical device.",
-        *answers_of(model)["1"],
-        *answers_of(model)["2"],
+        *_answers(model)["1"],
+        *_answers(model)["2"],
         f"Waiting for a person: items {', '.join(open_items)}." if open_items else "",
         f"Digest of the model: {model.digest}. The whole card: {CARD} and {PAGE}.",
     ]
     return "\n\n".join(each for each in lines if each)
 
 
-def write_card(model: TrainedModel, run: Path) -> Path:
+def write_card(model: Described, run: Path) -> Path:
     """Write the card of the model in a run's folder, as JSON and as a page; return the JSON's path.
 
     The card is beside the model, not in it: it names the model's digest.
@@ -125,8 +148,23 @@ def write_card(model: TrainedModel, run: Path) -> Path:
     if problems:
         raise ModelError(f"the model card is not whole: {problems[0]}")
     write_json(run / CARD, card)
-    write_whole(run / PAGE, render(card, sections_of(saved)).encode())
+    page = render(card, sections_of(saved), _pictures(saved, run))
+    write_whole(run / PAGE, page.encode())
     return run / CARD
+
+
+def _pictures(model: Described, run: Path) -> list[tuple[str, str]]:
+    """Return the plots of calibration that a run drew, as title and base64 of a small PNG.
+
+    There is none of a private run: what is drawn is no part of what the budget was spent on.
+    """
+    mechanism = (model.provenance.get("privacy") or {}).get("mechanism", "none")
+    found = [(title, run / f"{stem}.png") for stem, title in _PLOTS.items()]
+    return [
+        (title, base64.b64encode(small(place.name, place.read_bytes())).decode())
+        for title, place in found
+        if mechanism == "none" and place.is_file()
+    ]
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -185,8 +223,18 @@ def waiting(card: Mapping[str, Any]) -> list[str]:
     return [str(each["number"]) for each in card["items"] if each["wanted"]]
 
 
-def render(card: Mapping[str, Any], sections: tuple[Section, ...]) -> str:
-    """Return the card as a page that loads nothing and runs nothing."""
+def render(
+    card: Mapping[str, Any],
+    sections: tuple[Section, ...],
+    pictures: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Return the card as a page that loads nothing and runs nothing.
+
+    Parameters
+    ----------
+    pictures
+        Of the calibration: title, and base64 of a PNG.
+    """
     style = template_text("patient.css") + template_text("model_card.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     template = environment(template_text).get_template("model_card.html.j2")
@@ -199,6 +247,7 @@ def render(card: Mapping[str, Any], sections: tuple[Section, ...]) -> str:
             title=visible(str(card["model"]["title"])),
             name=visible(str(card["model"]["name"])),
             sections=sections,
+            pictures=pictures,
             items=by_section,
             waiting=waiting(card),
             style=Markup(style),

@@ -278,6 +278,15 @@ METRIC_NAMES = {
     "r2": "R² (share of variance explained)",
     "rmse": "Root mean square error",
     "spearman": "Rank correlation",
+    "crps_mm": "CRPS (mm)",
+    "crps_cm3": "CRPS (cm³)",
+    "next_crps_cm3": "CRPS one ahead (cm³)",
+    "median_error_mm": "Error of the median (mm)",
+    "median_error_cm3": "Error of the median (cm³)",
+    "interval_90_holds": "90 % intervals hold",
+    "next_interval_90_holds": "90 % intervals of the next visit hold",
+    "observed_less_predicted": "Observed less predicted",
+    "next_observed_less_predicted": "Observed less predicted, one ahead",
 }
 
 

@@ -109,6 +109,12 @@ def site_pseudonyms(*, wanted: bool = True, window_days: int = 30) -> Pseudonyms
     return None if key is None else Pseudonyms(key, window_days)
 
 
+def site_mark(*, wanted: bool = True) -> str:
+    """Return what tells the key of this site's pseudonyms from others, empty without one."""
+    names = site_pseudonyms(wanted=wanted)
+    return "" if names is None else names.mark()
+
+
 def shown_count(count: int) -> int:
     """Return a number of patients as it may be told and stored: 1 stands for one to four.
 

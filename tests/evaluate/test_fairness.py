@@ -142,7 +142,7 @@ def test_coverage_names_the_groups_that_are_more_than_three_points_away() -> Non
     inside = np.concatenate([np.tile([1.0] * 9 + [0.0], 10), np.tile([1.0, 1.0, 1.0, 0.0], 25)])
     measure = Measure("held", np.ones(200, dtype=bool), lambda r: mean_of(inside[r], share=True))
     rows = subgroup_rows({"site": _group(100, 100)}, [measure], **LEAST)
-    told = coverage_by_group(rows, ["held", "absent"], 0.9, 50)["held"]
+    told = coverage_by_group(rows, {"held": 0.9, "absent": 0.9}, 50)["held"]
     assert told["groups"] == 3
     assert told["furthest_group"] == "site: g1"
     assert told["furthest"] == pytest.approx(-0.15)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import pytest
 
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
+from omics_twin.living import LivingModel
+from omics_twin.report.model_card import PAGE, problems_of, read_card, write_card
+from omics_twin.settings import TrackingSettings
+from omics_twin.tracking import CARD, RunRecord, load_any, record_run
 
 FEATURE = "target_lesion_long_diameter_mm"
 
@@ -172,7 +177,7 @@ def test_a_withdrawal_closes_the_twin_and_names_the_models_that_learned_from_the
     told = capsys.readouterr().out
     assert "scoring: consent for all withdrawn on" in told
     (learned,) = [line for line in told.splitlines() if "learned from the patient" in line]
-    assert learned.startswith("model runs:/")
+    assert learned.startswith("model models:/tumour_size/1 ")
     plans = f"output={tmp_path / 'plans.html'}"
     assert main(["simulate", *asking, *under, plans]) == 1
     assert "withdrawn" in capsys.readouterr().err
@@ -208,3 +213,56 @@ def test_a_ledger_that_is_a_file_is_not_written(
     assert main([*asking, "decision=grant", "valid_until=soon"]) == 1
     assert main(["consent", "patient=ada", *asked(folder)]) == 1
     assert capsys.readouterr().err.count("omics-twin: ") == 3
+
+
+def test_the_card_is_whole_with_intervals_and_groups(folder: Path) -> None:
+    card = read_card(run_of(folder) / CARD)
+    twin = LivingModel.load(run_of(folder) / "model")
+    assert problems_of(card, twin.digest) == []
+    tables = {each["title"]: each["tables"] for each in card["sections"]}
+    assert len(tables["Performance"]) == 3
+    groups = [row[0] for row in tables["Subgroups"][0]["rows"]]
+    assert groups == ["everyone: all", "therapy: arm_0", "therapy: arm_1"]
+    assert "<img alt=" in (run_of(folder) / PAGE).read_text()
+    text = json.dumps(card)
+    for patient in ("one/arm_0/p0", "p17"):
+        assert patient not in text
+
+
+def version(folder: Path, place: Path, *, crps: list[float]) -> str:
+    """Register a twin whose folds went otherwise; return its address."""
+    twin = LivingModel.load(run_of(folder) / "model")
+    performance = {**twin.provenance["performance"], "by_fold": {"crps_mm": crps}}
+    twin = replace(twin, provenance={**twin.provenance, "performance": performance})
+    twin.save(place / "model")
+    write_card(LivingModel.load(place / "model"), place)
+    told = RunRecord("again", {}, {}, {}, (), place, served=False, registered_as="tumour_size")
+    settings = TrackingSettings(uri=f"sqlite:///{folder / 'mlflow.db'}")
+    return record_run(told, settings)["model_uri"]
+
+
+def test_versions_are_promoted_compared_and_rolled_back(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    own = asked(folder)
+    assert main(["promote", "model_uri=models:/tumour_size/1", *own]) == 0
+    first = version(folder, tmp_path / "a", crps=[3.0, 3.2, 3.1])
+    assert main(["promote", f"model_uri={first}", *own]) == 1
+    assert "cannot be compared with the champion" in capsys.readouterr().err
+    assert main(["promote", f"model_uri={first}", "force=true", *own]) == 0
+    worse = version(folder, tmp_path / "b", crps=[3.5, 3.7, 3.61])
+    assert main(["promote", f"model_uri={worse}", *own]) == 1
+    assert "is worse than the champion, version 2: crps_mm +0.50" in capsys.readouterr().err
+    better = version(folder, tmp_path / "c", crps=[2.5, 2.7, 2.61])
+    assert main(["promote", f"model_uri={better}", *own]) == 0
+    assert "over 3 folds" in capsys.readouterr().out
+    assert main(["rollback", "name=tumour_size", *own]) == 0
+    assert "version 2 again; version 4 is the previous one" in capsys.readouterr().out
+    champion = load_any(
+        "models:/tumour_size@champion", TrackingSettings(uri=own[2].split("=", 1)[1])
+    )
+    assert isinstance(champion, LivingModel)

@@ -27,7 +27,8 @@ def test_later_visits_foresee_events_better_than_the_first(tmp_path: Path) -> No
     assert int(followed.target[:, 1].sum()) == 169
     held_out = landmarks.held_out_of(cohort, followed, config)
     twin, plan = landmarks.fit(followed, held_out, config, tmp_path, console)
-    found = landmarks.judged(twin, plan, followed, held_out, config, console)
+    seen = landmarks.foreseen(twin, plan, followed, held_out, config, console)
+    found = landmarks.judged(seen, {}, followed, held_out, config)
     first = found["baselines"]["first visit alone, ridge_cox"]
     assert found["model"]["c_index"]["mean"] > first["c_index"]["mean"] + 0.03
     assert found["model"]["brier"]["mean"] < first["brier"]["mean"]
