@@ -22,6 +22,7 @@ from omics_twin.evaluate.concordance import concordance
 from omics_twin.evaluate.design import Design, Outcome
 from omics_twin.evaluate.forecast import coverage, crps
 from omics_twin.evaluate.forecast_plots import landmark_figure
+from omics_twin.evaluate.metrics import brier, log_loss
 from omics_twin.evaluate.survival import brier_at, censoring_survival
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.living import LivingModel
@@ -60,6 +61,8 @@ class Followed:
         Positions in the cohort, (patient,).
     log
         Which features are taken as logarithms, (feature,).
+    binary
+        Which are signs scored yes (1) or no (0), (feature,).
     arms
         What each received, in the order of the histories' patients.
     target
@@ -69,6 +72,7 @@ class Followed:
     histories: Histories
     rows: Array
     log: Bool[Tensor, " feature"]
+    binary: Bool[Tensor, " feature"]
     arms: tuple[str | None, ...]
     outcome: str
     target: Float[Tensor, "patient 2"]
@@ -129,11 +133,17 @@ def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
     if config.dynamics.watched not in features:
         watched = config.dynamics.watched
         raise CohortError(f"'{asked}' has no feature '{watched}'{nearest(watched, features)}")
-    received = received_of(cohort)
+    received, columns = received_of(cohort), cohort.repeated[asked].var
+    if columns["kind"].iloc[features.index(config.dynamics.watched)] == "binary":
+        raise CohortError(
+            f"'{config.dynamics.watched}' is scored yes or no, expected a number to hold forecasts "
+            "against: set dynamics.watched"
+        )
     return Followed(
         histories=histories.select(torch.from_numpy(rows)),
         rows=rows,
-        log=torch.tensor(cohort.repeated[asked].var["log"].to_numpy(dtype=bool)),
+        log=torch.tensor(columns["log"].to_numpy(dtype=bool)),
+        binary=torch.tensor((columns["kind"] == "binary").to_numpy()),
         arms=tuple(received[row] for row in rows),
         outcome=name,
         target=torch.tensor(
@@ -213,6 +223,7 @@ def untrained(followed: Followed, plan: MemberPlan, config: Config) -> VisitNetw
     unchanged = (values.isnan() | (values == values[:, :1])).flatten(0, 1)
     return VisitNetwork(
         followed.log,
+        followed.binary,
         unchanged.all(dim=0),
         location,
         scale,
@@ -311,6 +322,8 @@ def judged(
             f"'{followed.outcome}' {asked.horizon_days:g} days after a landmark, mean of landmarks"
         ),
         "n": len(followed.rows),
+        "folds": int(held_out.max()) + 1,
+        "repeats": len(held_out),
         "model": _mean([each["model"] for each in by_landmark.values()]),
         "baselines": {
             name: _mean([each["baselines"][name] for each in by_landmark.values()])
@@ -371,12 +384,11 @@ def _cox(
     arms = np.array(
         [agents.index(a) if (a := followed.arms[row]) in agents else -1 for row in rows]
     )
-    binary = np.array([set(np.unique(c[np.isfinite(c)])) <= {0.0, 1.0} for c in values.T])
     design = Design(
         values,
         tuple(names),
         (followed.histories.modality.name,) * len(names),
-        binary,
+        followed.binary.numpy(),
         arms,
         agents,
         np.eye(len(agents)),
@@ -464,17 +476,36 @@ def _next_visit(twin: VisitTwin, followed: Followed, config: Config) -> dict[str
                 )
         state = twin.observe(state, observation)
     found = {}
-    for name, each in parts.items():
-        draws, truth, before = (np.concatenate([p[i] for p in each]) for i in range(3))
-        if len(truth):
-            found[name] = {
-                "n": len(truth),
-                "crps": float(crps(draws, truth).mean()),
-                "median_error": float(np.abs(np.median(draws, axis=1) - truth).mean()),
-                "last_value_error": float(np.abs(before - truth).mean()),
-                "interval_90_holds": coverage(draws, truth).share,
-            }
+    for k, name in enumerate(histories.modality.features):
+        if name in parts:
+            draws, truth, before = (np.concatenate([p[i] for p in parts[name]]) for i in range(3))
+            if len(truth):
+                score = _of_sign if followed.binary[k] else _of_number
+                found[name] = {"n": len(truth), **score(draws, truth, before)}
     return found
+
+
+def _of_number(draws: Array, truth: Array, before: Array) -> dict[str, float]:
+    return {
+        "crps": float(crps(draws, truth).mean()),
+        "median_error": float(np.abs(np.median(draws, axis=1) - truth).mean()),
+        "last_value_error": float(np.abs(before - truth).mean()),
+        "interval_90_holds": coverage(draws, truth).share,
+    }
+
+
+def _of_sign(draws: Array, truth: Array, before: Array) -> dict[str, float]:
+    """Return scores of a probability, beside how often yes follows the last value in all."""
+    probability = draws.mean(axis=1)
+    yes = before > 0.5
+    shares = [truth[same].mean() if same.any() else 0.5 for same in (~yes, yes)]
+    return {
+        "brier": brier(probability, truth),
+        "last_value_brier": brier(np.where(yes, shares[1], shares[0]), truth),
+        "log_loss": log_loss(probability, truth),
+        "expected": float(probability.mean()),
+        "observed": float(truth.mean()),
+    }
 
 
 def model_of(
