@@ -25,6 +25,7 @@ from omics_twin.dynamics.plan import administrations, plan_of
 from omics_twin.errors import TherapyError, TwinError, nearest, quoted
 from omics_twin.evaluate.forecast import probability_integral, quantiles
 from omics_twin.living import LivingModel
+from omics_twin.settings import TwinSettings
 from omics_twin.therapy.rank import order, rank_therapies
 from omics_twin.therapy.regimens import SCHEDULES, Limits, grid
 from omics_twin.twin.draws import weighted_mean, weighted_quantile
@@ -115,7 +116,11 @@ def visits_of_file(path: Path, model: LivingModel, patient_id: str) -> list[Visi
 
 
 def shown(
-    model: LivingModel, kept: KeptBelief, visit: Visit, interval: float
+    model: LivingModel,
+    kept: KeptBelief,
+    visit: Visit,
+    interval: float,
+    least_benefit: float = TwinSettings.least_benefit,
 ) -> tuple[KeptBelief, Change]:
     """Return the belief with a further visit, and what the visit changed."""
     state = replay(model.twin, kept)
@@ -128,7 +133,7 @@ def shown(
     now = therapy_of(grown)
     # What would be without therapy is known where growth is, not where an outcome was learned.
     if now != NO_INTERVENTION and model.twin.quantities[0] in _SIZES:
-        told = lack_of_benefit(day, benefit(model, after, now))
+        told = lack_of_benefit(day, benefit(model, after, now), least=least_benefit)
         alerts = alerts if told is None else (*alerts, told)
     first, last = (model.twin.summary(each, interval) for each in (state, after))
     own = {name: (Told.of_summary(first[name]), Told.of_summary(last[name])) for name in first}

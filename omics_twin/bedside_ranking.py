@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from omics_twin.alerts.watch import Alert, Scored, Watch
+from omics_twin.alerts.watch import Alert, Scored, Watch, lack_of_benefit
 from omics_twin.answers import endpoint_values, ranking_lines
 from omics_twin.bedside import Compared, Told
 from omics_twin.belief import KeptBelief
@@ -17,7 +17,9 @@ from omics_twin.evaluate.forecast import probability_integral, quantiles
 from omics_twin.record import belief_in, beliefs_in, ranking_of
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.design import Feature
+from omics_twin.therapy.rank import order
 from omics_twin.tracking import TrainedModel
+from omics_twin.twin.draws import weighted_mean
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
 
@@ -98,6 +100,8 @@ def shown(
             for each in pair
         )
         outlook = (first, last)
+        told_of = no_benefit(model, after, rankings[1], visit, settings)
+        alerts = alerts if told_of is None else (*alerts, told_of)
     return grown, RankingChange(
         visit=visit,
         foreseen=told[-1],
@@ -106,6 +110,36 @@ def shown(
         after=rankings[1],
         evidence=watch.value,
         alerts=alerts,
+    )
+
+
+def no_benefit(
+    model: TrainedModel, state: TwinState, ranking: Ranking, visit: Visit, settings: TwinSettings
+) -> Alert | None:
+    """Return the alert that another therapy is believed to be better than the one being given.
+
+    What would be without therapy was never seen: it is compared with the one that is ranked first
+    of the others which are open and were received by enough training patients of the stratum.
+    """
+    arms, enough = model.catalogue.interventions(), model.catalogue.thin_support
+    others = [
+        option
+        for option in order(ranking, 0)
+        if arms[option].name != visit.under.name and float(ranking.support[0, option]) >= enough
+    ]
+    if not others:
+        return None
+    best = arms[others[0]]
+    gain = endpoint_values(model, state, best) - endpoint_values(model, state, visit.under)
+    gain = gain if model.endpoint.higher_is_better else -gain
+    margin = settings.benefit_margin
+    fine = (gain < margin).double() + 0.5 * (gain == margin).double()
+    return lack_of_benefit(
+        float(visit.observation.days[0]),
+        float(weighted_mean(fine, state.log_weights)),
+        least=settings.least_benefit,
+        over=f"'{model.catalogue.label(best.name)}'",
+        margin=margin,
     )
 
 

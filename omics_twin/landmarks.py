@@ -31,6 +31,7 @@ from omics_twin.evaluate.influence import (
     survival_gap_of,
     uno_c_of,
 )
+from omics_twin.evaluate.metrics import brier, log_loss
 from omics_twin.evaluate.survival import (
     StepFunction,
     brier_at,
@@ -73,6 +74,8 @@ class Followed:
         Positions in the cohort, (patient,).
     log
         Which features are taken as logarithms, (feature,).
+    binary
+        Which are signs scored yes (1) or no (0), (feature,).
     arms
         What each received, in the order of the histories' patients.
     target
@@ -82,6 +85,7 @@ class Followed:
     histories: Histories
     rows: Array
     log: Bool[Tensor, " feature"]
+    binary: Bool[Tensor, " feature"]
     arms: tuple[str | None, ...]
     outcome: str
     target: Float[Tensor, "patient 2"]
@@ -138,12 +142,15 @@ class NextValues:
         Positions among all who are followed, (forecast,).
     draws, found, before
         What was foreseen, (forecast, draw), what came, and the last value before, (forecast,).
+    binary
+        Whether it is a yes or no.
     """
 
     patient: Array
     draws: Array
     found: Array
     before: Array
+    binary: bool
 
 
 def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
@@ -190,11 +197,17 @@ def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
     if config.dynamics.watched not in features:
         watched = config.dynamics.watched
         raise CohortError(f"'{asked}' has no feature '{watched}'{nearest(watched, features)}")
-    received = received_of(cohort)
+    received, columns = received_of(cohort), cohort.repeated[asked].var
+    if columns["kind"].iloc[features.index(config.dynamics.watched)] == "binary":
+        raise CohortError(
+            f"'{config.dynamics.watched}' is scored yes or no, expected a number to hold forecasts "
+            "against: set dynamics.watched"
+        )
     return Followed(
         histories=histories.select(torch.from_numpy(rows)),
         rows=rows,
-        log=torch.tensor(cohort.repeated[asked].var["log"].to_numpy(dtype=bool)),
+        log=torch.tensor(columns["log"].to_numpy(dtype=bool)),
+        binary=torch.tensor((columns["kind"] == "binary").to_numpy()),
         arms=tuple(received[row] for row in rows),
         outcome=name,
         target=torch.tensor(
@@ -274,6 +287,7 @@ def untrained(followed: Followed, plan: MemberPlan, config: Config) -> VisitNetw
     unchanged = (values.isnan() | (values == values[:, :1])).flatten(0, 1)
     return VisitNetwork(
         followed.log,
+        followed.binary,
         unchanged.all(dim=0),
         location,
         scale,
@@ -413,11 +427,12 @@ def measures_by_learner(
 ) -> dict[str, list[Measure]]:
     """Return what can be asked of every group: mean over the landmarks, and of the next visit."""
     told = {name: _event_measures(found, name, patients, horizon_days) for name in found[0].free}
-    if ahead:
+    numbers = [each for each in ahead.values() if not each.binary]
+    if numbers:
         cells = np.concatenate(
             [
                 in_cells(each.patient, held(each.draws, each.found).astype(float), patients)
-                for each in ahead.values()
+                for each in numbers
             ],
             axis=1,
         )
@@ -515,12 +530,11 @@ def _cox(
     arms = np.array(
         [agents.index(a) if (a := followed.arms[row]) in agents else -1 for row in rows]
     )
-    binary = np.array([set(np.unique(c[np.isfinite(c)])) <= {0.0, 1.0} for c in values.T])
     design = Design(
         values,
         tuple(names),
         (followed.histories.modality.name,) * len(names),
-        binary,
+        followed.binary.numpy(),
         arms,
         agents,
         np.eye(len(agents)),
@@ -607,8 +621,11 @@ def next_values(twin: VisitTwin, followed: Followed, config: Config) -> dict[str
                     (rows[there], draws[there, :, k], values[rows[there], visit, k], before[there])
                 )
         state = twin.observe(state, observation)
+    binary = dict(zip(histories.modality.features, followed.binary.tolist(), strict=True))
     found = {
-        name: NextValues(*(np.concatenate(some) for some in zip(*each, strict=True)))
+        name: NextValues(
+            *(np.concatenate(some) for some in zip(*each, strict=True)), binary=binary[name]
+        )
         for name, each in parts.items()
     }
     return {name: each for name, each in found.items() if len(each.found)}
@@ -619,12 +636,32 @@ def _next_scores(ahead: Mapping[str, NextValues]) -> dict[str, Any]:
     return {
         name: {
             "n": len(each.found),
-            "crps": float(crps(each.draws, each.found).mean()),
-            "median_error": float(np.abs(np.median(each.draws, axis=1) - each.found).mean()),
-            "last_value_error": float(np.abs(each.before - each.found).mean()),
-            "interval_90_holds": coverage(each.draws, each.found).share,
+            **(_of_sign if each.binary else _of_number)(each.draws, each.found, each.before),
         }
         for name, each in ahead.items()
+    }
+
+
+def _of_number(draws: Array, truth: Array, before: Array) -> dict[str, float]:
+    return {
+        "crps": float(crps(draws, truth).mean()),
+        "median_error": float(np.abs(np.median(draws, axis=1) - truth).mean()),
+        "last_value_error": float(np.abs(before - truth).mean()),
+        "interval_90_holds": coverage(draws, truth).share,
+    }
+
+
+def _of_sign(draws: Array, truth: Array, before: Array) -> dict[str, float]:
+    """Return scores of a probability, beside how often yes follows the last value in all."""
+    probability = draws.mean(axis=1)
+    yes = before > 0.5
+    shares = [truth[same].mean() if same.any() else 0.5 for same in (~yes, yes)]
+    return {
+        "brier": brier(probability, truth),
+        "last_value_brier": brier(np.where(yes, shares[1], shares[0]), truth),
+        "log_loss": log_loss(probability, truth),
+        "expected": float(probability.mean()),
+        "observed": float(truth.mean()),
     }
 
 

@@ -190,7 +190,10 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> runs.Trai
         return runs.reported(runs.Trained(run, read_json(run / "metrics.json")), console)
     with alone(run):
         write_json(run / "config.json", recorded(config))
-        metrics = living_training.STEPS[config.dynamics.kind](cohort, config, run, console)
+        metrics = {
+            "cohort": cohort.name,
+            **living_training.STEPS[config.dynamics.kind](cohort, config, run, console),
+        }
         write_card(LivingModel.load(run / tracking.MODEL_FOLDER), run)
         write_json(run / "metrics.json", metrics)
         numbers = judging.numbers_of(metrics) | subgroups.numbers_of(metrics)
@@ -217,7 +220,9 @@ def _updated(config: Config, model: LivingModel | tracking.TrainedModel, console
             else visits_in_cohort(config, model, kept, console)
         )
         for visit in visits:
-            kept, change = bedside.shown(model, kept, visit, config.twin.interval)
+            kept, change = bedside.shown(
+                model, kept, visit, config.twin.interval, config.twin.least_benefit
+            )
             for line in bedside.lines(model, change):
                 console.say(line)
     else:

@@ -341,6 +341,11 @@ class TwinSettings:
     calibration
         ``SIMULATED_COPY``: training is repeated on a copy of the cohort whose truth is known, and
         draws are moved apart until intervals hold there; ``NONE``: intervals are the twin's own.
+    least_benefit
+        Lack of benefit is told where the belief that the present therapy is better, than none or
+        than another one that is open, is below this: the share of such alerts that may be false.
+    benefit_margin
+        Another therapy has to be better by at least this, in units of the endpoint.
     """
 
     draws: int = 800
@@ -348,6 +353,8 @@ class TwinSettings:
     interval: float = 0.9
     confidence: float = 0.6
     calibration: CalibrationBy = CalibrationBy.SIMULATED_COPY
+    least_benefit: float = 0.2
+    benefit_margin: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse beliefs that cannot be held."""
@@ -355,6 +362,8 @@ class TwinSettings:
         require("twin.seed", self.seed, 0, 2**31 - 1)
         require("twin.interval", self.interval, 0.01, 0.999)
         require("twin.confidence", self.confidence, 0.0, 1.0)
+        require("twin.least_benefit", self.least_benefit, 0.0, 1.0)
+        require("twin.benefit_margin", self.benefit_margin, 0.0)
 
 
 @dataclass

@@ -136,6 +136,7 @@ def visit_twin(seed: int = 0, members: int = 6) -> VisitTwin:
     root = 0.4 * torch.randn(members, 3, 3, generator=generator)
     network = VisitNetwork(
         torch.tensor([True, False, False]),
+        torch.tensor([False, False, False]),
         torch.tensor([False, False, True]),
         torch.tensor([1.0, 3.5, 50.0]) + 0.1 * torch.randn(members, 3, generator=generator),
         torch.tensor([0.8, 0.5, 10.0]).expand(members, -1).contiguous(),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
 
 from omics_twin.alerts.adaptive import AdaptiveLevel
 from omics_twin.alerts.evidence import Evidence, combined, normal_score
@@ -71,6 +70,9 @@ class Scored:
 @dataclass(frozen=True)
 class Watch:
     """What has been seen of one patient's forecasts; never changed in place.
+
+    It is not stored: it follows from the visits, as the belief does, and is made again from them
+    at every visit, so that it can be no other than what they say.
 
     Attributes
     ----------
@@ -154,21 +156,20 @@ class Watch:
             f"at {1.0 / self.false_alarms:.0f}): look for a change that the twin does not know of",
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            "false_alarms": self.false_alarms,
-            "evidence": {name: asdict(each) for name, each in self.evidence.items()},
-            "level": asdict(self.level),
-            "last": dict(self.last),
-            "raised": self.raised,
-        }
-
 
 def lack_of_benefit(
-    day: float, better: float, *, least: float = 0.2, over: str = "no treatment"
+    day: float,
+    better: float,
+    *,
+    least: float = 0.2,
+    over: str = "no treatment",
+    margin: float = 0.0,
 ) -> Alert | None:
     """Return the alert that the present therapy does not help, where that is believed.
+
+    Where the belief is right, at most a share of ``least`` of the patients for whom it is ever
+    raised fare better under the present therapy, however often one looks: what is believed when
+    one stops is right as well.
 
     Parameters
     ----------
@@ -176,6 +177,10 @@ def lack_of_benefit(
         Belief that the patient fares better under the present therapy than otherwise.
     least
         An alert is raised below this.
+    over
+        What the present therapy is compared with.
+    margin
+        In units of the endpoint: who fares worse by less is counted with those who fare better.
 
     Examples
     --------
@@ -184,10 +189,11 @@ def lack_of_benefit(
     """
     if better >= least:
         return None
+    held = f"better than {over}" if margin <= 0 else f"not worse than {over} by {margin:g} or more"
     return Alert(
         Kind.NO_BENEFIT,
         day,
         better,
-        f"the belief that the present therapy is better than {over} is {better:.2f} on day "
+        f"the belief that the present therapy is {held} is {better:.2f} on day "
         f"{day:g}, below {least:g}: consider another therapy",
     )

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from omics_twin.models.heads import HazardHead
+from omics_twin.models.heads import HazardHead, Link
 from omics_twin.models.layers import MemberLinear
+from omics_twin.models.network import Widening
 
 _YEAR = 365.25
 _LEAST_SPREAD = 1e-3
@@ -37,12 +38,15 @@ class VisitNetwork(nn.Module):
     """From visit to visit: what is expected next, and the risk of an event from there.
 
     The last values, how they changed and what was given act on the risk directly, as in a
-    landmark model; a gated recurrent unit adds what lies in the whole history.
+    landmark model; a gated recurrent unit adds what lies in the whole history. The next value of a
+    number is Gaussian, that of a sign scored yes or no is Bernoulli.
 
     Parameters
     ----------
     log
         Which features are taken as logarithms, (feature,).
+    binary
+        Which are signs, 1 for yes, (feature,).
     location, scale
         Of every member's own training patients, (member, feature).
     fixed
@@ -62,6 +66,7 @@ class VisitNetwork(nn.Module):
     """
 
     log: Tensor
+    binary: Tensor
     fixed: Tensor
     location: Tensor
     scale: Tensor
@@ -71,6 +76,7 @@ class VisitNetwork(nn.Module):
     def __init__(
         self,
         log: Bool[Tensor, " feature"],
+        binary: Bool[Tensor, " feature"],
         fixed: Bool[Tensor, " feature"],
         location: Float[Tensor, "member feature"],
         scale: Float[Tensor, "member feature"],
@@ -85,6 +91,7 @@ class VisitNetwork(nn.Module):
         members, features = location.shape
         for name, value in (
             ("log", log),
+            ("binary", binary),
             ("fixed", fixed),
             ("location", location),
             ("scale", scale),
@@ -110,12 +117,20 @@ class VisitNetwork(nn.Module):
         # Log standard deviation of what comes next, and how it grows with the time until then.
         self.doubt_level = nn.Parameter(torch.full((members, 1, features), -0.7))
         self.growth_level = nn.Parameter(torch.full((members, 1, features), 0.1))
+        # Log-odds of a sign: how common it is, and how much likelier where it was there before.
+        self.sign_level = nn.Parameter(torch.logit(location.clamp(0.01, 0.99)).unsqueeze(1))
+        self.sign_stays = nn.Parameter(torch.ones(members, 1, features))
         self.head = head
 
     @property
     def members(self) -> int:
         """How many members there are."""
         return int(self.location.shape[0])
+
+    @property
+    def signs(self) -> Bool[Tensor, " feature"]:
+        """Which features are signs that come and go."""
+        return self.binary & ~self.fixed
 
     def standard(self, values: Float[Tensor, "row feature"]) -> Float[Tensor, "member row feature"]:
         """Return values as the members see them; NaN stays NaN."""
@@ -125,10 +140,14 @@ class VisitNetwork(nn.Module):
     def natural(
         self, standard: Float[Tensor, "member row feature"]
     ) -> Float[Tensor, "member row feature"]:
-        """Return standardised values in their units, within the range of training patients."""
+        """Return standardised values in their units, within the range of training patients.
+
+        A sign is yes or no, whichever is nearer.
+        """
         lowest, highest = self.range_.unsqueeze(2).unbind(dim=1)
         logged = standard * self.scale.unsqueeze(1) + self.location.unsqueeze(1)
         logged = torch.minimum(torch.maximum(logged, lowest), highest)
+        logged = torch.where(self.binary, (logged > 0.5).to(logged), logged)
         return torch.where(self.log, torch.expm1(logged), logged)
 
     def completed(
@@ -139,7 +158,7 @@ class VisitNetwork(nn.Module):
         """Return drawn values as they would have been drawn given what was found.
 
         Exact for a Gaussian: what was not measured moves by its regression on how far the draw of
-        what was measured is off (Matheron's rule).
+        what was measured is off (Matheron's rule). A sign is then taken as what it is nearer to.
         """
         moved = drawn.clone()
         patterns, which = torch.unique(~torch.isnan(found[0]), dim=0, return_inverse=True)
@@ -151,6 +170,9 @@ class VisitNetwork(nn.Module):
             inner = self.spread[:, seen][:, :, seen]
             gain = torch.linalg.solve(inner, self.spread[:, seen])
             moved[:, rows] = drawn[:, rows] + off @ gain
+        location, scale = self.location.unsqueeze(1), self.scale.unsqueeze(1)
+        yes = (moved * scale + location > 0.5).to(moved)
+        moved = torch.where(self.binary, (yes - location) / scale, moved)
         return torch.where(torch.isnan(found), moved, torch.nan_to_num(found))
 
     def nothing(self, rows: int) -> Memory:
@@ -203,15 +225,48 @@ class VisitNetwork(nn.Module):
         return self.direct(direct) + self.history(memory.hidden)
 
     def ahead(
-        self, memory: Memory, gap_days: Float[Tensor, " row"]
+        self,
+        memory: Memory,
+        gap_days: Float[Tensor, " row"],
+        widening: Widening | None = None,
     ) -> tuple[Float[Tensor, "member row feature"], Float[Tensor, "member row feature"]]:
-        """Return mean and standard deviation of the standardised values some days later."""
+        """Return mean and standard deviation of the standardised values some days later.
+
+        Of a sign that comes and goes the first is the log-odds of yes.
+
+        Parameters
+        ----------
+        widening
+            Moves what the members expect to change apart.
+        """
         gap = torch.log1p(gap_days / _YEAR).to(memory.last)[:, None]
         known = torch.cat([memory.last, memory.last - memory.before, memory.hidden], dim=-1)
         changes = (~self.fixed).to(memory.last)
-        mean = memory.last + changes * gap * self.drift(known)
+        drift = gap * self.drift(known)
+        odds = self.sign_level + self.sign_stays * memory.last + drift
+        if widening is not None:
+            drift = widening(drift, link=Link.IDENTITY)
+            odds = widening(odds, link=Link.LOGIT)
         doubt = (self.doubt_level + self.growth_level * gap).exp()
+        mean = torch.where(self.signs, odds, memory.last + changes * drift)
         return mean, (_LEAST_SPREAD + changes * doubt).expand_as(mean)
+
+    def surprise(
+        self,
+        memory: Memory,
+        values: Float[Tensor, "row feature"],
+        gap_days: Float[Tensor, " row"],
+    ) -> Float[Tensor, "member row feature"]:
+        """Return the negative log-likelihood of what was measured some days later [nat].
+
+        It is 0 of what was not measured, and of what never changes.
+        """
+        mean, doubt = self.ahead(memory, gap_days)
+        found = self.standard(values)
+        z = (torch.nan_to_num(found) - mean) / doubt
+        told = functional.softplus(mean) - torch.nan_to_num(values) * mean
+        off = torch.where(self.signs, told, 0.5 * z.square() + doubt.log())
+        return torch.where(torch.isnan(found) | self.fixed, 0.0, off)
 
     def loss(
         self,
@@ -241,10 +296,7 @@ class VisitNetwork(nn.Module):
             found = self.standard(values[:, visit])
             gap = (now - reached).float()
             if visit:
-                mean, doubt = self.ahead(memory, gap)
-                z = (torch.nan_to_num(found) - mean) / doubt
-                untold = torch.isnan(found) | self.fixed
-                off = torch.where(untold, 0.0, 0.5 * z.square() + doubt.log())
+                off = self.surprise(memory, values[:, visit], gap)
                 total = total + share * off.mean(dim=-1)
             first = torch.full_like(there, visit == 0)
             after = self.seen(memory, found, gap, first)
@@ -259,13 +311,24 @@ class VisitNetwork(nn.Module):
         return total
 
     def event_free(
-        self, score: Float[Tensor, "member row output"], ahead_days: Float[Tensor, "row time"]
+        self,
+        score: Float[Tensor, "member row output"],
+        ahead_days: Float[Tensor, "row time"],
+        widening: Widening | None = None,
     ) -> Float[Tensor, "member row time"]:
         """Return the probability of no event up to days of every row's own after its last visit.
 
         Inside an interval the logarithm is linear; beyond the last, nothing more happens.
+
+        Parameters
+        ----------
+        widening
+            Moves the members' log-odds of an event apart.
         """
-        steps = -functional.softplus(self.head.predictor(score))
+        odds = self.head.predictor(score)
+        if widening is not None:
+            odds = widening(odds, link=self.head.link)
+        steps = -functional.softplus(odds)
         log_survival = functional.pad(steps.cumsum(dim=-1), (1, 0))
         edges = self.head.edges_days
         asked = ahead_days.to(edges).clamp(0.0, float(edges[-1])).contiguous()

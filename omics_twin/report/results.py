@@ -30,10 +30,27 @@ _PICTURES = {
         "subgroups": "Every measure of every group of patients, with intervals",
         "effects": "Measurements that raise or lower the benefit of each therapy",
     },
+    "progression": {
+        "landmarks": "Events foreseen from each landmark on, by the twin and by Cox models",
+        "forecast_calibration": "Where measurements fell in their forecasts, in bins",
+        "forecast_by_visit": "Mean error of the next forecast, by how many visits were known",
+        "unseen_calibration": "Where volumes of groups never seen fell in their forecasts, in bins",
+    },
     "ablation": {"ablation": "What each modality adds, with intervals"},
     "search": {"search": "Loss of the trials of the search"},
 }
-_NUMBERS = {"train": "metrics.json", "ablation": "ablation.json", "search": "search.json"}
+_NUMBERS = {
+    "train": "metrics.json",
+    "progression": "metrics.json",
+    "ablation": "ablation.json",
+    "search": "search.json",
+}
+_VERBS = {
+    "train": "Trained",
+    "progression": "Trained, visit by visit",
+    "ablation": "Ablation",
+    "search": "Search",
+}
 KINDS = tuple(_NUMBERS)
 FILES = frozenset(_NUMBERS.values()) | {
     f"{stem}.png" for stems in _PICTURES.values() for stem in stems
@@ -50,9 +67,10 @@ omics-twin results
 ```
 
 from the tracked runs (`MLFLOW_TRACKING_URI`, else `mlruns/`): the newest finished `train`, `ablate`
-and `search` of each experiment. Do not edit it: run `omics-twin train experiment=…` (or `ablate`,
-`search`), then write it again. The same runs give the same bytes. It holds numbers of cohorts only:
-no patient's row, and no curve whose steps are single patients.
+and `search` of each experiment, twins that learn from visit to visit with them. Do not edit it: run
+`omics-twin train experiment=…` (or `ablate`, `search`), then write it again. The same runs give the
+same bytes. It holds numbers of cohorts only: no patient's row, and no curve whose steps are single
+patients.
 
 How to read it:
 
@@ -163,7 +181,7 @@ def _overview(runs: Sequence[StoredRun], numbers: Mapping[str, Any]) -> list[str
     """Return the headline metric of each trained twin beside its best baseline."""
     rows = []
     for run in runs:
-        if run.kind != "train":
+        if run.kind not in ("train", "progression"):
             continue
         found = numbers[run.run_id]
         with _understood(run):
@@ -200,6 +218,9 @@ def _part(run: StoredRun, found: Mapping[str, Any]) -> list[str]:
         sections.paired,
         sections.visits,
         sections.course,
+        sections.landmarks,
+        sections.next_visit,
+        sections.forecasts,
         sections.calibration,
         sections.policy,
         sections.groups,
@@ -211,7 +232,6 @@ def _part(run: StoredRun, found: Mapping[str, Any]) -> list[str]:
 
 def _protocol(run: StoredRun, found: Mapping[str, Any]) -> str:
     """Return what was done, on whom, with which code and when."""
-    verb = {"train": "Trained", "ablation": "Ablation", "search": "Search"}[run.kind]
     told = [
         f"cohort {found['cohort']}",
         f"endpoint {found['endpoint']}",
@@ -228,7 +248,7 @@ def _protocol(run: StoredRun, found: Mapping[str, Any]) -> str:
     if split != "PATIENT":
         told.append(f"held out by {split.lower()}")
     code = f"commit {run.tags.get('commit', 'unknown')}, {run.finished_on}, run {run.run_id[:8]}"
-    return sections.plain(f"{verb}: {', '.join(told)}; {code}.")
+    return sections.plain(f"{_VERBS[run.kind]}: {', '.join(told)}; {code}.")
 
 
 def _file_name(text: str) -> str:

@@ -43,6 +43,13 @@ _KNOWN = {
     "policy",
     "calibration",
     "paired",
+    "by_landmark",
+    "next_visit",
+    "forecasts",
+    "by_scans_known",
+    "by_group",
+    "one_ahead",
+    "calibration_of_forecasts",
     "subgroups",
     "fairness",
 }
@@ -137,6 +144,57 @@ def course(found: Mapping[str, Any]) -> list[str]:
             {f"{n}, {v}": each for n, visits in foreseen.items() for v, each in visits.items()},
         ),
     ]
+
+
+def landmarks(found: Mapping[str, Any]) -> list[str]:
+    """Return how events were foreseen from each landmark on, by the twin and by baselines."""
+    measured = found.get("by_landmark") or {}
+    if not measured:
+        return []
+    return [
+        "### Events foreseen from landmarks",
+        "",
+        "Of those event-free on the day, shown all visits until then. Bold is the best there.",
+        "",
+        *_compared(
+            "from",
+            {
+                f"{day}, n = {each['n']}, events {each['events']}": visit_learners(
+                    {**each["model"], "baselines": each["baselines"]}
+                )
+                for day, each in measured.items()
+            },
+        ),
+    ]
+
+
+def next_visit(found: Mapping[str, Any]) -> list[str]:
+    """Return how each measurement was foreseen one visit ahead."""
+    measured = found.get("next_visit") or {}
+    if not measured:
+        return []
+    return ["### The next visit foreseen", "", *_numbers(measured)]
+
+
+def forecasts(found: Mapping[str, Any]) -> list[str]:
+    """Return how forecasts get better with every visit, and how they are of each group."""
+    lines = []
+    ahead, known = found.get("one_ahead") or {}, found.get("by_scans_known") or {}
+    if ahead:
+        rows = {_TWIN: ahead["model"], **ahead["baselines"]}
+        lines += [f"### {plain(_sentence(ahead['endpoint']))[:-1]}", ""]
+        lines += _metric_table("", list(rows), metric_columns(rows))
+    for question, groups_of in (found.get("by_group") or {}).items():
+        lines += [f"### By group, {plain(question)}", "", *_compared("group", groups_of)]
+    if known:
+        told = {
+            f"{number} known": {
+                name: {"crps": {"mean": score, "sd": None}} for name, score in scores.items()
+            }
+            for number, scores in known.items()
+        }
+        lines += ["### By how many visits were known", "", *_compared("visits", told)]
+    return [*lines, *_numbers(found.get("calibration_of_forecasts") or {})]
 
 
 def _compared(corner: str, measured: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.models.heads import HazardHead
+from omics_twin.models.network import Widening
 from omics_twin.models.visits import Memory, VisitNetwork
 from omics_twin.twin.checks import check_start, check_visit, multi_hot
 from omics_twin.twin.draws import patient_noise, visits_with, weighted_mean, weighted_quantile
@@ -36,7 +37,8 @@ class VisitTwin:
     A draw holds the member it belongs to, the last values, those before, and what the member
     remembers; before the first visit, and where something was never measured, values are drawn
     from training patients' first visits. A patient the ensemble was trained on is answered by the
-    members that never saw the patient.
+    members that never saw the patient. What the members expect, of events and of what will be
+    measured, is moved apart by the delete-d jackknife, as they share training patients.
 
     Attributes
     ----------
@@ -149,7 +151,7 @@ class VisitTwin:
     def simulate(
         self, state: TwinState, intervention: Intervention, days: Float[Tensor, " time"]
     ) -> Trajectory:
-        """Return what each draw expects on days under an intervention.
+        """Return what each draw expects on days under an intervention; of a sign, how likely it is.
 
         That no event has happened is conditional on none by the day of the last visit.
 
@@ -175,7 +177,10 @@ class VisitTwin:
         days: Float[Tensor, " patient"],
         under: Intervention = NO_INTERVENTION,
     ) -> Float[Tensor, "patient draw feature"]:
-        """Return what each draw expects to be measured on a day, one day for each patient."""
+        """Return what each draw expects to be measured on a day, one day for each patient.
+
+        Of a sign, it is how likely yes is.
+        """
         return self._ahead(state, under, days.double()[:, None])[:, :, 0, 1:]
 
     def sizes(self, values: Float[Tensor, "patient feature"]) -> Float[Tensor, " patient"]:
@@ -215,14 +220,16 @@ class VisitTwin:
         score = network.score(memory, agents, (last - first).float())
         reached = torch.maximum(state.days, last)
         ahead = torch.cat([days, reached[:, None]], dim=1) - last[:, None]
-        free = network.event_free(score, ahead.float())
+        widening = Widening(state.log_weights.exp().T, self.membership.spread_of(state.patient_ids))
+        free = network.event_free(score, ahead.float(), widening)
         free = (free[..., :-1] / free[..., -1:].clamp(min=1e-6)).clamp(max=1.0)
         noise = state.draws[..., -len(self.modality.features) :].transpose(0, 1)
         columns = []
         for gap in (days - last[:, None]).clamp(min=0.0).float().T:
-            mean, doubt = network.ahead(memory, gap)
-            mean = torch.where((gap > 0)[:, None], mean + doubt * noise, mean)
-            columns.append(network.natural(mean))
+            mean, doubt = network.ahead(memory, gap, widening)
+            later = (gap > 0)[:, None]
+            value = network.natural(torch.where(later, mean + doubt * noise, memory.last))
+            columns.append(torch.where(later & network.signs, torch.sigmoid(mean), value))
         values = torch.cat([free.unsqueeze(-1), torch.stack(columns, dim=2)], dim=-1)
         return values.transpose(0, 1)
 
@@ -281,6 +288,7 @@ class VisitTwin:
         )
         network = VisitNetwork(
             weights["log"],
+            weights["binary"],
             weights["fixed"],
             weights["location"],
             weights["scale"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from omics_twin.alerts.watch import Alert, Kind, Scored, Watch, lack_of_benefit
@@ -56,14 +55,12 @@ def test_a_forecast_too_wide_says_nothing() -> None:
     assert watch == Watch()
 
 
-def test_a_watch_is_plain_values() -> None:
-    watch, _ = seen([0.5, 0.9])
-    assert json.loads(json.dumps(watch.to_json()))["false_alarms"] == 0.05
-
-
 def test_lack_of_benefit_is_told_where_it_is_believed() -> None:
     alert = lack_of_benefit(84.0, 0.05)
     assert alert is not None
     assert alert.kind is Kind.NO_BENEFIT
     assert "is 0.05 on day 84, below 0.2" in alert.sentence
     assert lack_of_benefit(84.0, 0.4) is None
+    beside = lack_of_benefit(84.0, 0.05, over="'carboplatin'", margin=0.1)
+    assert beside is not None
+    assert "not worse than 'carboplatin' by 0.1 or more is 0.05" in beside.sentence

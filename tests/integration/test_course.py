@@ -100,8 +100,10 @@ def test_a_belief_learns_from_each_visit_and_what_changed_is_told(
 ) -> None:
     asked = [f"model_uri={run}", f"beliefs={tmp_path / 'beliefs'}"]
     cohort = ["cohort=synthetic", *small_run.settings, "patient=SYN0000001"]
-    assert main(["update", *asked, *cohort, "as_of_days=30"]) == 0
+    suspicious = ["twin.least_benefit=1", "twin.benefit_margin=0"]
+    assert main(["update", *asked, *cohort, "as_of_days=30", *suspicious]) == 0
     told = capsys.readouterr().out
+    assert told.count("ALERT, lack of benefit: the belief that the present therapy is better") == 1
     assert "% of the forecast lay below" in told
     assert told.count("ranking now") == 2
     assert main(["update", *asked, *cohort]) == 0

@@ -152,12 +152,30 @@ SEARCH: dict[str, Any] = {
 }
 
 
+_VISITS = {"crps_mm": {"mean": 3.1, "sd": 0.2}, "interval_90_holds": {"mean": 0.9, "sd": 0.01}}
+_CARRIED = {"crps_mm": {"mean": 3.4, "sd": 0.2}, "interval_90_holds": {"mean": 0.8, "sd": 0.01}}
+_AHEAD = {"model": _VISITS, "baselines": {"persistence": _CARRIED}}
+PROGRESSION: dict[str, Any] = {
+    "cohort": "tumours",
+    "endpoint": "next size [mm]",
+    "n": 771,
+    **_AHEAD,
+    "by_landmark": {"day 365": {"n": 290, "events": 45, **_AHEAD}},
+    "next_visit": {"ascites": {"n": 90, "brier": 0.07}, "albumin": {"n": 99, "crps": 0.21}},
+    "by_group": {"one volume ahead": {"low": {"omics_twin": _VISITS, "persistence": _CARRIED}}},
+    "one_ahead": {"endpoint": "next volume [cm3]", "n": 24, **_AHEAD},
+    "by_scans_known": {"1": {"omics_twin": 5.4, "persistence": 5.6}},
+    "calibration_of_forecasts": {"ks": 0.02},
+}
+
+
 def stored(kind: str = "train", **changes: Any) -> StoredRun:
     """Return a run with one picture that may be shown."""
     name, numbers, picture = {
         "train": ("metrics.json", METRICS, "policy.png"),
         "ablation": ("ablation.json", ABLATION, "ablation.png"),
         "search": ("search.json", SEARCH, "search.png"),
+        "progression": ("metrics.json", PROGRESSION, "landmarks.png"),
     }[kind]
     content = json.dumps(copy.deepcopy(numbers) | changes).encode()
     return StoredRun(
@@ -280,6 +298,20 @@ def test_ablation_and_search_stand_below_the_training() -> None:
     assert set(pictures) == {f"ispy2_response-{n}.png" for n in ("policy", "ablation", "search")}
     default, _ = page([stored("search", chosen={})], "results")
     assert "the default settings, which no trial beat" in default
+
+
+def test_twins_that_learn_from_visit_to_visit_are_on_the_page() -> None:
+    text, pictures = page([stored("progression")], "results")
+    assert "Trained, visit by visit: cohort tumours, endpoint next size [mm], 771 patients" in text
+    assert row(text, "ispy2_response") == (
+        "| ispy2_response | 771 | crps_mm | **3.100 ± 0.200** | 3.400 ± 0.200 (persistence) |"
+    )
+    assert row(text, "day 365, n = 290, events 45").startswith("| day 365")
+    assert row(text, "ascites").endswith("| 90 | 0.070 |")
+    assert "### Next volume [cm3]" in text
+    assert row(text, "1 known").endswith("**5.400** |")
+    assert "Not shown here" not in text
+    assert set(pictures) == {"ispy2_response-landmarks.png"}
 
 
 def test_only_pictures_without_single_patients_are_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +94,62 @@ def test_what_never_changes_is_forecast_as_it_was() -> None:
     ahead = twin.forecast(shown(twin), torch.full((3,), 600.0, dtype=torch.float64))
     torch.testing.assert_close(ahead[..., 2], torch.full((3, 6), 50.0), atol=0.1, rtol=0)
     assert float(ahead[..., 0].std(dim=1).min()) > 0.05
+
+
+def with_a_sign(twin: VisitTwin) -> VisitTwin:
+    """Return the twin with its second feature scored yes or no."""
+    network = copy.deepcopy(twin.network)
+    network.binary = torch.tensor([False, True, False])
+    network.location[:, 1], network.scale[:, 1] = 0.3, 0.5
+    network.range_[:, :, 1] = torch.tensor([0.0, 1.0])
+    return replace(twin, network=network)
+
+
+def scored(twin: VisitTwin, yes: float, day: float) -> Observation:
+    visit = laboratory_visit(twin, PATIENTS, day)
+    visit.values["laboratory"][:, 1] = yes
+    return visit
+
+
+def test_a_sign_is_foreseen_as_a_probability_and_learned_as_one() -> None:
+    twin = with_a_sign(visit_twin())
+    state = twin.start(PATIENTS, draws=12, seed=1)
+    ahead = []
+    for yes in (0.0, 1.0):
+        shown_once = twin.observe(state, scored(twin, yes, 0.0))
+        later = torch.full((3,), 300.0, dtype=torch.float64)
+        ahead.append(twin.forecast(shown_once, later)[..., 1])
+        now = twin.simulate(shown_once, PLACEBO, torch.zeros(1, dtype=torch.float64))
+        assert bool((now.values[:, :, 0, 2] == yes).all())
+    assert bool(((ahead[0] > 0) & (ahead[0] < ahead[1]) & (ahead[1] < 1)).all())
+    network, memory = twin.network, twin.network.nothing(3)
+    gap = torch.full((3,), 300.0)
+    odds = network.ahead(memory, gap)[0][..., 1]
+    for yes, told in ((1.0, torch.sigmoid(odds)), (0.0, torch.sigmoid(-odds))):
+        off = network.surprise(memory, scored(twin, yes, 300.0).values["laboratory"], gap)
+        torch.testing.assert_close(off[..., 1], -told.log())
+
+
+def test_a_sign_that_was_never_scored_is_drawn_as_yes_or_no() -> None:
+    twin = with_a_sign(visit_twin())
+    state = twin.start(PATIENTS, draws=60, seed=1)
+    after = twin.observe(state, scored(twin, torch.nan, 0.0))
+    drawn = after.draws[..., 2] * 0.5 + 0.3
+    assert set(drawn.flatten().round(decimals=5).tolist()) == {0.0, 1.0}
+
+
+def test_members_are_moved_apart_and_their_mean_is_not() -> None:
+    twin = with_a_sign(visit_twin())
+    wide = replace(twin, membership=replace(twin.membership, spread=2.0, spread_new=2.0))
+    state = shown(twin)
+    days = torch.tensor([700.0], dtype=torch.float64)
+    plain, moved = (each.simulate(state, PLACEBO, days).values[:, :, 0] for each in (twin, wide))
+    for quantity in (0, 2):
+        torch.testing.assert_close(
+            moved[..., quantity].mean(dim=1), plain[..., quantity].mean(dim=1), atol=0.02, rtol=0
+        )
+    assert bool((moved[..., 2].std(dim=1) > 1.5 * plain[..., 2].std(dim=1)).all())
+    assert bool((moved[..., 0].std(dim=1) > plain[..., 0].std(dim=1)).all())
 
 
 def test_a_training_patient_is_answered_by_members_that_never_saw_them() -> None:
