@@ -138,19 +138,19 @@ class NextValues:
 
     Attributes
     ----------
+    binary
+        Whether it is a yes or no.
     patient
         Positions among all who are followed, (forecast,).
     draws, found, before
         What was foreseen, (forecast, draw), what came, and the last value before, (forecast,).
-    binary
-        Whether it is a yes or no.
     """
 
+    binary: bool
     patient: Array
     draws: Array
     found: Array
     before: Array
-    binary: bool
 
 
 def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
@@ -623,9 +623,7 @@ def next_values(twin: VisitTwin, followed: Followed, config: Config) -> dict[str
         state = twin.observe(state, observation)
     binary = dict(zip(histories.modality.features, followed.binary.tolist(), strict=True))
     found = {
-        name: NextValues(
-            *(np.concatenate(some) for some in zip(*each, strict=True)), binary=binary[name]
-        )
+        name: NextValues(binary[name], *(np.concatenate(some) for some in zip(*each, strict=True)))
         for name, each in parts.items()
     }
     return {name: each for name, each in found.items() if len(each.found)}
