@@ -14,6 +14,7 @@ import torch
 
 from omics_twin.config import Config, digest, recorded
 from omics_twin.errors import TrainingError, quoted
+from omics_twin.intake.channels import BATCH
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.models.layers import Copies
@@ -208,6 +209,7 @@ def _tensors(
             minimum_frequency=channel.minimum_frequency,
             follow_up=channel.follow_up,
             structure=_structure(task.graph, channel, config.model),
+            batch=tuple(i for i, each in enumerate(channel.features) if each.column == BATCH),
         )
         for channel in design.channels
     }

@@ -106,6 +106,11 @@ class Variants:
     covered_megabases: float | None = None
 
 
+# The column of a channel that says in which batch a patient was measured; no gene is called so.
+BATCH = "(batch)"
+_SMALLEST_BATCH = 8
+
+
 @dataclass
 class Notes:
     """What was read as not measured or not read at all, told to the user in order."""
@@ -183,6 +188,32 @@ def read_wide(
             )
             raise IntakeError(about(told, patient, f"day {days[row]:g}"))
     return [_channel(name, name, 0.0, values, days, modality, columns)]
+
+
+def with_batch(
+    channel: Channel, column: str, roster: Table, notes: Notes, *, scoring: bool
+) -> Channel:
+    """Return the channel with the batch of each patient beside what was measured.
+
+    Of a batch of fewer than eight patients nothing can be learned: it is read as not known, unless
+    new patients are scored, whose batch others may have taught.
+    """
+    cells = pd.Series(roster.text(column), index=roster.patient_ids).reindex(channel.values.index)
+    known = cells.where(cells != "")
+    if not scoring:
+        sizes = known.map(known.value_counts())
+        few = sizes < _SMALLEST_BATCH
+        if few.any():
+            notes.add(
+                f"modality '{channel.modality}': {int(few.sum())} patients are in batches of fewer "
+                f"than {_SMALLEST_BATCH} by '{column}', whose batch is read as not known"
+            )
+        known = known.mask(few)
+    return replace(
+        channel,
+        values=channel.values.assign(**{BATCH: known.astype("string")}),
+        columns={**channel.columns, BATCH: ColumnDeclaration(kind=Kind.CATEGORY)},
+    )
 
 
 def read_visits(

@@ -209,6 +209,10 @@ class ModalityDeclaration:
         value is the mean of the segments over it.
     minimum_frequency
         Binary features rarer than this share of the training patients are not used.
+    batch_column
+        For a wide table of many genes: a column of the roster that says in which batch (plate,
+        centre, platform) a patient was measured. What a batch adds to each gene is learned from
+        the training patients and taken off.
     genes
         Whether genes, which are the columns read by ``other_columns`` or those of the calls, are
         named as written or by approved symbols (old symbols, lower case, spreadsheets' dates).
@@ -246,6 +250,7 @@ class ModalityDeclaration:
     covered_megabases: float | None = None
     gene_positions: str | None = None
     minimum_frequency: float = 0.0
+    batch_column: str | None = None
     genes: GeneNames = GeneNames.AS_WRITTEN
     aliases: str | None = None
     activity: str | None = None

@@ -140,6 +140,8 @@ def _check_modality(where: str, modality: ModalityDeclaration) -> None:
             )
     if modality.other_columns is not None:
         _check_column(f"{where}, other_columns", modality.other_columns)
+    if modality.batch_column is not None and modality.layout is not Layout.WIDE:
+        raise ConfigError(f"{where} has 'batch_column' but not one row per patient: remove it")
     if modality.layout is Layout.VISITS:
         _check_schedule(where, modality)
     if modality.layout is Layout.REPEATED:

@@ -21,6 +21,7 @@ from omics_twin.intake.channels import (
     Variants,
     declared_columns,
     read_variants,
+    with_batch,
 )
 from omics_twin.intake.columns import binary, canonical, column_of
 from omics_twin.intake.declaration import (
@@ -212,6 +213,9 @@ def _read_modalities(
             continue
         aliases, sets = _aliases(modality, folder), _sets(modality, folder)
         for channel in LAYOUTS[modality.layout](name, modality, table, columns, notes):
+            if modality.batch_column is not None:
+                column = modality.batch_column
+                channel = with_batch(channel, column, roster, notes, scoring=scoring)
             channels[channel.name] = replace(channel, aliases=aliases, sets=sets)
     return channels, variants, repeated
 
@@ -371,7 +375,7 @@ def _columns_by_table(declaration: CohortDeclaration) -> dict[str, set[str]]:
             *filter(None, [modality.effect_column, modality.fraction_column]),
         }
         named[declaration.roster] |= set(
-            filter(None, [modality.measured_column, modality.panel_column])
+            filter(None, [modality.measured_column, modality.panel_column, modality.batch_column])
         )
     if declaration.therapy is not None:
         therapy = declaration.therapy

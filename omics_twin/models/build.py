@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from omics_twin.errors import TrainingError
+from omics_twin.models.batches import BatchShift, batch_shift
 from omics_twin.models.encoders import ChannelEncoder, InputStatistics
 from omics_twin.models.graph import Neighbours
 from omics_twin.models.heads import (
@@ -49,6 +50,8 @@ class ChannelTensors:
         Whether the channel is measured under therapy.
     structure
         What makes nodes, such as the scores of gene sets, from features, (feature, node).
+    batch
+        Indices of the features that say in which batch a patient was measured.
     """
 
     values: Float[Tensor, "patient feature"]
@@ -56,6 +59,7 @@ class ChannelTensors:
     minimum_frequency: float
     follow_up: bool
     structure: Float[Tensor, "feature node"] | None = None
+    batch: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,9 @@ def input_statistics(
         wide @ conditioned.square(),
         wide @ ((filled > 0.5).double() * measured),
     )
+    batch = _batch_shift(channel, conditioned, measured, wide, total)
+    if batch is not None:
+        first, second = batch.taken_off(first, second)
     patients = patients.clamp(min=1e-9)
     mean = first / patients
     variance = (second / patients - mean.square()).clamp(min=0.0)
@@ -170,11 +177,24 @@ def input_statistics(
     scale = torch.where(usable, 1.0 / deviation.clamp(min=1e-6), torch.zeros_like(deviation))
     offset = -mean * scale
     narrow = int(usable.any(dim=0).sum()) <= settings.wide_features
+    if batch is not None:
+        _check_reduced(channel, settings, narrow)
+        # As they are written: 1 for a patient's own batch.
+        scale[:, batch.columns] = spread[batch.columns]
+        offset[:, batch.columns] = location[batch.columns]
     reduced = (
         {}
         if narrow
         else reduction(
-            conditioned, measured, scale, offset, wide > 0, channel.structure, settings, total
+            conditioned,
+            measured,
+            scale,
+            offset,
+            wide > 0,
+            channel.structure,
+            settings,
+            total,
+            batch,
         )
     )
     return InputStatistics(
@@ -188,6 +208,41 @@ def input_statistics(
         else torch.zeros(0, dtype=torch.long),
         **reduced,
     )
+
+
+def _batch_shift(
+    channel: ChannelTensors,
+    conditioned: Float[Tensor, "patient feature"],
+    measured: Float[Tensor, "patient feature"],
+    wide: Float[Tensor, "member patient"],
+    total: Total,
+) -> BatchShift | None:
+    """Return what batches add to a channel's numbers, None where it knows of none."""
+    if not channel.batch:
+        return None
+    columns = torch.tensor(channel.batch)
+    there = measured.any(dim=1)
+    genes = torch.ones(measured.shape[1], dtype=torch.bool)
+    genes[columns] = False
+    if total is not here or bool((measured[there][:, genes] == 0).any()):
+        raise TrainingError(
+            "a modality with a batch is measured in part in some patients, or at several sites, "
+            "where its batches cannot be told from its gaps: leave 'batch_column' out"
+        )
+    levels = torch.nan_to_num(channel.values[:, columns].double())
+    shifted = (genes & ~channel.binary).double()
+    return batch_shift(conditioned, levels, columns, wide * there, shifted)
+
+
+def _check_reduced(channel: ChannelTensors, settings: NetworkSettings, narrow: bool) -> None:
+    """Refuse batches where no principal components are made, from which they are taken off."""
+    if narrow or channel.structure is not None:
+        raise TrainingError(
+            f"a modality with a batch has {channel.values.shape[1]} features and "
+            f"model.gene_encoder is {settings.gene_encoder.name}, expected more than "
+            f"{settings.wide_features} features (model.wide_features) that are reduced to "
+            "components: leave 'batch_column' out"
+        )
 
 
 def _bent(

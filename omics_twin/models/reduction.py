@@ -11,6 +11,7 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from omics_twin.errors import TrainingError
+from omics_twin.models.batches import BatchShift
 from omics_twin.models.graph import Neighbours
 from omics_twin.settings import GeneEncoder, NetworkSettings
 from omics_twin.tensors.sums import Total, here
@@ -28,10 +29,12 @@ def reduction(
     structure: Tensor | None,
     settings: NetworkSettings,
     total: Total = here,
+    batch: BatchShift | None = None,
 ) -> dict[str, Any]:
     """Return the fields that say what a wide channel is reduced to, from each member's patients.
 
-    Principal directions are scaled to components of unit variance.
+    Principal directions are scaled to components of unit variance. They are those of values from
+    which the shift of a batch is taken off; the directions of its columns take it off components.
     """
     if total is not here:
         return {
@@ -52,10 +55,16 @@ def reduction(
         standard = values[rows].mul_(scale[member].float()).add_(offset[member].float())
         if gaps is not None:
             standard.mul_(gaps[rows])
+        if batch is not None:
+            shift = (batch.shift[member] * scale[member]).float()
+            standard -= standard[:, batch.columns] @ shift
+            standard[:, batch.columns] = 0.0
         nodes, deviation = _nodes(standard, structure)
         found = _whitening_directions(nodes, components).float()
         kept.append(nodes @ found)
         directions.append(found / deviation.unsqueeze(-1))
+        if batch is not None:
+            directions[-1][batch.columns] = -shift @ directions[-1]
     encoder = settings.gene_encoder
     alike = encoder is GeneEncoder.PATIENT_GRAPH
     return {

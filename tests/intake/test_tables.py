@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from omics_twin.errors import ConfigError, IntakeError
+from omics_twin.intake.channels import BATCH
 from omics_twin.intake.declaration import (
     CohortDeclaration,
     ColumnDeclaration,
@@ -125,6 +126,22 @@ def test_a_partly_recorded_combination_is_an_unknown_arm_and_is_told(
     assert tables.received is not None
     assert tables.received.isna()["P2"]
     assert any("arm not known" in note and "'P2'" in note for note in tables.notes)
+
+
+def test_a_batch_stands_beside_its_genes_where_enough_patients_are_in_it(
+    study: CohortDeclaration,
+) -> None:
+    study.modalities["expression"].batch_column = "site"
+    tables = read_tables(study, scoring=True)
+    values = tables.channels["expression"].values
+    assert values[BATCH].tolist() == ["A", "B"]
+    assert tables.channels["expression"].genes == ("ESR1", "PGR")
+    tables = read_tables(study)
+    assert tables.channels["expression"].values[BATCH].isna().all()
+    assert any("2 patients are in batches of fewer than 8 by 'site'" in n for n in tables.notes)
+    study.modalities["mri"].batch_column = "site"
+    with pytest.raises(ConfigError, match="not one row per patient"):
+        read_tables(study)
 
 
 def test_another_kind_of_event_is_neither_the_event_nor_censored(study: CohortDeclaration) -> None:
