@@ -61,6 +61,7 @@ def growth_process_twin(freedom: float = 5.0) -> GrowthProcessTwin:
             walk=1e-4,
             error=2e-3,
             freedom=freedom,
+            early=0.01,
         ),
     )
 

@@ -141,7 +141,9 @@ def test_the_exact_twin_says_what_sampling_says() -> None:
     growth = population.growth + population.growth_sd * z[:, 1]
     kill = population.kill + population.kill_sd * z[:, 2]
     faded = [(1 - np.exp(-0.006 * day)) / 0.006 for day in (56.0, 112.0)]
-    walk = (population.walk * 56.0) ** 0.5 * z[:, 3:].cumsum(dim=1)
+    settled = 1 - np.exp(-population.settling * np.array([0.0, 56.0, 112.0]))
+    gained = torch.tensor(population.walk * 56.0 + population.early * np.diff(settled))
+    walk = (gained.sqrt() * z[:, 3:]).cumsum(dim=1)
     paths = [
         level + growth * d - kill * f + w
         for d, f, w in zip((56.0, 112.0), faded, walk.T, strict=True)
