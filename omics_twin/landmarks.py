@@ -476,11 +476,11 @@ def _next_visit(twin: VisitTwin, followed: Followed, config: Config) -> dict[str
                 )
         state = twin.observe(state, observation)
     found = {}
-    for k, name in enumerate(histories.modality.features):
+    for name, sign in zip(histories.modality.features, followed.binary.tolist(), strict=True):
         if name in parts:
             draws, truth, before = (np.concatenate([p[i] for p in parts[name]]) for i in range(3))
             if len(truth):
-                score = _of_sign if followed.binary[k] else _of_number
+                score = _of_sign if sign else _of_number
                 found[name] = {"n": len(truth), **score(draws, truth, before)}
     return found
 
