@@ -123,10 +123,9 @@ def shown(
     least_benefit: float = TwinSettings.least_benefit,
 ) -> tuple[KeptBelief, Change]:
     """Return the belief with a further visit, and what the visit changed."""
-    state = replay(model.twin, kept)
     grown = kept.seen(visit)
-    after = model.twin.observe(state, visit.observation, under=visit.under)
-    watch, alerts = watched(model, grown)
+    *_, state, after = beliefs = list(states(model.twin, grown))
+    watch, alerts = watched(model, grown, beliefs)
     day = float(visit.observation.days[0])
     ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., _place(model)]
     measured = _measured(model, visit)
@@ -150,15 +149,22 @@ def shown(
     )
 
 
-def watched(model: LivingModel, kept: KeptBelief) -> tuple[Watch, tuple[Alert, ...]]:
+def watched(
+    model: LivingModel, kept: KeptBelief, beliefs: Sequence[TwinState]
+) -> tuple[Watch, tuple[Alert, ...]]:
     """Return what watching all visits so far has come to, and the alerts of the last one.
 
     It follows from the visits alone, as the belief does.
+
+    Parameters
+    ----------
+    beliefs
+        Before any visit, and after each.
     """
     watch, alerts = Watch(model.false_alarms), tuple[Alert, ...]()
     least = _LEAST_MM if _SIZE in model.twin.quantities else 1e-6
     # The belief after the last visit has forecast none yet, and is not asked for.
-    before_each = zip(kept.visits, states(model.twin, kept), strict=False)
+    before_each = zip(kept.visits, beliefs, strict=False)
     for place, (visit, state) in enumerate(before_each):
         alerts = ()
         ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., _place(model)]
