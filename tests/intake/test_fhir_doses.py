@@ -34,7 +34,7 @@ def ordered(*dosages: Any, code: str = "L01CD01", **more: Any) -> fhir.Resource:
         "intent": "order",
         "medicationCodeableConcept": fhir.concept(fhir.ATC, code),
         "subject": fhir.SUBJECT,
-        "dosageInstruction": list(dosages),
+        **({"dosageInstruction": list(dosages)} if dosages else {}),
         **more,
     }
 

@@ -128,6 +128,7 @@ def test_a_clinician_follows_a_living_twin(browser: Browser, url: str, place: st
         expect(screen.get_by_role("heading", name="The ranking was made anew")).to_be_visible()
         screen.get_by_role("link", name="Back to the patient").click()
         expect(screen.get_by_text("190 → 55 (two lesions counted twice)")).to_be_visible()
+        expect(screen.get_by_text("The visit that raised it was amended since")).to_be_visible()
         screen.get_by_role("link", name="Add a dose").click()
         screen.get_by_label("Drug").fill("paclitaxel")
         screen.get_by_label("Amount").fill("2")
