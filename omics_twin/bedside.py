@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -186,14 +186,20 @@ def watched(
     return watch, alerts
 
 
-def expected_at(model: LivingModel, kept: KeptBelief, interval: float) -> dict[float, Told]:
+def expected_at(
+    model: LivingModel, kept: KeptBelief, interval: float, before_each: Iterable[TwinState]
+) -> dict[float, Told]:
     """Return what was expected of each measurement, from all visits before it; by its day [day].
 
     The first visit tells how large the tumour is: nothing is expected of it.
+
+    Parameters
+    ----------
+    before_each
+        The belief before each visit.
     """
     found = {}
-    before_each = zip(kept.visits, states(model.twin, kept), strict=False)
-    for place, (visit, state) in enumerate(before_each):
+    for place, (visit, state) in enumerate(zip(kept.visits, before_each, strict=False)):
         if place and _measured(model, visit) is not None:
             day = visit.observation.days
             ahead = model.twin.forecast(state, day, visit.under)[..., _place(model)]
@@ -386,10 +392,20 @@ def published_grid(drugs: Sequence[str], start_days: float) -> tuple[Interventio
 
 
 def compared(
-    model: LivingModel, kept: KeptBelief, plans: Sequence[Intervention], interval: float
+    model: LivingModel,
+    kept: KeptBelief,
+    plans: Sequence[Intervention],
+    interval: float,
+    state: TwinState | None = None,
 ) -> Compared:
-    """Return plans compared from the last visit on."""
-    state = replay(model.twin, kept)
+    """Return plans compared from the last visit on.
+
+    Parameters
+    ----------
+    state
+        The belief after the last visit, where it is known already.
+    """
+    state = replay(model.twin, kept) if state is None else state
     now = float(state.days[0])
     ahead = np.linspace(min(now, 0.0), now + model.endpoint.horizon_days, _POINTS)
     tail = (1.0 - interval) / 2.0

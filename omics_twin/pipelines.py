@@ -512,20 +512,21 @@ def rollback(config: Config, console: Console) -> None:
 def serve(config: Config, console: Console) -> None:
     """Answer for patients' records over HTTP, and show the page of a chart, until interrupted."""
     from omics_twin import desk
-    from omics_twin.serve.server import listen, listen_to, scorer_of
 
     asked = desk.demonstrated(config, console) if config.demo else config
     if not asked.model_uri:
         raise ConfigError("'serve' needs model_uri=… or demo=true")
+    living = tracking.living_model(asked.model_uri, asked.tracking)
+    if living is not None and asked.chart is None:
+        raise ConfigError(
+            f"'{asked.model_uri}' learns from visit to visit: it is served as the page of a chart, "
+            "add chart=…"
+        )
     if asked.chart is not None:
         desk.log_of(asked)
-    living = tracking.living_model(asked.model_uri, asked.tracking)
+    from omics_twin.serve.server import listen, listen_to, scorer_of
+
     if living is not None:
-        if asked.chart is None:
-            raise ConfigError(
-                f"'{asked.model_uri}' learns from visit to visit: it is served as the page of a "
-                "chart, add chart=…"
-            )
         with desk.opened(asked, living, None, console) as page:
             listen_to(page, asked.serve, lambda at: console.say(f"page: {at}/"))
         return

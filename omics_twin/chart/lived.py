@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from omics_twin.bedside import Compared, compared, plans_asked
-from omics_twin.belief import KeptBelief, intervention_of, visit_of
+from omics_twin.belief import KeptBelief, intervention_of, states, visit_of
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
 from omics_twin.errors import ChartError, ConsentError, quoted
@@ -22,9 +22,26 @@ from omics_twin.therapy.rank import order
 from omics_twin.told import PatientRecord, RecordedDose
 from omics_twin.trust.consent import Purpose
 from omics_twin.twin.mechanistic import MechanisticTwin
-from omics_twin.types import Dose, Intervention
+from omics_twin.types import Dose, Intervention, TwinState
 
 GIVEN, PLANNED = "as given", "as planned"
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """What a twin believes from visit to visit, replayed once where it is asked for."""
+
+    model: LivingModel = field(repr=False)
+    kept: KeptBelief
+
+    @cached_property
+    def states(self) -> tuple[TwinState, ...]:
+        """Before any visit, and after each."""
+        return tuple(states(self.model.twin, self.kept))
+
+    def compared(self, plans: Sequence[Intervention], interval: float) -> Compared:
+        """Return plans compared from the last visit on."""
+        return compared(self.model, self.kept, plans, interval, self.states[-1])
 
 
 @dataclass(frozen=True)
@@ -37,8 +54,8 @@ class Lived:
         Of the ranking in the chart.
     lines
         Best first, with the doses of each plan.
-    record, kept
-        What the chart held, and what makes the belief.
+    record, beliefs
+        What the chart held, and what the twin believes from visit to visit.
     visits, withheld
         Numbers of the record's visits in the chart, and modalities that were not to be used.
     doses
@@ -48,17 +65,21 @@ class Lived:
     number: int
     lines: list[dict[str, Any]]
     record: PatientRecord
-    kept: KeptBelief
+    beliefs: Beliefs
     visits: tuple[int, ...]
     withheld: tuple[str, ...]
     doses: tuple[RecordedDose, ...]
     interval: float
-    model: LivingModel = field(repr=False)
+
+    @property
+    def kept(self) -> KeptBelief:
+        """What makes the belief."""
+        return self.beliefs.kept
 
     @cached_property
     def compared(self) -> Compared:
         """The plans with their curves."""
-        return compared(self.model, self.kept, _plans_in(self.lines), self.interval)
+        return self.beliefs.compared(_plans_in(self.lines), self.interval)
 
 
 def drugs_known(model: LivingModel) -> tuple[str, ...]:
@@ -138,11 +159,11 @@ def live(
     belief = StoredBelief(*start, {}, visits, withheld, numbers)
     told = StoredRanking(belief, settings.interval, 0.0, [])
     before = chart.last_ranking(patient_id)
-    rest = (record, kept, visits, withheld, doses, settings.interval, model)
+    beliefs = Beliefs(model, kept)
+    rest = (record, beliefs, visits, withheld, doses, settings.interval)
     if before is not None and replace(before[1], lines=[]) == told:
         return Lived(before[0], before[1].lines, *rest)
-    found = compared(model, kept, plans_open(model, kept, doses), settings.interval)
-    lines = lines_of(found)
+    lines = lines_of(beliefs.compared(plans_open(model, kept, doses), settings.interval))
     return Lived(chart.add_ranking(replace(told, lines=lines), by=by), lines, *rest)
 
 

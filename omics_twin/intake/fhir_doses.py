@@ -8,6 +8,7 @@ medicationstatement.html, dosage.html, datatypes.html#Timing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +23,8 @@ from omics_twin.intake.fhir_values import quantity_in
 from omics_twin.told import RecordedDose, dose_of
 
 _GIVEN = "MedicationAdministration"
+# Eight hours are a third of a day, which no float is.
+_ROUNDING = 1e-9
 _ORDERED = ("active", "completed", "on-hold")
 _DAYS = {"d": 1.0, "wk": 7.0, "h": 1 / 24}
 # What a schedule may say; more would be another schedule.
@@ -180,12 +183,12 @@ def _scheduled(dosage: Object, resource: Object) -> list[dict[str, Any]] | str:
         times = count
     elif end is not None:
         # The last day of a period is part of it.
-        times = int(((end - start).days + 1) / every + 1e-9)
+        times = _fitting((end - start).days + 1, every)
     elif lasts:
         length = quantity_in(lasts, "day")
         if not isinstance(length, int | float):
             return "its schedule lasts for no number of days"
-        times = int(length / every + 1e-9)
+        times = _fitting(length, every)
     else:
         return "its schedule has no end"
     if times < 1:
@@ -193,6 +196,11 @@ def _scheduled(dosage: Object, resource: Object) -> list[dict[str, Any]] | str:
     each = _DAYS.get(text_in(repeat, "durationUnit"), 0.0)
     takes = each * (_number(repeat.get("duration")) or 0.0)
     return [_times(start, takes, interval_days=every, repeat=times)]
+
+
+def _fitting(days: float, every: float) -> int:
+    """Return how many administrations begin within some days, the first at their beginning."""
+    return math.ceil(days / every - _ROUNDING)
 
 
 def _number(given: Any) -> float | None:

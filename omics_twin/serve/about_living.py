@@ -10,7 +10,6 @@ import torch
 
 from omics_twin import bedside
 from omics_twin.bedside import Change, Compared, Told
-from omics_twin.belief import replay
 from omics_twin.chart.lived import (
     PLANNED,
     Lived,
@@ -103,7 +102,7 @@ def about(desk: LivingDesk, patient_id: str, *, by: str) -> tuple[Lived, dict[st
 
 def _of_the_twin(desk: LivingDesk, told: Lived) -> dict[str, Any]:
     found = told.compared
-    own = desk.model.twin.summary(replay(desk.model.twin, told.kept), told.interval)
+    own = desk.model.twin.summary(told.beliefs.states[-1], told.interval)
     return {
         "course": _course(desk, told, found, ()),
         "response": _response(found),
@@ -122,7 +121,7 @@ def _course(desk: LivingDesk, told: Lived, found: Compared, chosen: Sequence[str
         found,
         {plan.name: plan.name for plan in found.plans},
         _now(told),
-        bedside.expected_at(desk.model, told.kept, told.interval) if len(sizes) else {},
+        bedside.expected_at(desk.model, told.kept, told.interval, told.beliefs.states),
         chosen,
         rules=rules,
         dosed=lambda plan: bedside.dosed_days(told.kept, plan, float(found.days[-1])),
@@ -214,7 +213,7 @@ def _timeline(desk: LivingDesk, record: PatientRecord, visits: Sequence[int]) ->
     return [
         Moment(
             when=day_in_words(visit.day),
-            under=visible(visit.under) if visit.under else "",
+            under="see the doses" if desk.drugs else visible(visit.under or ""),
             told=tuple(measured_in_words(visit)),
             number=number,
             parts=tuple(
@@ -315,7 +314,7 @@ def what_if(desk: LivingDesk, told: Lived, asked: Supposed) -> dict[str, Any]:
     rest = plans_open(desk.model, told.kept, told.doses)
     # The one that is asked for stands in the place of the same among the others.
     plans = [plan, *(each for each in rest if each.name != plan.name)]
-    found = bedside.compared(desk.model, told.kept, plans, told.interval)
+    found = told.beliefs.compared(plans, told.interval)
     lines = lines_of(found)
     best = next(each["intervention"] for each in lines if each["intervention"] != plan.name)
     drawn = dict.fromkeys([plan.name, best, NO_INTERVENTION.name])

@@ -33,6 +33,7 @@ def kept(
     modalities, withheld
         What the model can be shown, and what of it is not to be told.
     """
+    holding = chart.visits(patient_id)
     return {
         "decisions": [
             {
@@ -51,6 +52,7 @@ def kept(
                 "sentence": visible(each.sentence),
                 "closed_by": visible(each.closed_by),
                 "note": visible(each.note),
+                "amended": each.visit not in holding,
             }
             for each in chart.alerts(patient_id)
         ],

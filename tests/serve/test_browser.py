@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import SmallRun
 from tests.serve.hospital import PASSWORD, Running, running
+from tests.serve.screens import clinician_at, kept
 
 PATIENT = "SYN0000001"
-SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
@@ -24,45 +21,10 @@ def served(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium is installed: the page was not opened in a browser")
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def screen(browser: Browser, served: Running) -> Iterator[Page]:
-    """Yield a page on which a clinician is signed in; a message of the browser fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    told: list[str] = []
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.goto(f"{served.url}/sign-in")
-    page.get_by_label("Name").fill("clinician")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.keyboard.press("Enter")
-    expect(page).to_have_title("Worklist - research use only")
-    yield page
-    context.close()
-    assert told == []
-
-
-def kept(page: Page, name: str) -> None:
-    """Check what is on the screen for accessibility, and keep a picture where CI asks for it."""
-    found = Axe().run(page).response["violations"]
-    assert [each["id"] for each in found if each["impact"] in SERIOUS] == [], name
-    # Nothing is cut off or has to be scrolled sideways.
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-    folder = os.environ.get("OMICS_TWIN_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    with clinician_at(browser, served.url) as page:
+        yield page
 
 
 def test_a_clinician_follows_a_patient_through_the_page(screen: Page) -> None:
