@@ -73,7 +73,8 @@ def listen(
     TrackingError
         If the port is taken, or is not this machine's.
     """
-    gate = Gate(scoring_server.init(scorer.scored), scorer.model, settings, permits)
+    app = scoring_server.init(scorer.scored)
+    gate = Gate(app, scorer.scored, scorer.model, settings, permits)
     # Without the protocol asyncio would leave Nagle's algorithm on: 40 ms for every answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
