@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from omics_twin.errors import ModelError, TrackingError
+from omics_twin.example import example_record
 from omics_twin.files import MANIFEST, sha256
 from omics_twin.living import LivingModel, is_living
 from omics_twin.logs import quiet
@@ -339,8 +340,13 @@ def _experiment(mlflow: Any, settings: TrackingSettings) -> str:
 
 
 def packing(model: Path) -> dict[str, Any]:
-    """Return what MLflow is told of a model's folder: code and artefacts, no pickle on disk."""
+    """Return what MLflow is told of a model's folder: code and artefacts, no pickle on disk.
+
+    The example is the record of nobody.
+    """
+    loaded = TrainedModel.load(model)
     return {
+        "input_example": [example_record(loaded.twin.design, loaded.support)],
         "python_model": str(Path(__file__).parent / "serve" / "pyfunc.py"),
         "artifacts": {MODEL_FOLDER: str(model)}
         | {each: str(model.parent / each) for each in _cards_beside(model)},

@@ -1,8 +1,9 @@
 """A strict gate before a scoring app: what passes is answered, what does not gets one sentence.
 
 MLflow's scoring app takes bodies of any size, keys that are there twice, numbers that are not
-finite and values out of range, and repeats a patient's row in its errors. Nothing reaches it here
-that the model's own record does not allow, and none of its errors reaches a client.
+finite and values out of range, and repeats a patient's row in its errors. Nothing reaches its model
+here that the model's own record does not allow, and none of its errors reaches a client. Records
+go to the model as they were checked: the app itself would read the body twice more.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager, suppress
+from io import StringIO
 from typing import Any
+
+from mlflow.pyfunc.scoring_server import predictions_to_json
 
 from omics_twin.serve.reading import (
     Permits,
@@ -23,6 +27,7 @@ from omics_twin.serve.reading import (
     schema_of,
 )
 from omics_twin.settings import ServeSettings
+from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel
 
 Message = MutableMapping[str, Any]
@@ -73,7 +78,9 @@ class Gate:
     Parameters
     ----------
     app
-        MLflow's scoring app of the model.
+        MLflow's scoring app of the model; asked how it is, and which version it has.
+    scored
+        The model as MLflow's scoring app asks it.
     model
         What the app answers with; it says what a record may hold.
     limits
@@ -85,11 +92,13 @@ class Gate:
     def __init__(
         self,
         app: App,
+        scored: Any,
         model: TrainedModel,
         limits: ServeSettings,
         permits: Permits | None = None,
     ) -> None:
-        self.app, self.model, self.limits, self.permits = app, model, limits, permits
+        self.app, self.scored, self.model = app, scored, model
+        self.limits, self.permits = limits, permits
         self._schema = json.dumps(schema_of(model)).encode()
         self._places = asyncio.Semaphore(limits.at_once)
 
@@ -126,23 +135,31 @@ class Gate:
         if path == _SCHEMA:
             return 200, self._schema
         if path != _SCORE:
-            return await self._within(scope, b"")
+            return await self._within(scope)
         self._check_headers(scope)
         body = await self._body(incoming)
-        records = await asyncio.to_thread(records_in, self.model, body, self.limits.most_patients)
-        if self.permits is not None:
-            records = await asyncio.to_thread(permitted, records, self.permits)
-        # What was checked is what is scored, whatever the body looked like.
-        checked = {"inputs": [each.model_dump() for each in records]}
-        async with self._places:
-            status, answer = await self._within(scope, json.dumps(checked).encode())
-        if status != 200:
+        records = await asyncio.to_thread(self._checked, body)
+        async with self._places, self._in_time():
+            return 200, await asyncio.to_thread(self._scored, records)
+
+    def _checked(self, body: bytes) -> list[PatientRecord]:
+        records = records_in(self.model, body, self.limits.most_patients)
+        return records if self.permits is None else permitted(records, self.permits)
+
+    def _scored(self, records: list[PatientRecord]) -> bytes:
+        """Return what MLflow's scoring app answers."""
+        told = StringIO()
+        try:
+            predictions_to_json(self.scored.predict(records), told)
+        except Exception as error:
+            # Whatever it is, it may hold what is a patient's: its kind alone is told.
+            _LOG.error("the model gave no answer: %s", type(error).__name__)
             raise RefusedError(
-                503 if status >= 500 else 422,
+                503,
                 "the model gave no answer to records that are as they should be: try again, and "
                 "tell who runs this server",
-            )
-        return status, answer
+            ) from error
+        return told.getvalue().encode()
 
     def _check_headers(self, scope: Message) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
@@ -171,14 +188,20 @@ class Gate:
             incoming.whole = True
             raise RefusedError(408, "the body did not arrive in time: send it again") from None
 
-    async def _within(self, scope: Message, body: bytes) -> tuple[int, bytes]:
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self.limits.timeout_seconds):
+                yield
+        except TimeoutError:
+            raise RefusedError(
+                503, "the model did not answer in time: ask about fewer patients"
+            ) from None
+
+    async def _within(self, scope: Message) -> tuple[int, bytes]:
         """Return status and body of the inner app's answer."""
         sent: list[Message] = []
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        left = [{"type": "http.request", "body": body, "more_body": False}]
+        left = [{"type": "http.request", "body": b"", "more_body": False}]
 
         async def receive() -> Message:
             if left:
@@ -189,12 +212,7 @@ class Gate:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        try:
-            async with asyncio.timeout(self.limits.timeout_seconds):
-                await self.app({**scope, "headers": headers}, receive, send)
-        except TimeoutError:
-            raise RefusedError(
-                503, "the model did not answer in time: ask about fewer patients"
-            ) from None
+        async with self._in_time():
+            await self.app({**scope, "headers": []}, receive, send)
         status = next(each["status"] for each in sent if each["type"] == "http.response.start")
         return status, b"".join(each.get("body", b"") for each in sent)

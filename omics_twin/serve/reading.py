@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from omics_twin.errors import OmicsTwinError, TwinError
+from omics_twin.files import json_of
 from omics_twin.record import strata_in, stratum_of, visits_of
 from omics_twin.tensors.design import Feature
 from omics_twin.told import PatientRecord, record_of, without
@@ -29,10 +30,6 @@ class RefusedError(Exception):
         self.sentence = sentence
 
 
-class _Twice(Exception):
-    """A key that an object holds twice: which value was meant is not known."""
-
-
 def parsed(body: bytes) -> Any:
     """Return what a body of strict JSON holds.
 
@@ -48,38 +45,17 @@ def parsed(body: bytes) -> Any:
     {'inputs': []}
     """
     try:
-        return json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_once,
-            parse_constant=_finite,
-            parse_float=_finite,
-        )
-    except UnicodeDecodeError:
-        raise RefusedError(400, "the body is not UTF-8 text: send UTF-8") from None
-    except _Twice:
-        sentence = "an object of the body holds a key twice: send each key once"
-        raise RefusedError(400, sentence) from None
-    except OverflowError:
-        sentence = "the body holds a number that is not finite: leave out what was not measured"
-        raise RefusedError(400, sentence) from None
-    except RecursionError:
-        raise RefusedError(400, "the body is nested too deeply: send records alone") from None
-    except ValueError:
-        raise RefusedError(400, "the body is not JSON: send one JSON object") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _Twice
-    return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise OverflowError
-    return number
+        # A file may begin with a mark of its encoding, what is sent may not.
+        if not body.startswith(BOM_UTF8):
+            return json_of(body)
+        sentence = "the body begins with a mark of its encoding: leave it out"
+    except UnicodeError:
+        sentence = "the body is not UTF-8 text: send UTF-8"
+    except json.JSONDecodeError:
+        sentence = "the body is not JSON: send one JSON object"
+    except ValueError as error:
+        sentence = f"the body is not strict JSON ({error}): send each key once, and finite numbers"
+    raise RefusedError(400, sentence)
 
 
 def records_in(model: TrainedModel, body: bytes, most_patients: int) -> list[PatientRecord]:

@@ -73,7 +73,8 @@ def listen(
     TrackingError
         If the port is taken, or is not this machine's.
     """
-    gate = Gate(scoring_server.init(scorer.scored), scorer.model, settings, permits)
+    app = scoring_server.init(scorer.scored)
+    gate = Gate(app, scorer.scored, scorer.model, settings, permits)
 
     def told(at: str) -> None:
         say(f"model {scorer.model.twin.name}: {at}/invocations, and /schema")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from omics_twin.errors import ModelError, nearest
@@ -83,6 +84,31 @@ class ChannelDesign:
         """Whether the channel is measured under therapy."""
         return self.visit_day > 0
 
+    @cached_property
+    def columns(self) -> dict[str, list[str | None]]:
+        """The columns in order, and what each may be where it is a category."""
+        found: dict[str, list[str | None]] = {}
+        for feature in self.features:
+            found.setdefault(feature.column, []).append(feature.level)
+        return found
+
+    @cached_property
+    def ranges(self) -> list[tuple[float, float]]:
+        """The least and the largest that each feature's number may be; none of a category."""
+        return [
+            (
+                max(0.0 if each.log else -_BEYOND_ANY, _or(each.minimum, -_BEYOND_ANY)),
+                min(_BEYOND_ANY, _or(each.maximum, _BEYOND_ANY)),
+            )
+            if each.level is None and not each.binary
+            else (math.inf, -math.inf)
+            for each in self.features
+        ]
+
+
+def _or(end: float | None, otherwise: float) -> float:
+    return otherwise if end is None else end
+
 
 @dataclass(frozen=True)
 class Design:
@@ -143,18 +169,25 @@ def encoded(channel: ChannelDesign, columns: Mapping[str, object]) -> list[float
     ModelError
         If a column or category level is unknown, or a number is not a finite number.
     """
-    known = dict.fromkeys(feature.column for feature in channel.features)
     for column in columns:
-        if column not in known:
-            raise ModelError(f"unknown column '{column}'{nearest(column, known)}")
-    return [_encoded(channel, feature, columns.get(feature.column)) for feature in channel.features]
+        if column not in channel.columns:
+            raise ModelError(f"unknown column '{column}'{nearest(column, channel.columns)}")
+    row = []
+    for feature, (low, high) in zip(channel.features, channel.ranges, strict=True):
+        value = columns.get(feature.column)
+        # What nearly every value is, at once: thousands of them are read for every answer.
+        if type(value) is float and low <= value <= high:
+            row.append(math.log1p(value) if feature.log else value)
+        else:
+            row.append(_encoded(channel, feature, value))
+    return row
 
 
 def _encoded(channel: ChannelDesign, feature: Feature, value: object) -> float:
     if value is None:
         return 0.0 if channel.absent_is_zero and feature.binary else math.nan
     if feature.level is not None:
-        levels = [each.level for each in channel.features if each.column == feature.column]
+        levels = channel.columns[feature.column]
         if value not in levels:
             raise ModelError(f"column '{feature.column}' has an unknown level; known: {levels}")
         return float(value == feature.level)

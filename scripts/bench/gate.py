@@ -89,7 +89,7 @@ def main(run: str, number: int = 10_000) -> None:
     bodies = [wrong(record, dice) for _ in range(number)]
     app = scoring_server.init(scorer.scored)
     for name, each, sent in (
-        ("gate", Gate(app, scorer.model, ServeSettings()), bodies),
+        ("gate", Gate(app, scorer.scored, scorer.model, ServeSettings()), bodies),
         ("scoring app alone", app, bodies[: max(1, number // 10)]),
     ):
         port = listening(each)

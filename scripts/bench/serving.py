@@ -83,7 +83,7 @@ def main(run: str, seconds: float = 5.0) -> None:
         "bare endpoint": (listening(bare), "/rank", json.dumps(record).encode()),
         "scoring app": (listening(app), "/invocations", json.dumps({"inputs": [record]}).encode()),
         "gate": (
-            listening(Gate(app, scorer.model, ServeSettings())),
+            listening(Gate(app, scorer.scored, scorer.model, ServeSettings())),
             "/invocations",
             json.dumps({"inputs": [record]}).encode(),
         ),

@@ -7,17 +7,20 @@ import math
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
+from mlflow.models import validate_serving_input
 
 from omics_twin.asked import read_cohort
 from omics_twin.cli import main
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.errors import ModelError, TwinError
+from omics_twin.logs import quiet
 from omics_twin.report.console import Console
 from omics_twin.serve.pyfunc import rank_record
 from omics_twin.told import PatientRecord, record_of
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import TrainedModel, packing
 from omics_twin.trust.consent import Purpose
 from tests.conftest import SmallRun
 
@@ -105,3 +108,15 @@ def test_what_the_model_does_not_know_is_refused_by_name(
 def test_an_unknown_modality_is_refused_by_name(model: TrainedModel) -> None:
     with pytest.raises(TwinError, match=r"unknown modality 'clinic': did you mean 'clinical'\?"):
         rank_record(model, new_patient(clinic={}))
+
+
+def test_the_example_is_of_nobody_and_is_answered(small_run: SmallRun, tmp_path: Path) -> None:
+    model = TrainedModel.load(small_run.model)
+    [example] = packing(small_run.model)["input_example"]
+    clinical = example["visits"][0]["values"]["clinical"]
+    assert clinical["age_years"] == 64.0  # the middle of what is declared
+    with quiet("mlflow"), pytest.warns(FutureWarning, match="deprecated"):
+        mlflow.pyfunc.save_model(path=str(tmp_path / "packed"), **packing(small_run.model))
+        served = (tmp_path / "packed" / "serving_input_example.json").read_text()
+        found = validate_serving_input(str(tmp_path / "packed"), served)
+    assert found == rank_record(model, record_of(example))
