@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,10 @@ from omics_twin.evaluate.conformal import (
 )
 from omics_twin.evaluate.score import calibration_bins
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.learning import model_of
+from omics_twin.learning import Fitted, model_of
 from omics_twin.report.console import Console
 from omics_twin.simulated import first_repeat, fit_copy, simulated_copy
-from omics_twin.tasks import Task, support_of
+from omics_twin.tasks import Task
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.therapy.rank import first_and_usual, superiority
 from omics_twin.tracking import TrainedModel
@@ -120,7 +120,7 @@ def held_of(task: Task, model: TrainedModel, plan: MemberPlan, config: Config) -
         for belief in told
         for _, rows, state in held_out_beliefs(one, belief, plan)
     ]
-    opened, support, _ = support_of(task.cohort).judge(task.catalogue, strata)
+    opened, support, _ = model.support.judge(task.catalogue, strata)
     return Held(
         one,
         bare,
@@ -210,18 +210,25 @@ def calibrate(
     config: Config,
     folder: Path,
     console: Console,
+    *,
+    twin_of: Callable[[Task, Fitted, Config], TrainedModel] = model_of,
 ) -> tuple[Calibration, dict[str, Any], Inside]:
     """Return what makes beliefs hold on a simulated copy, and how and for whom they hold there.
+
+    Where several sites learn together each simulates its own patients, and the factors are those
+    of all; how they hold is told of the patients who are here.
 
     Parameters
     ----------
     folder
         Of the checkpoints of training on the copy.
+    twin_of
+        Makes the twin of a copy from what was trained on it.
     """
     believed = held_of(task, model, plan, config)
     copy = simulated_copy(task, *one_draw(believed, config.twin.seed), config.twin.seed)
     fitted = fit_copy(copy, config, folder, console)
-    held = held_of(copy.task, model_of(copy.task, fitted, config), fitted.plan, config)
+    held = held_of(copy.task, twin_of(copy.task, fitted, config), fitted.plan, config)
     before = answers_of(held)
     found, after = fitted_factors(held, copy.truth, before)
     told = {
@@ -243,15 +250,17 @@ def inside_of(held: Held, answers: Answers, truth: Float[ndarray, "patient arm"]
 def one_draw(held: Held, seed: int) -> tuple[ndarray, ndarray]:
     """Return one draw of the outcome under each arm, and the mean, (patient, arm) or by time.
 
-    Patients who are held out together are answered by one member, as if it were the truth.
+    Patients who are held out together are answered by one member, as if it were the truth: the
+    same one at all sites that learn together.
     """
-    outcome, generator = held.task.outcome, np.random.default_rng([seed, 31])
+    outcome = held.task.outcome
+    generator = np.random.default_rng([seed, 31, held.task.total.place])
     size = 1 if outcome.grid_days is None else len(outcome.grid_days)
     drawn, mean = (np.full((*held.opened.shape, size), np.nan) for _ in range(2))
-    truthful: dict[int, int] = {}
     for rows, state in held.parts:
         member = state.draws[0, :, 0].long().numpy()
-        chosen = truthful.setdefault(int(member.min()), int(generator.choice(np.unique(member))))
+        shared = np.random.default_rng([seed, 37, int(member.min())])
+        chosen = int(shared.choice(np.unique(member)))
         picks = torch.tensor(generator.choice(np.flatnonzero(member == chosen), size=len(rows)))
         for index, therapy in enumerate(held.task.catalogue.interventions()):
             values = outcome_values(held.model, state, therapy, outcome)
@@ -277,21 +286,30 @@ def fitted_factors(held: Held, truth: ndarray, answers: Answers) -> tuple[Calibr
     for _ in range(_ROUNDS):
         spread = found.spread_of(held.strata).numpy().astype(np.float64)
         needed = [each * spread[:, None] for each in _scores(held, answers, truth)]
-        factors = [mondrian_quantiles(each, held.strata, held.level) for each in needed]
-        pooled = max(conformal_quantile(each, held.level) for each in needed)
+        factors = [_by_stratum(held, each) for each in needed]
+        pooled = max(_quantile(held, each) for each in needed)
         shared = set.intersection(*(set(each) for each in factors))
         by_stratum = {name: _kept(max(each[name] for each in factors)) for name in sorted(shared)}
         found = replace(found, spread=_kept(pooled), by_stratum=by_stratum, fitted=True)
         answers = answers_of(held, found.spread_of(held.strata).numpy())
     out = nonconformity(truth, answers.expected, answers.lower, answers.upper)
-    own = mondrian_quantiles(out, held.strata, held.level)
+    own = _by_stratum(held, out)
     found = replace(
         found,
         power=_power(held, answers, truth),
-        arms=_part_kept(conformal_quantile(out, held.level)),
+        arms=_part_kept(_quantile(held, out)),
         arms_by_stratum={name: _part_kept(each) for name, each in own.items()},
     )
     return found, narrowed(held, answers, found)
+
+
+def _quantile(held: Held, scores: ndarray) -> float:
+    return conformal_quantile(scores, held.level, total=held.task.total)
+
+
+def _by_stratum(held: Held, scores: ndarray) -> dict[str, float]:
+    every, total = list(held.model.support.counts), held.task.total
+    return mondrian_quantiles(scores, held.strata, held.level, every=every, total=total)
 
 
 def narrowed(held: Held, answers: Answers, found: Calibration) -> Answers:
@@ -316,7 +334,9 @@ def _scores(held: Held, answers: Answers, truth: ndarray) -> list[Float[ndarray,
         nonconformity(truth, answers.expected, answers.lower, answers.upper),
         nonconformity(true, answers.benefit, answers.benefit_lower, answers.benefit_upper),
     ]
-    return [each for each in found if np.isfinite(each).any()]
+    known = torch.tensor([float(np.isfinite(each).sum()) for each in found])
+    (known,) = held.task.total("known scores", known)
+    return [each for each, number in zip(found, known.tolist(), strict=True) if number]
 
 
 def _sign(held: Held) -> float:
@@ -335,14 +355,16 @@ def _compared(held: Held, answers: Answers, truth: ndarray) -> tuple[ndarray, nd
 def _power(held: Held, answers: Answers, truth: ndarray) -> float:
     """Return the exponent under which the truly best arms are likeliest."""
     probability, best = _compared(held, answers, truth)
-    if not len(probability):
+    known, total = torch.tensor(probability), held.task.total
+    (patients,) = total("patients with a choice", torch.tensor(float(len(known))))
+    if not patients:
         return 1.0
-    known = torch.tensor(probability)
 
     def surprise(log_power: float) -> float:
         found = sharpened(known, float(np.exp(log_power))).numpy()
         # A finite number of draws never says that an arm cannot be the best.
-        return float(-np.log(np.maximum(found[best], 1e-3)).mean())
+        lost = -np.log(np.maximum(found[best], 1e-3)).sum(dtype=np.float64)
+        return float(total("surprise", torch.tensor(lost))[0] / patients)
 
     return float(np.exp(minimize_scalar(surprise, bounds=(-2.3, 1.1), method="bounded").x))
 

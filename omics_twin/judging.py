@@ -354,8 +354,11 @@ def calibrated(
     folder: Path,
     console: Console,
 ) -> tuple[TrainedModel, dict[str, Any] | None, holding.Inside | None]:
-    """Return the model with intervals that hold on a simulated copy, and how they hold there."""
-    if config.twin.calibration is CalibrationBy.NONE:
+    """Return the model with intervals that hold on a simulated copy, and how they hold there.
+
+    Sites that learned together have calibrated theirs already.
+    """
+    if config.twin.calibration is CalibrationBy.NONE or model.calibration.fitted:
         return model, None, None
     with console.stage("calibration on a simulated copy"):
         found, copied, inside = holding.calibrate(task, model, plan, config, folder, console)
@@ -375,12 +378,12 @@ def calibration(
     Parameters
     ----------
     copied
-        How they hold on the simulated copy; None where nothing was calibrated.
+        How they hold on the simulated copy; None where there is none here.
     """
     truth = _true_means(task, config) if truth_is_known(task, config) else None
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = model.calibration.to_json() if model.calibration.fitted else {}
     if copied is not None:
-        found = {**model.calibration.to_json(), "copy": copied}
+        found["copy"] = copied
     found |= holding.held_up(task, model, plan, config, truth)
     response = holding.response_of(task, twin.received)
     return found if response is None else {**found, "response": response}

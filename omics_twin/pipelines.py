@@ -77,7 +77,6 @@ def train(config: Config, console: Console) -> runs.Trained:
     task, config = private_training.prepared(task, config, console)
     sites = None
     if config.trainer.federation.sites:
-        config = federated.uncalibrated(config, console)
         sites = sites_of(task, config)
         task = sites.task
     for note in _site_notes(task):
@@ -112,7 +111,7 @@ def _trained(
     with console.stage("differences from the baselines, patient by patient"):
         metrics["paired"] = judging.paired(task, predicted, baselines, console)
     if sites is not None:
-        metrics["federation"] = federated.compared(sites, predicted, config, run, console)
+        metrics["federation"] = federated.compared(sites, model, config, run, console)
     metrics["by_visit"] = judging.by_visit(task, model, fitted.plan, config, console)
     metrics["course"] = courses.foreseen(task, model, fitted.plan, config)
     metrics["calibration"] = judging.calibration(

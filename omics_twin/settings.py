@@ -179,7 +179,7 @@ class PrivacySettings:
         Below one in the number of patients.
     learns
         ``LINEAR``: effects that are linear in the measurements, of prognosis and of every agent;
-        ``NETWORK``: the network beside them, which was not measured on a cohort.
+        ``NETWORK``: the network beside them, which on I-SPY2 was calibrated worse.
     max_grad_norm
         Largest norm of one patient's gradient; well below most patients' own, probabilities are
         too extreme.

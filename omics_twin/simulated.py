@@ -66,7 +66,8 @@ def simulated_copy(
     """
     row = np.arange(len(drawn))
     received, mean = drawn[row, task.arms], expected[row, task.arms]
-    outcome = _drawn(task.outcome, received, mean, np.random.default_rng([seed, 29]))
+    generator = np.random.default_rng([seed, 29, task.total.place])
+    outcome = _drawn(task.outcome, received, mean, generator)
     return SimulatedCopy(replace(first_repeat(task), outcome=outcome), _endpoint(task, drawn))
 
 

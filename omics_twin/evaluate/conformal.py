@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int, UInt64
 from numpy import ndarray
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
 from omics_twin.errors import CohortError
 from omics_twin.evaluate.checks import predicted_binary
+from omics_twin.tensors.sums import Total, here
 
 FEWEST = 40
 """Patients of a group that is calibrated on its own."""
+# Bits that are settled with one sum, all of whose steps are counted at once.
+_BITS = 8
+_SIGN = np.uint64(1 << 63)
 
 
 def nonconformity(
@@ -37,7 +42,9 @@ def nonconformity(
     return np.asarray(np.maximum(above, below))
 
 
-def conformal_quantile(scores: Float[ndarray, "patient *rest"], level: float) -> float:
+def conformal_quantile(
+    scores: Float[ndarray, "patient *rest"], level: float, *, total: Total = here
+) -> float:
     """Return the score that a new patient's stays below with at least a probability.
 
     Several scores of one patient, such as those under different therapies, are one patient: then
@@ -47,6 +54,9 @@ def conformal_quantile(scores: Float[ndarray, "patient *rest"], level: float) ->
     ----------
     scores
         Of patients exchangeable with the new one; NaN where there is none.
+    total
+        Completes counts of patients where others are calibrated on elsewhere; the answer is that
+        of all of them in one place.
 
     Raises
     ------
@@ -64,12 +74,10 @@ def conformal_quantile(scores: Float[ndarray, "patient *rest"], level: float) ->
     """
     if not 0.0 < level < 1.0:
         raise CohortError(f"level is {level:g}, expected between 0 and 1, such as 0.9")
-    flat = scores[np.isfinite(scores)]
-    patients = int(np.isfinite(scores).reshape(len(scores), -1).any(axis=1).sum())
+    (patients,), (found,) = _quantiles([scores], level, total)
     if not patients:
         raise CohortError("0 patients to calibrate on, expected at least one")
-    share = min(1.0, level * (patients + 1) / patients)
-    return float(np.quantile(flat, share, method="inverted_cdf"))
+    return float(found)
 
 
 def mondrian_quantiles(
@@ -77,8 +85,18 @@ def mondrian_quantiles(
     groups: Sequence[str],
     level: float,
     fewest: int = FEWEST,
+    *,
+    every: Sequence[str] | None = None,
+    total: Total = here,
 ) -> dict[str, float]:
     """Return the conformal quantile of each group with enough patients to have its own.
+
+    Parameters
+    ----------
+    every
+        All groups, where some may have no patient here; None: those that have.
+    total
+        See :func:`conformal_quantile`.
 
     Examples
     --------
@@ -90,13 +108,42 @@ def mondrian_quantiles(
     Vovk, Gammerman and Shafer 2022, Algorithmic Learning in a Random World, chapter 4,
     doi:10.1007/978-3-031-06649-8.
     """
-    names = np.array(groups, dtype=str)
-    found = {}
-    for name in np.unique(names):
-        own = scores[names == name]
-        if np.isfinite(own).reshape(len(own), -1).any(axis=1).sum() >= fewest:
-            found[str(name)] = conformal_quantile(own, level)
-    return found
+    own, names = np.array(groups, dtype=str), sorted(set(groups if every is None else every))
+    patients, found = _quantiles([scores[own == name] for name in names], level, total)
+    told = zip(names, patients, found, strict=True)
+    return {name: float(each) for name, people, each in told if people >= fewest}
+
+
+def _quantiles(
+    parts: Sequence[Float[ndarray, "_ *rest"]], level: float, total: Total
+) -> tuple[Int[ndarray, " part"], Float[ndarray, " part"]]:
+    """Return patients and conformal quantile of each part, from counts of scores alone.
+
+    The quantile is one of the scores. Its bits are found from the first to the last, by how many
+    scores lie below each of a few steps.
+    """
+    finite = [np.isfinite(each) for each in parts]
+    keys = [np.sort(_ordered(each[known])) for each, known in zip(parts, finite, strict=True)]
+    people = [int(each.any(axis=tuple(range(1, each.ndim))).sum()) for each in finite]
+    counts = torch.tensor([people, [len(each) for each in keys]], dtype=torch.float64)
+    patients, numbers = total("scores", counts)[0].numpy()
+    share = np.minimum(1.0, level * (patients + 1.0) / np.maximum(patients, 1.0))
+    rank = np.ceil(numbers * share)[:, None]
+    low, steps = np.zeros((len(parts), 1), np.uint64), np.arange(1, 2**_BITS, dtype=np.uint64)
+    for shift in range(64 - _BITS, -1, -_BITS):
+        edges = low + (steps << np.uint64(shift))
+        below = [np.searchsorted(own, each) for own, each in zip(keys, edges, strict=True)]
+        (counted,) = total("scores below", torch.tensor(np.array(below), dtype=torch.float64))
+        above = (counted.numpy() < rank).sum(axis=1, keepdims=True).astype(np.uint64)
+        low += above << np.uint64(shift)
+    found = np.where(low & _SIGN, low ^ _SIGN, ~low)[:, 0].view(np.float64)
+    return patients.astype(int), np.where(patients > 0, found, np.nan)
+
+
+def _ordered(values: Float[ndarray, " value"]) -> UInt64[ndarray, " value"]:
+    """Return whole numbers in the order of the values, one for each."""
+    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.uint64)
+    return np.where(bits & _SIGN, ~bits, bits | _SIGN)
 
 
 @dataclass(frozen=True)

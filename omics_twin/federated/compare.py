@@ -17,22 +17,11 @@ from omics_twin.federated.sites import Sites
 from omics_twin.judging import Predictions
 from omics_twin.learning import Fitted, fitted_of
 from omics_twin.report.console import Console
-from omics_twin.settings import CalibrationBy
 from omics_twin.tensors.members import MemberPlan, check_converged
 from omics_twin.tracking import TrainedModel
+from omics_twin.twin.calibration import Calibration
 
 TOGETHER, POOLED, ALONE = "federated", "pooled", "alone"
-
-
-def uncalibrated(config: Config, console: Console) -> Config:
-    """Return the settings without what needs the patients of all sites in one place."""
-    if config.twin.calibration is CalibrationBy.NONE:
-        return config
-    console.warn(
-        "intervals are not calibrated: a simulated copy of the cohort is not learned from at "
-        "several sites yet"
-    )
-    return replace(config, twin=replace(config.twin, calibration=CalibrationBy.NONE))
 
 
 def check_together(config: Config, verb: str) -> None:
@@ -62,15 +51,16 @@ def fit_together(
 
 
 def compared(
-    sites: Sites, together: Predictions, config: Config, folder: Path, console: Console
+    sites: Sites, model: TrainedModel, config: Config, folder: Path, console: Console
 ) -> dict[str, Any]:
     """Return the metrics of the twin of all sites, of one of the pooled patients, of sites alone.
 
     All are asked about the same held-out patients, of every site, and each patient is answered by
-    as many members, none of which has seen the patient.
+    as many members, none of which has seen the patient. None is calibrated.
     """
     if not config.trainer.federation.compare:
         return {}
+    together = _asked(sites, replace(model, calibration=Calibration()), config)
     found = {TOGETHER: together}
     with console.stage("the same twin of the patients of all sites, pooled"):
         found[POOLED] = _asked(sites, _pooled(sites, config, folder / POOLED, console), config)
@@ -78,11 +68,11 @@ def compared(
         with console.stage(f"the same twin of {site} alone"):
             try:
                 fitted = learning.fit(own, config, folder / site / ALONE, console)
-                model = learning.model_of(own, fitted, config)
+                single = learning.model_of(own, fitted, config)
             except TrainingError as error:
                 console.warn(f"{site} cannot train alone: {error}")
                 continue
-            found[f"{site} {ALONE}"] = _asked(sites, model, config)
+            found[f"{site} {ALONE}"] = _asked(sites, single, config)
     scores = {name: judging.metrics(sites.task, each, {})["model"] for name, each in found.items()}
     others = {name: each for name, each in found.items() if name != TOGETHER}
     return {

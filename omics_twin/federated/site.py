@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from omics_twin import consenting, learning
+from omics_twin import consenting, holding, learning
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config
 from omics_twin.federated.agree import (
@@ -22,6 +22,7 @@ from omics_twin.files import write_json
 from omics_twin.intake.tables import read_tables
 from omics_twin.learning import Fitted
 from omics_twin.report.console import Console
+from omics_twin.settings import CalibrationBy
 from omics_twin.tasks import Task, support_of, task_of
 from omics_twin.tensors.members import MemberPlan, check_converged, spread_of
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel
@@ -57,13 +58,37 @@ def learn_at_site(config: Config, exchange: Exchange, folder: Path, console: Con
     check_shareable(task, plan, config)
     fitted = learning.fit_members(task, config, plan, folder / "checkpoints", console)
     check_converged(fitted.diverged)
-    model_of_all(task, fitted, config, exchange).save(folder / MODEL_FOLDER)
+    model = model_of_all(task, fitted, config, exchange)
+    calibrated(task, model, plan, config, exchange, folder / "copy", console).save(
+        folder / MODEL_FOLDER
+    )
     write_json(folder / CURVES, {"curves": fitted.module.curves, "sent_bytes": exchange.sent})
 
 
 def cohort_of_site(config: Config) -> Cohort:
     """Return the permitted patients of the site's own folder."""
     return consenting.permitted_cohort(read_tables(config.cohort), config, Purpose.TRAINING)
+
+
+def calibrated(
+    task: Task,
+    model: TrainedModel,
+    plan: MemberPlan,
+    config: Config,
+    exchange: Exchange,
+    folder: Path,
+    console: Console,
+) -> TrainedModel:
+    """Return the twin of all with intervals that hold on a copy which every site simulates."""
+    if config.twin.calibration is CalibrationBy.NONE:
+        return model
+
+    def twin_of(copied: Task, fitted: Fitted, config: Config) -> TrainedModel:
+        return model_of_all(copied, fitted, config, exchange)
+
+    console.say("calibration on a simulated copy")
+    found, *_ = holding.calibrate(task, model, plan, config, folder, console, twin_of=twin_of)
+    return replace(model, calibration=found)
 
 
 def model_of_all(task: Task, fitted: Fitted, config: Config, exchange: Exchange) -> TrainedModel:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from omics_twin.evaluate.conformal import conformal_quantile, mondrian_quantiles
 from omics_twin.federated.exchange import Exchange
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.models.effects import learn_effects
@@ -220,3 +222,20 @@ def test_a_course_and_what_patients_look_like_are_those_of_pooled_patients() -> 
     for each in together(SITES, work, masked=True):
         for name, value in pooled.items():
             torch.testing.assert_close(each[name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_conformal_quantiles_are_exactly_those_of_pooled_patients() -> None:
+    generator = np.random.default_rng(0)
+    scores = generator.standard_t(2, size=(PATIENTS, 3))
+    scores[generator.random(scores.shape) < 0.2] = np.nan
+    group = np.where(np.arange(PATIENTS) < 60, "a", "b")
+    at = {site: np.arange(PATIENTS) // 60 == place for place, site in enumerate(SITES)}
+
+    def told(site: str, total: Exchange) -> tuple[float, dict[str, float]]:
+        own, named = scores[at[site]], group[at[site]].tolist()
+        groups = mondrian_quantiles(own, named, 0.9, every=["a", "b"], total=total)
+        return conformal_quantile(own, 0.9, total=total), groups
+
+    pooled = conformal_quantile(scores, 0.9), mondrian_quantiles(scores, group.tolist(), 0.9)
+    assert set(pooled[1]) == {"a", "b"}
+    assert together(SITES, told, masked=True) == [pooled] * 3

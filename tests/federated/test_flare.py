@@ -32,6 +32,7 @@ SETTINGS = (
     "split.folds=2",
     "split.repeats=1",
     "split.replicas=1",
+    "twin.draws=80",
 )
 
 # Python's own audit events, of every process: which files are opened, and what is unpickled.
@@ -83,6 +84,8 @@ def test_three_processes_train_one_twin_and_none_opens_anothers_files(
     # Each patient is answered by the members that the patient's own site held the patient out of.
     unseen = model.twin.membership.unseen(task.cohort.patient_ids)
     assert unseen.T.equal(~sites.plan.seen)
+    assert model.calibration.fitted
+    assert all(each.calibration == model.calibration for each in models)
     weights = [each.twin.network.state_dict() for each in models]
     for name, value in weights[0].items():
         assert all(value.equal(each[name]) for each in weights[1:])
