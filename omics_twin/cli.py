@@ -37,7 +37,7 @@ VERBS = {
     ),
     "monitor": (
         "do later patients differ from training: "
-        "omics-twin monitor model_uri=… cohort=… output=m.html"
+        "omics-twin monitor model_uri=… cohort=… (or chart=…)"
     ),
     "promote": (
         "a registered version in use, checked:   omics-twin promote model_uri=models:/NAME/3"
@@ -75,7 +75,7 @@ _NEEDS = {
     "report": ("model_uri", "cohort", "patient", "output"),
     "update": ("model_uri", "patient"),
     "simulate": ("model_uri", "patient", "output"),
-    "monitor": ("model_uri", "cohort"),
+    "monitor": ("model_uri", "cohort|chart"),
     "promote": ("model_uri",),
     "rollback": ("name",),
     "admit": ("chart",),
@@ -176,10 +176,12 @@ def _check_needed(verb: str, overrides: Sequence[str]) -> None:
 
     present = {each.split("=", 1)[0].lstrip("+") for each in overrides}
     for key in _NEEDS.get(verb, ()):
-        if key not in present:
-            choices = ", ".join(options(key))
+        first, *others = key.split("|")
+        if present.isdisjoint((first, *others)):
+            choices = ", ".join(options(first))
             which = f", one of {choices}" if choices else ""
-            raise ConfigError(f"'{verb}' needs {key}=…{which}")
+            instead = "".join(f", or {each}=…" for each in others)
+            raise ConfigError(f"'{verb}' needs {first}=…{which}{instead}")
 
 
 def _execute(verb: str, config: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from omics_twin import monitoring
+from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 from omics_twin.errors import CohortError, ModelError
 from omics_twin.monitoring import Later, compared, later_of
@@ -131,3 +133,39 @@ def test_a_round_is_written_logged_and_told_by_its_status(
     assert found["patients"] == 150
     assert not any("patient_id" in key for key in found)
     assert "p000" not in record.read_text().lower()
+
+
+def test_patients_of_a_chart_are_those_of_the_files_they_came_from(
+    small_run: SmallRun,
+    model: TrainedModel,
+    later: Later,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place, page = f"sqlite:///{tmp_path / 'chart.db'}", tmp_path / "chart.json"
+    own = [f"chart={place}", f"synthetic_root={small_run.trial}", "tracking=off"]
+    assert main(["admit", *own, "as_of_days=0.5"]) == 0
+    with closing(Chart.open(place)) as chart:
+        first = chart.patients()[0]
+    # Who withdraws is not compared from then on.
+    assert main(["consent", *own, f"patient={first}", "decision=withdraw"]) == 0
+    capsys.readouterr()
+    given = [f"model_uri={small_run.model}", f"output_root={tmp_path / 'runs'}", "twin.draws=8"]
+    asked = ["monitor", *own, *given]
+    assert main([*asked, f"output={page}"]) == 0
+    told = capsys.readouterr()
+    assert "149 of 150 patients" in told.out
+    assert "1 are not compared: 1 do not permit scoring" in told.err
+    found = json.loads(page.read_text())
+    others = np.arange(150) > 0
+    same = compared(model, replace(later.at(others), outcome=None), ASKED)
+    assert found["missing"] == list(same.missing)
+    assert found["features"] == [json.loads(json.dumps(e)) for e in same.features[:20]]
+    assert [each["name"] for each in found["questions"]][-1] == "expected"
+    # Nobody was admitted in years to come.
+    for since, sentence in (
+        ("2100-01-01", "nobody of the chart can be compared"),
+        ("soon", "expected a date such as 2027-01-31"),
+    ):
+        assert main([*asked, f"monitor.since={since}"]) == 1
+        assert sentence in capsys.readouterr().err
