@@ -41,7 +41,7 @@ VERBS = {
     ),
     "monitor": (
         "do later patients differ from training: "
-        "omics-twin monitor model_uri=… cohort=… output=m.html"
+        "omics-twin monitor model_uri=… cohort=… (or chart=…)"
     ),
     "promote": (
         "a registered version in use, checked:   omics-twin promote model_uri=models:/NAME/3"
@@ -80,7 +80,7 @@ _NEEDS = {
     "report": ("model_uri", "cohort", "patient", "output"),
     "update": ("model_uri", "patient"),
     "simulate": ("model_uri", "patient", "output"),
-    "monitor": ("model_uri", "cohort"),
+    "monitor": ("model_uri", "chart|cohort"),
     "promote": ("model_uri",),
     "rollback": ("name",),
     "admit": ("chart",),

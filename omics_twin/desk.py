@@ -23,13 +23,15 @@ from omics_twin.chart.store import Chart
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.cohort.records import doses_in, followed_in, records_in
 from omics_twin.config import Config
-from omics_twin.consenting import permitted_cohort
-from omics_twin.errors import ConfigError, ModelError
+from omics_twin.consenting import asked_anew, permitted_cohort
+from omics_twin.errors import ChartError, ConfigError, ModelError, TherapyError, TwinError
 from omics_twin.files import read_json
 from omics_twin.intake.fhir import read_bundle_file
 from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.intake.tables import read_tables
 from omics_twin.living import LivingModel
+from omics_twin.patients import Patients, together
+from omics_twin.record import modalities_of, patients_told
 from omics_twin.report.console import Console
 from omics_twin.report.genes import known_genes
 from omics_twin.report.similar import pool_of
@@ -46,6 +48,7 @@ AnyModel = TrainedModel | LivingModel
 _DEMO = "demo"
 _DEMO_PATIENTS, _DEMO_DAYS = 40, 21.0
 _CLOSED = "none"
+_SOURCE = "chart"
 
 
 def place_of(config: Config) -> str:
@@ -113,6 +116,44 @@ def admitted(
             progress=console.progress("patients admitted"),
             count=len(cohort.patient_ids),
         )
+
+
+def patients_of(config: Config, model: TrainedModel, console: Console) -> Patients:
+    """Return the chart's patients as a model is asked about them, those who permit scoring.
+
+    Modalities that a patient withholds are left out, as what was not measured.
+
+    Raises
+    ------
+    ChartError
+        If nobody of the chart can be shown to the model.
+    """
+    parts, unreadable = [], 0
+    judge = asked_anew(config, modalities_of(model))
+    if judge is None:
+        raise ConfigError("no chart was named: add chart=sqlite:///FILE or chart=postgresql://…")
+    with closing(_chart(config)) as chart:
+        asked = chart.patients(config.monitor.since_day)
+        permission = judge(asked)
+        for patient in permission.granted:
+            withheld = permission.withheld.get(patient, ())
+            record = chart.record(patient, withheld=withheld)
+            if not record.visits:
+                continue
+            try:
+                parts.append(patients_told(model, record, source=_SOURCE, basis=permission.basis))
+            except (ModelError, TherapyError, TwinError):
+                unreadable += 1
+    left = len(asked) - len(parts)
+    console.say(f"chart: {len(parts)} of {len(asked)} patients")
+    if left:
+        console.warn(
+            f"{left} are not compared: {len(permission.refused)} do not permit scoring, "
+            f"{unreadable} have visits that the model cannot be shown, the others have none"
+        )
+    if not parts:
+        raise ChartError("nobody of the chart can be compared: admit patients with visits first")
+    return together(parts)
 
 
 def set_account(config: Config, console: Console) -> None:

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from omics_twin import tasks
-from omics_twin.answers import beliefs_of, outcome_values, received_of, strata_keys
+from omics_twin.answers import beliefs_of, outcome_values
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError, ModelError
 from omics_twin.evaluate.design import Outcome
@@ -33,8 +33,8 @@ from omics_twin.evaluate.drift import (
 from omics_twin.evaluate.paired import with_interval
 from omics_twin.evaluate.score import HEADLINE
 from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.patients import Patients, patients_in
 from omics_twin.settings import MonitorSettings, TwinSettings
-from omics_twin.tensors import transforms
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tracking import TrainedModel
 from omics_twin.trained_on import expected_of, residual_of
@@ -134,9 +134,9 @@ class Later:
 
 
 def monitor(
-    model: TrainedModel, cohort: Cohort, settings: TwinSettings, asked: MonitorSettings
+    model: TrainedModel, later: Cohort | Patients, settings: TwinSettings, asked: MonitorSettings
 ) -> Monitored:
-    """Return how a cohort's patients compare with those a model was trained on.
+    """Return how a cohort's, or a chart's, patients compare with those a model was trained on.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def monitor(
     CohortError
         If the patients are too few to say anything.
     """
-    return compared(model, later_of(model, cohort, settings), asked)
+    return compared(model, later_of(model, later, settings), asked)
 
 
 def compared(model: TrainedModel, later: Later, asked: MonitorSettings) -> Monitored:
@@ -190,14 +190,17 @@ def compared(model: TrainedModel, later: Later, asked: MonitorSettings) -> Monit
     )
 
 
-def later_of(model: TrainedModel, cohort: Cohort, settings: TwinSettings) -> Later:
-    """Return a cohort's patients as a model sees them before treatment, and what it says."""
+def later_of(model: TrainedModel, later: Cohort | Patients, settings: TwinSettings) -> Later:
+    """Return patients as a model sees them before treatment, and what it says.
+
+    Outcomes are those of a cohort; other patients have none.
+    """
     outcome = None
-    if model.outcome in cohort.outcomes:
-        outcome = tasks.outcome_of(cohort, model.outcome, model.endpoint)
-    matrices = transforms.apply(model.twin.design, cohort)
-    arms = received_of(cohort, model.catalogue)
-    strata, names = strata_keys(model.support.columns, cohort), model.catalogue.arms
+    if isinstance(later, Cohort) and model.outcome in later.outcomes:
+        outcome = tasks.outcome_of(later, model.outcome, model.endpoint)
+    patients = patients_in(model, later) if isinstance(later, Cohort) else later
+    matrices, arms = patients.matrices, patients.received
+    strata, names = patients.keys, model.catalogue.arms
     judged = outcome if outcome is not None else _any_outcome(model)
     size = 1 if judged.grid_days is None else len(judged.grid_days)
     every = np.full((len(arms), len(names), size), np.nan)

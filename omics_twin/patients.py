@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
 
 from omics_twin.answers import received_of, strata_of
 from omics_twin.cohort.cohort import Cohort
@@ -44,9 +47,33 @@ class Patients:
         return self.matrices.patient_ids
 
     @property
+    def name(self) -> str:
+        """Where they come from, as a cohort has a name."""
+        return self.source
+
+    @property
     def keys(self) -> list[str]:
         """Stratum of each patient."""
         return [stratum_key(tuple(each), list(each.values())) for each in self.strata]
+
+
+def together(parts: Sequence[Patients]) -> Patients:
+    """Return patients who were read one by one, from one source and on one basis, together."""
+    first, matrices = parts[0], [each.matrices for each in parts]
+    names = list(first.matrices.values)
+    told = "".join(each.fingerprint for each in parts)
+    return replace(
+        first,
+        matrices=DesignMatrices(
+            tuple(patient for each in matrices for patient in each.patient_ids),
+            {name: torch.cat([each.values[name] for each in matrices]) for name in names},
+            {name: torch.cat([each.days[name] for each in matrices]) for name in names},
+            tuple(dict.fromkeys(note for each in matrices for note in each.notes)),
+        ),
+        received=tuple(arm for each in parts for arm in each.received),
+        strata=tuple(stratum for each in parts for stratum in each.strata),
+        fingerprint=hashlib.sha256(told.encode()).hexdigest(),
+    )
 
 
 def patients_in(model: TrainedModel, cohort: Cohort) -> Patients:
@@ -61,7 +88,7 @@ def patients_in(model: TrainedModel, cohort: Cohort) -> Patients:
     """
     return Patients(
         matrices=transforms.apply(model.twin.design, cohort),
-        received=tuple(received_of(cohort)),
+        received=tuple(received_of(cohort, model.catalogue)),
         strata=tuple(strata_of(model.support.columns, cohort)),
         source=cohort.name,
         fingerprint=cohort.fingerprint,

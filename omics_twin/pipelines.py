@@ -445,19 +445,23 @@ def report(config: Config, console: Console) -> Path:
 
 
 def monitor(config: Config, console: Console) -> Path:
-    """Say whether a cohort's patients are still those a model was trained on, and write why.
+    """Say whether the patients of a cohort, or of a chart, are still those a model was trained on.
 
     Raises
     ------
     AlarmError
         If something has changed; the report is written before.
     """
-    from omics_twin import monitoring
+    from omics_twin import desk, monitoring
     from omics_twin.report.drift_page import record_of, write_drift
 
     model = model_asked(config, console)
     output = output_asked(config, ".html", ".json") if config.output else None
-    cohort = read_cohort(config, console, Purpose.SCORING)
+    cohort = (
+        desk.patients_of(config, model, console)
+        if config.chart is not None
+        else read_cohort(config, console, Purpose.SCORING)
+    )
     with console.stage("later patients beside those trained on"):
         found = monitoring.monitor(model, cohort, config.twin, config.monitor)
     run = runs.folder_of(config, "monitor", f"{cohort.fingerprint} {model.digest}")

@@ -12,6 +12,7 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, recorded
 from omics_twin.federated import compare as federated
 from omics_twin.files import read_json, write_json
+from omics_twin.patients import Patients
 from omics_twin.report.console import Console
 
 
@@ -34,7 +35,7 @@ def folder_of(config: Config, kind: str, fingerprint: str, also: str = "") -> Pa
 
 
 def record(
-    cohort: Cohort,
+    cohort: Cohort | Patients,
     config: Config,
     run: Path,
     kind: str,

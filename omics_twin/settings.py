@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from pathlib import Path
 
@@ -780,6 +781,8 @@ class MonitorSettings:
         nor smaller changes of the mean residual, in its standard deviations.
     fewest
         Fewer patients, or outcomes, are not judged.
+    since
+        Of a chart: only patients who were admitted on this day (UTC) or later; null: all.
     """
 
     level: float = 0.05
@@ -787,13 +790,25 @@ class MonitorSettings:
     least_missing: float = 0.05
     least_bias: float = 0.1
     fewest: int = 20
+    since: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse levels that always or never raise an alarm."""
+        """Refuse levels that always or never raise an alarm, and a day that is none."""
         require("monitor.level", self.level, 1e-6, 0.5)
         for name in ("least_stability", "least_missing", "least_bias"):
             require(f"monitor.{name}", getattr(self, name), 0.0, 10.0)
         require("monitor.fewest", self.fewest, 10, 1_000_000)
+        _ = self.since_day
+
+    @property
+    def since_day(self) -> date | None:
+        """The day of ``since``."""
+        try:
+            return None if self.since is None else date.fromisoformat(self.since)
+        except ValueError as error:
+            raise ConfigError(
+                f"'monitor.since' is '{self.since}', expected a date such as 2027-01-31"
+            ) from error
 
 
 _PARTS_OF_ITEMS = {3: 3, 5: 2, 6: 3, 8: 3, 9: 3, 12: 7, 18: 6, 20: 3, 23: 2, 27: 3}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, exists, func, insert, select
@@ -142,6 +142,14 @@ class Chart:
         """Whether a patient has a chart."""
         with transaction(self.engine, reads=True) as connection:
             return connection.execute(_of(PATIENTS, patient_id)).first() is not None
+
+    def patients(self, since: date | None = None) -> tuple[str, ...]:
+        """Return whose charts were begun, on a day (UTC) or later, in the order of names."""
+        asked = select(PATIENTS.c.patient_id).order_by(PATIENTS.c.patient_id)
+        if since is not None:
+            asked = asked.where(PATIENTS.c.written_at >= datetime.combine(since, time.min, UTC))
+        with transaction(self.engine, reads=True) as connection:
+            return tuple(connection.execute(asked).scalars())
 
     def add_consent(self, entry: Entry, *, by: str) -> None:
         """Keep what a patient decided; a withdrawal holds from the next question on."""

@@ -290,9 +290,11 @@ def _parquet(content: bytes, name: str, key: str) -> dict[str, np.ndarray]:
     import pyarrow.parquet
 
     try:
-        arrow = pyarrow.parquet.read_table(
+        file = pyarrow.parquet.ParquetFile(
             pyarrow.BufferReader(content), page_checksum_verification=True
         )
+        arrow = file.read()
+        _check_footer(file.metadata, arrow, name)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise IntakeError(
@@ -304,6 +306,36 @@ def _parquet(content: bytes, name: str, key: str) -> dict[str, np.ndarray]:
     return {
         column: _arrow_cells(arrow.column(column), column, name) for column in arrow.column_names
     }
+
+
+def _check_footer(footer: pyarrow.parquet.FileMetaData, arrow: pyarrow.Table, name: str) -> None:
+    """Refuse columns that are not as the footer counts them.
+
+    The checksum of a page does not cover its header, which says how its values are to be read;
+    the footer says every name twice.
+    """
+    import pyarrow.compute
+    import pyarrow.types as kinds
+
+    groups = [footer.row_group(each) for each in range(footer.num_row_groups)]
+    names = arrow.column_names
+    flat = footer.num_columns == len(names)
+    for place, column in enumerate(arrow.itercolumns() if flat else ()):
+        parts = [group.column(place) for group in groups]
+        told = [each.statistics for each in parts if each.statistics is not None]
+        wrong = any(each.path_in_schema != names[place] for each in parts)
+        if len(told) == len(parts) and all(each.has_null_count for each in told):
+            wrong |= sum(each.null_count for each in told) != column.null_count
+        numbers = kinds.is_floating(column.type) or kinds.is_integer(column.type)
+        if numbers and told and len(told) == len(parts) and all(each.has_min_max for each in told):
+            found = pyarrow.compute.min_max(column).as_py()
+            least, most = min(each.min for each in told), max(each.max for each in told)
+            wrong |= (found["min"], found["max"]) != (least, most)
+        if wrong:
+            raise IntakeError(
+                f"table '{name}', column '{names[place]}' is not as the file's own "
+                "footer counts it: the file is damaged, fetch or export it again"
+            )
 
 
 def _arrow_cells(column: pyarrow.ChunkedArray, name: str, table: str) -> np.ndarray:

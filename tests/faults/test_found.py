@@ -237,6 +237,24 @@ def test_a_page_of_parquet_that_changed_is_refused(tmp_path: Path) -> None:
         read_tables(declared)
 
 
+def test_a_parquet_file_that_its_footer_does_not_fit_is_refused(tmp_path: Path) -> None:
+    declared = write_files(tmp_path)
+    frame = pd.DataFrame({"patient_id": ["P1", "P2", "P4"], "GENE2": [1.5, 2.0, None]})
+    path = tmp_path / "expression.parquet"
+    # Without checksums of its pages.
+    frame.to_parquet(path, compression=None, use_dictionary=False)
+    declared.modalities["expression"].table = path.name
+    whole = path.read_bytes()
+    assert "GENE2" in read_tables(declared).channels["expression"].values
+    # One of two names of a column, and its largest value.
+    for place in (whole.index(b"GENE2"), whole.rindex(np.float64(2.0).tobytes())):
+        changed = bytearray(whole)
+        changed[place + 2] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(IntakeError, match="is not as the file's own footer counts it"):
+            read_tables(declared)
+
+
 def test_a_table_that_fills_the_memory_is_refused(tmp_path: Path) -> None:
     declared = write_files(tmp_path)
     (tmp_path / "mri.csv.gz").write_bytes(gzip.compress(bytes(1 << 24), mtime=0) * 20)

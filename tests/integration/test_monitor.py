@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,11 @@ import pytest
 import torch
 
 from omics_twin import monitoring
+from omics_twin.admitting import granted
+from omics_twin.chart.store import Chart
 from omics_twin.cli import main
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.cohort.records import records_in
 from omics_twin.errors import CohortError, ModelError
 from omics_twin.monitoring import Later, compared, later_of
 from omics_twin.settings import MonitorSettings, TwinSettings
@@ -27,14 +33,18 @@ def model(small_run: SmallRun) -> TrainedModel:
 
 
 @pytest.fixture(scope="module")
-def later(small_run: SmallRun, model: TrainedModel) -> Later:
+def cohort(small_run: SmallRun) -> Cohort:
     from omics_twin.asked import read_cohort
     from omics_twin.config import load
     from omics_twin.report.console import Console
     from omics_twin.trust.consent import Purpose
 
     config = load("monitor", [f"synthetic_root={small_run.trial}", "tracking=off"])
-    cohort = read_cohort(config, Console(quiet=True), Purpose.SCORING)
+    return read_cohort(config, Console(quiet=True), Purpose.SCORING)
+
+
+@pytest.fixture(scope="module")
+def later(model: TrainedModel, cohort: Cohort) -> Later:
     return later_of(model, cohort, TwinSettings(draws=8))
 
 
@@ -131,3 +141,42 @@ def test_a_round_is_written_logged_and_told_by_its_status(
     assert found["patients"] == 150
     assert not any("patient_id" in key for key in found)
     assert "p000" not in record.read_text().lower()
+
+
+def test_patients_of_a_chart_are_those_of_the_files_they_came_from(
+    small_run: SmallRun,
+    model: TrainedModel,
+    cohort: Cohort,
+    later: Later,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place, page = f"sqlite:///{tmp_path / 'chart.db'}", tmp_path / "chart.json"
+    own = [f"chart={place}", f"synthetic_root={small_run.trial}", "tracking=off"]
+    with closing(Chart.open(place)) as chart:
+        for record in records_in(cohort.select(cohort.patient_ids[:30])):
+            name = record.patient_id
+            chart.add_patient(name, stratum=record.stratum, by="test")
+            chart.add_visit(name, record.visits[0], key="first", by="test")
+            # One of them never permitted it.
+            if name != cohort.patient_ids[0]:
+                chart.add_consent(granted(name, date(2020, 1, 1)), by="test")
+    given = [f"model_uri={small_run.model}", f"output_root={tmp_path / 'runs'}", "twin.draws=8"]
+    asked = ["monitor", *own, *given]
+    assert main([*asked, f"output={page}"]) == 0
+    told = capsys.readouterr()
+    assert "29 of 30 patients" in told.out
+    assert "1 are not compared: 1 do not permit scoring" in told.err
+    found = json.loads(page.read_text())
+    others = (np.arange(150) > 0) & (np.arange(150) < 30)
+    same = compared(model, replace(later.at(others), outcome=None), ASKED)
+    assert found["missing"] == list(same.missing)
+    assert found["features"] == [json.loads(json.dumps(e)) for e in same.features[:20]]
+    assert [each["name"] for each in found["questions"]][-1] == "expected"
+    # Nobody was admitted in years to come.
+    for since, sentence in (
+        ("2100-01-01", "nobody of the chart can be compared"),
+        ("soon", "expected a date such as 2027-01-31"),
+    ):
+        assert main([*asked, f"monitor.since={since}"]) == 1
+        assert sentence in capsys.readouterr().err
