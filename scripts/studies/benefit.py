@@ -1,8 +1,8 @@
 """How often lack of benefit is told of patients who do not lack it, where the truth is known.
 
 Usage: python scripts/studies/benefit.py RUN PATIENTS KEY=VALUE …, the run, how many patients to ask
-about and the settings of ``omics-twin train experiment=synthetic_response``. Patients are answered by members that never saw
-them, after every visit under the therapy they received.
+about and the settings of ``omics-twin train experiment=synthetic_response``. Patients are answered
+by members that never saw them, after every visit under the therapy they received.
 """
 
 from __future__ import annotations
