@@ -145,15 +145,10 @@ def learn_correction(
 def _network(inputs: int, outputs: int, width: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layers = nn.Sequential(
-            nn.Linear(inputs, width),
-            nn.SiLU(),
-            nn.Linear(width, width),
-            nn.SiLU(),
-            nn.Linear(width, outputs),
-        )
+        first, second = nn.Linear(inputs, width), nn.Linear(width, width)
+        last = nn.Linear(width, outputs)
     with torch.no_grad():
         # It starts close to the equations as they are.
-        layers[-1].weight.mul_(0.1)
-        layers[-1].bias.zero_()
-    return layers
+        last.weight.mul_(0.1)
+        last.bias.zero_()
+    return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), last)
