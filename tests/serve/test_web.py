@@ -155,8 +155,7 @@ def test_an_observation_is_learned_once(served: Running, clinician: requests.Ses
 def test_what_was_wrong_is_amended_and_told_with_what_it_was(
     served: Running, clinician: requests.Session
 ) -> None:
-    patient = "SYN0000003"
-    words = page(clinician, served, f"/patient?id={patient}").text
+    words = page(clinician, served, f"/patient?id={PATIENT}").text
     links = re.findall(r'href="(/visit[^"]*amends[^"]*clinical)"', words)
     address = links[0].replace("&amp;", "&")
     form = page(clinician, served, address).text
@@ -176,11 +175,11 @@ def test_what_was_wrong_is_amended_and_told_with_what_it_was(
     assert "amended before" in again.text
     stratum = {"csrf_token": filled["csrf_token"], "reason": "wrong biopsy"}
     stratum |= {"stratum.hr_positive": "not measured", "stratum.her2_positive": "7"}
-    url = f"{served.url}/stratum?id={patient}"
+    url = f"{served.url}/stratum?id={PATIENT}"
     assert "none of" in clinician.post(url, stratum, timeout=60).text
     stratum["stratum.her2_positive"] = "not measured"
     assert "made anew" in clinician.post(url, stratum, timeout=60).text
-    words = page(clinician, served, f"/patient?id={patient}").text
+    words = page(clinician, served, f"/patient?id={PATIENT}").text
     assert re.search(r"age years \d+ → 88 \(digits swapped\)", words)
     assert re.search(r"HR positive . → not measured", words)
 
