@@ -10,6 +10,7 @@ from omics_twin.bedside_ranking import RankingChange
 from omics_twin.chart import lived
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.store import Chart
+from omics_twin.errors import ChartError
 from omics_twin.living import LivingModel
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord, RecordedVisit, without
@@ -88,6 +89,10 @@ def learn(
         again = chart.add_visit(patient_id, visit, key=key, by=by, amends=amends, reason=reason)
         return again, None
     visits = chart.visits(patient_id)
+    if amends is not None and amends not in visits:
+        raise ChartError(
+            f"visit {amends} was amended before, or is not of this patient: open the page again"
+        )
     before = chart.record(patient_id, [each for each in visits if each != amends])
     told = sorted([*before.visits, visit], key=lambda each: each.day)
     shown_to_it = without(before.model_copy(update={"visits": told}), withheld)

@@ -41,7 +41,7 @@ from omics_twin.therapy.regimens import SCHEDULES, grid
 from omics_twin.therapy.utility import Utility
 from omics_twin.told import PatientRecord, RecordedVisit
 from omics_twin.twin.published import AMOUNTS
-from omics_twin.types import NO_INTERVENTION, Intervention
+from omics_twin.types import NO_INTERVENTION, Intervention, Modality
 
 _DIAMETERS = "size_mm"
 _MOST_DAYS = 730.0
@@ -117,11 +117,17 @@ def _course(desk: LivingDesk, told: Lived, found: Compared, chosen: Sequence[str
     medians = [float(each[1].max()) for each in found.sizes]
     # A band that nobody will see ends at what a person would still look at.
     most = max([1.6 * max(sizes), 1.2 * max(medians)]) if len(sizes) else float("inf")
+    # What is measured is drawn where it is what the curves are of.
+    expected = (
+        bedside.expected_at(desk.model, told.kept, told.interval, told.beliefs.states)
+        if len(sizes)
+        else {}
+    )
     return course_of(
         found,
         {plan.name: plan.name for plan in found.plans},
         _now(told),
-        bedside.expected_at(desk.model, told.kept, told.interval, told.beliefs.states),
+        expected,
         chosen,
         rules=rules,
         dosed=lambda plan: bedside.dosed_days(told.kept, plan, float(found.days[-1])),
@@ -235,8 +241,12 @@ def by_hand(desk: LivingDesk) -> list[str]:
 def fields_of(desk: LivingDesk, modality: str) -> list[Field]:
     """Return the fields of a modality."""
     (chosen,) = (each for each in desk.model.twin.modalities if each.name == modality)
-    unit = "" if chosen.unit in ("1", "mixed") else chosen.unit
+    unit = _unit(chosen)
     return [Field(each, visible(name_in_words(each)), (), unit) for each in chosen.features]
+
+
+def _unit(modality: Modality) -> str:
+    return "" if modality.unit in ("1", "mixed") else modality.unit
 
 
 def _provenance(desk: LivingDesk, told: Lived) -> list[tuple[str, str]]:
@@ -273,7 +283,7 @@ def learned(
             {
                 "name": visible(name_in_words(bedside.watched_name(desk.model))),
                 "measured": f"{change.measured:.3g}",
-                "unit": "mm" if twin.quantities[0] == _DIAMETERS else "",
+                "unit": "mm" if twin.quantities[0] == _DIAMETERS else _unit(twin.modality),
                 "expected": str(change.forecast),
                 "inside": inside,
             }

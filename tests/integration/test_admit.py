@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from omics_twin.chart.doses import doses_of
 from omics_twin.chart.given import give
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
@@ -26,12 +27,13 @@ from omics_twin.intake.tables import read_tables
 from omics_twin.patients import patients_in
 from omics_twin.record import patients_told
 from omics_twin.settings import TwinSettings
-from omics_twin.told import record_of
+from omics_twin.told import RecordedDose, record_of
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Decision, Entry, Purpose, permit
 from tests.conftest import SmallRun
 
 PATIENT = "SYN0000001"
+ATC = "http://www.whocc.no/atc"
 MAPPING = "conf/fhir/synthetic.yaml"
 
 
@@ -124,13 +126,27 @@ def test_a_bundle_is_admitted_with_its_consent(
         }
     )
     path = tmp_path / "bundle.json"
-    path.write_text(json.dumps(bundle_of(record, mapping_of(Path(MAPPING)), date(2026, 1, 10))))
+    bundle = bundle_of(record, mapping_of(Path(MAPPING)), date(2026, 1, 10))
+    drip = {
+        "resourceType": "MedicationAdministration",
+        "status": "completed",
+        "medicationCodeableConcept": {"coding": [{"system": ATC, "code": "L01CD01"}]},
+        "subject": {"reference": "Patient/p1"},
+        "effectiveDateTime": "2026-01-17",
+        "dosage": {"dose": {"value": 140, "system": "http://unitsofmeasure.org", "code": "mg"}},
+    }
+    # Twice on a day: two doses.
+    bundle["entry"] += [{"resource": drip}, {"resource": drip}]
+    path.write_text(json.dumps(bundle))
     fhir = ("intake=fhir", f"intake.path={path}")
     assert admitted(chart, small_run, *fhir) == 1
     assert "mapping=conf/fhir/NAME.yaml" in capsys.readouterr().err
     # Nobody has said that the patient permits it: the chart is kept, and nothing is scored.
-    assert admitted(chart, small_run, *fhir, f"mapping={MAPPING}") == 0
+    for _ in range(2):
+        assert admitted(chart, small_run, *fhir, f"mapping={MAPPING}") == 0
     assert chart.record("p1") == record
+    given = RecordedDose(drug="paclitaxel", amount=140.0, start_days=7.0)
+    assert [each.dose for each in doses_of(chart, "p1")] == [given, given]
     with pytest.raises(ConsentError, match="no consent for scoring"):
         give(chart, model, "p1", TwinSettings(), by="test")
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from omics_twin.chart.lived import live, relived
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 from omics_twin.living import LivingModel
 from omics_twin.report.model_card import PAGE, problems_of, read_card, write_card
-from omics_twin.settings import TrackingSettings
+from omics_twin.settings import TrackingSettings, TwinSettings
 from omics_twin.tracking import CARD, RunRecord, load_any, record_run
 
 FEATURE = "target_lesion_long_diameter_mm"
@@ -113,6 +114,27 @@ def test_plans_are_compared_on_a_page_and_as_numbers(folder: Path, tmp_path: Pat
     assert {plan["name"] for plan in found["plans"]} == {"arm_0", "stop"}
     total = sum(plan["probability_best"] for plan in found["plans"])
     assert total == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_chart_is_filled_with_scans_and_tells_what_simulate_tells(
+    folder: Path, tmp_path: Path
+) -> None:
+    place, patient = f"sqlite:///{tmp_path / 'chart.db'}", "one/arm_0/p0"
+    for _ in range(2):
+        asked_for = [f"chart={place}", f"patient={patient}", "as_of_days=60"]
+        assert main(["admit", *model(folder), *asked_for]) == 0
+    learned = LivingModel.load(run_of(folder) / "model")
+    output = tmp_path / "plans.json"
+    given = [f"output={output}", f"patient={patient}", "as_of_days=60"]
+    assert main(["simulate", *model(folder), *given]) == 0
+    with closing(Chart.open(place)) as chart:
+        assert [each.day for each in chart.record(patient).visits] == [-3.0, 47.0]
+        told = live(chart, learned, patient, TwinSettings(draws=200), by="test")
+        assert relived(chart, learned, told.number) == told.lines
+    plans = json.loads(output.read_text())["plans"]
+    assert [(e["intervention"], e["expected"]) for e in told.lines] == [
+        (each["name"], each["expected"]) for each in plans
+    ]
 
 
 @pytest.mark.parametrize(

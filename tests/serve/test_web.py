@@ -152,6 +152,38 @@ def test_an_observation_is_learned_once(served: Running, clinician: requests.Ses
     assert days.count(84.0) == 1
 
 
+def test_what_was_wrong_is_amended_and_told_with_what_it_was(
+    served: Running, clinician: requests.Session
+) -> None:
+    words = page(clinician, served, f"/patient?id={PATIENT}").text
+    links = re.findall(r'href="(/visit[^"]*amends[^"]*clinical)"', words)
+    address = links[0].replace("&amp;", "&")
+    form = page(clinician, served, address).text
+    filled = dict(re.findall(r'<input id="[^"]*" name="([^"]+)"[^>]*value="([^"]*)"', form))
+    for name, choices in re.findall(r'<select id="[^"]*" name="([^"]+)">(.*?)</select>', form):
+        filled[name] = "".join(re.findall(r'value="([^"]*)" selected', choices))
+    filled["csrf_token"] = token_in(form)
+    filled["key"] = re.findall(r'name="key" value="([^"]+)"', form)[0]
+    filled["reason"] = "digits swapped"
+    for changed, told in (({}, "nothing was changed"), ({"reason": " "}, "say why")):
+        answer = clinician.post(served.url + address, {**filled, **changed}, timeout=60)
+        assert (answer.status_code, told in answer.text.lower()) == (422, True)
+    filled["age_years"] = "88"
+    answer = clinician.post(served.url + address, filled, timeout=60)
+    assert "The ranking was made anew" in answer.text
+    again = clinician.post(served.url + address, {**filled, "key": "other"}, timeout=60)
+    assert "amended before" in again.text
+    stratum = {"csrf_token": filled["csrf_token"], "reason": "wrong biopsy"}
+    stratum |= {"stratum.hr_positive": "not measured", "stratum.her2_positive": "7"}
+    url = f"{served.url}/stratum?id={PATIENT}"
+    assert "none of" in clinician.post(url, stratum, timeout=60).text
+    stratum["stratum.her2_positive"] = "not measured"
+    assert "made anew" in clinician.post(url, stratum, timeout=60).text
+    words = page(clinician, served, f"/patient?id={PATIENT}").text
+    assert re.search(r"age years \d+ → 88 \(digits swapped\)", words)
+    assert re.search(r"HR positive . → not measured", words)
+
+
 def test_a_withdrawal_holds_from_the_next_question_on(
     served: Running, clinician: requests.Session
 ) -> None:
