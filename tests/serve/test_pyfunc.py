@@ -115,8 +115,10 @@ def test_the_example_is_of_nobody_and_is_answered(small_run: SmallRun, tmp_path:
     [example] = packing(small_run.model)["input_example"]
     clinical = example["visits"][0]["values"]["clinical"]
     assert clinical["age_years"] == 64.0  # the middle of what is declared
-    with quiet("mlflow"), pytest.warns(FutureWarning, match="deprecated"):
-        mlflow.pyfunc.save_model(path=str(tmp_path / "packed"), **packing(small_run.model))
-        served = (tmp_path / "packed" / "serving_input_example.json").read_text()
-        found = validate_serving_input(str(tmp_path / "packed"), served)
+    packed = tmp_path / "packed"
+    with quiet("mlflow"):
+        mlflow.pyfunc.save_model(path=str(packed), **packing(small_run.model))
+        served = (packed / "serving_input_example.json").read_text()
+        with pytest.warns(FutureWarning, match="deprecated"):
+            found = validate_serving_input(str(packed), served)
     assert found == rank_record(model, record_of(example))
