@@ -46,8 +46,8 @@ def _visits(model: TrainedModel) -> list[dict[str, Any]]:
     before = [each for each in channels if not each.follow_up]
     found = []
     if before:
-        day = {"type": "number", "minimum": -LATEST_DAY, "maximum": 0.0}
-        found.append(_visit(before, day, {"type": "null"}, required=["day"]))
+        early = {"type": "number", "minimum": -LATEST_DAY, "maximum": 0.0}
+        found.append(_visit(before, early, {"type": "null"}, required=["day"]))
     for place, day in enumerate(days):
         own = [each for each in channels if each.visit_day == day]
         others = [0.0, *days[:place], *days[place + 1 :]]
