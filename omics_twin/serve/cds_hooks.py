@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -68,6 +68,16 @@ _REASON_SYSTEM = "urn:omics-twin:override-reason"
 
 
 @dataclass(frozen=True)
+class _House:
+    """What every request is answered with."""
+
+    desk: Desk
+    log: AuditLog
+    hospital: Hospital
+    seen: Seen = field(default_factory=Seen)
+
+
+@dataclass(frozen=True)
 class _Answer:
     """A ranking and what it rests on."""
 
@@ -81,7 +91,7 @@ class _Answer:
 
 def cds_router(desk: Desk, log: AuditLog, hospital: Hospital) -> APIRouter:
     """Return discovery, the two services and their feedback."""
-    router, seen = APIRouter(), Seen()
+    router, house = APIRouter(), _House(desk, log, hospital)
 
     @router.get(PREFIX)
     def discovery() -> Response:
@@ -102,15 +112,11 @@ def cds_router(desk: Desk, log: AuditLog, hospital: Hospital) -> APIRouter:
 
     @router.post(PREFIX + "/{service}")
     async def ask(request: Request, service: str) -> Response:
-        return await _told(
-            request, lambda body: _cards(desk, log, hospital, seen, request, service, body)
-        )
+        return await _told(request, lambda body: _cards(house, request, service, body))
 
     @router.post(PREFIX + "/{service}/feedback")
     async def feedback(request: Request, service: str) -> Response:
-        return await _told(
-            request, lambda body: _feedback(desk, log, hospital, seen, request, service, body)
-        )
+        return await _told(request, lambda body: _feedback(house, request, service, body))
 
     return router
 
@@ -148,18 +154,22 @@ def _text(told: Mapping[str, Any], name: str) -> str:
     return found
 
 
-def _cards(
-    desk: Desk,
-    log: AuditLog,
-    hospital: Hospital,
-    seen: Seen,
-    request: Request,
-    service: str,
-    body: bytes,
-) -> dict[str, Any]:
+def _signed(house: _House, request: Request, service: str, below: str) -> str:
+    """Return who asks a service.
+
+    Raises
+    ------
+    RefusedError
+        If there is none of this name, or it is not known who asks.
+    """
     if service not in _HOOKS:
         raise RefusedError(404, f"no service of this name: GET {PREFIX} lists them")
-    who = signed(hospital, seen, request, f"{PREFIX}/{service}")
+    return signed(house.hospital, house.seen, request, f"{PREFIX}/{service}{below}")
+
+
+def _cards(house: _House, request: Request, service: str, body: bytes) -> dict[str, Any]:
+    who = _signed(house, request, service, "")
+    desk, hospital = house.desk, house.hospital
     told = _object(body)
     if _text(told, "hook") != _HOOKS[service]:
         raise RefusedError(400, f"'hook' is another, expected '{_HOOKS[service]}'")
@@ -171,13 +181,13 @@ def _cards(
     answer = _answer(desk, hospital, who, patient, prefetch)
     patient = desk.chart.known_as(patient)
     if answer is None:
-        _note(desk, log, who, patient, Action.REFUSED, Outcome.REFUSED)
+        _note(house, who, patient, Action.REFUSED, Outcome.REFUSED)
         return {"cards": []}
     selected = _selected(hospital, context) if service == _ORDER_SELECT else ""
     cards = _card(desk, hospital, patient, answer, selected)
     for each in cards:
         add_card(desk.chart, each["uuid"], answer.number, by=who)
-    _note(desk, log, who, patient, Action.RANK, shown=answer.shown, answer=cards)
+    _note(house, who, patient, Action.RANK, shown=answer.shown, answer=cards)
     return {"cards": cards}
 
 
@@ -354,24 +364,14 @@ def _plain(text: str) -> str:
     return "".join(f"\\{each}" if each in "\\`*_{}[]<>#|!" else each for each in visible(text))
 
 
-def _feedback(
-    desk: Desk,
-    log: AuditLog,
-    hospital: Hospital,
-    seen: Seen,
-    request: Request,
-    service: str,
-    body: bytes,
-) -> dict[str, Any]:
-    if service not in _HOOKS:
-        raise RefusedError(404, f"no service of this name: GET {PREFIX} lists them")
-    who = signed(hospital, seen, request, f"{PREFIX}/{service}/feedback")
+def _feedback(house: _House, request: Request, service: str, body: bytes) -> dict[str, Any]:
+    who = _signed(house, request, service, "/feedback")
     given = _object(body).get("feedback")
     if not isinstance(given, list) or not given or not all(isinstance(e, dict) for e in given):
         raise RefusedError(400, "'feedback' is no list of objects: send it as CDS Hooks 2.0 has it")
     told = [_one(each) for each in given]
-    add_feedback(desk.chart, told, by=who)
-    _note(desk, log, who, None, Action.DECIDE, answer=[each.card for each in told])
+    add_feedback(house.desk.chart, told, by=who)
+    _note(house, who, None, Action.DECIDE, answer=[each.card for each in told])
     return {}
 
 
@@ -389,8 +389,7 @@ def _one(given: Mapping[str, Any]) -> Feedback:
 
 
 def _note(
-    desk: Desk,
-    log: AuditLog,
+    house: _House,
     who: str,
     patient: str | None,
     action: Action,
@@ -398,6 +397,7 @@ def _note(
     shown: Any = None,
     answer: Any = None,
 ) -> None:
+    desk, log = house.desk, house.log
     log.append(
         Event(
             who=who,

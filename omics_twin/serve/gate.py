@@ -26,6 +26,7 @@ from omics_twin.serve.reading import (
     records_in,
     schema_of,
 )
+from omics_twin.serve.request_schema import request_schema
 from omics_twin.settings import ServeSettings
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel
@@ -99,7 +100,8 @@ class Gate:
     ) -> None:
         self.app, self.scored, self.model = app, scored, model
         self.limits, self.permits = limits, permits
-        self._schema = json.dumps(schema_of(model)).encode()
+        request = request_schema(model, limits.most_patients)
+        self._schema = json.dumps({**schema_of(model), "request": request}).encode()
         self._places = asyncio.Semaphore(limits.at_once)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -18,7 +18,8 @@ from omics_twin.trust.consent import Permission
 Permits = Callable[[Sequence[str]], Permission]
 
 _KEY = "inputs"
-_LATEST_DAY = 36_500.0
+LATEST_DAY = 36_500.0
+"""No visit is further from the index date [day]."""
 
 
 class RefusedError(Exception):
@@ -108,8 +109,8 @@ def _checked(model: TrainedModel, given: Any, place: int) -> PatientRecord:
         record = record_of(given)
         visits_of(model, record)
         stratum_of(model, record)
-        if any(abs(told.day) > _LATEST_DAY for told in record.visits):
-            raise TwinError(f"a visit is more than {_LATEST_DAY:g} days from the index date")
+        if any(abs(told.day) > LATEST_DAY for told in record.visits):
+            raise TwinError(f"a visit is more than {LATEST_DAY:g} days from the index date")
     except OmicsTwinError as error:
         sentence = str(error)
         # A name that the model does not know is the client's own text: it is not repeated.

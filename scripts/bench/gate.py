@@ -1,4 +1,4 @@
-"""Malformed requests against the gate and MLflow's scoring app: scripts/bench/gate.py RUN [n]."""
+"""Right and malformed requests against gate and scoring app: scripts/bench/gate.py RUN [n]."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis.strategies import SearchStrategy
 from mlflow.pyfunc import scoring_server
 from serving import listening, record_for
 
 from omics_twin.serve.gate import Gate
 from omics_twin.serve.reading import schema_of
+from omics_twin.serve.request_schema import request_schema
 from omics_twin.serve.server import scorer_of
 from omics_twin.settings import ServeSettings, TrackingSettings
+from tests.serve import bodies
+from tests.serve.bodies import CANARY
 
-CANARY = "KANARIE4711"
+_PATIENTS = 3
 
 
 def wrong(record: dict[str, Any], dice: random.Random) -> bytes:
@@ -68,6 +73,25 @@ def wrong(record: dict[str, Any], dice: random.Random) -> bytes:
     )
 
 
+def drawn(kind: SearchStrategy[Any], number: int) -> list[bytes]:
+    """Return as many bodies as hypothesis draws."""
+    found: list[bytes] = []
+
+    @seed(0)
+    @settings(
+        max_examples=number,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(kind)
+    def keep(body: Any) -> None:
+        found.append(json.dumps(body).encode())
+
+    keep()
+    return found[:number]
+
+
 def asked(port: int, bodies: list[bytes]) -> tuple[Counter[int], int, float]:
     """Return how many answers had which status, how many held a canary, and seconds."""
     counts: Counter[int] = Counter()
@@ -86,19 +110,26 @@ def main(run: str, number: int = 10_000) -> None:
     record = record_for(schema_of(scorer.model))
     right = json.dumps({"inputs": [record]}).encode()
     dice = random.Random(0)
-    bodies = [wrong(record, dice) for _ in range(number)]
+    part = max(1, number // 10)
+    schema = request_schema(scorer.model, _PATIENTS)
+    mistakes = {
+        "one mistake in a whole record": [wrong(record, dice) for _ in range(number)],
+        "one mistake in what the schema allows": drawn(bodies.wrong(schema), number),
+    }
+    allowed = drawn(bodies.right(schema), part)
     app = scoring_server.init(scorer.scored)
-    for name, each, sent in (
-        ("gate", Gate(app, scorer.scored, scorer.model, ServeSettings()), bodies),
-        ("scoring app alone", app, bodies[: max(1, number // 10)]),
-    ):
+    gate = Gate(app, scorer.scored, scorer.model, ServeSettings())
+    for name, each, share in (("gate", gate, number), ("scoring app alone", app, part)):
         port = listening(each)
-        print(f"{name}: a right body {dict(asked(port, [right])[0])}")
-        counts, leaked, seconds = asked(port, sent)
-        print(
-            f"  {len(sent)} wrong bodies: {dict(sorted(counts.items()))}; {leaked} answers repeat "
-            f"what was sent; {1000 * seconds / len(sent):.1f} ms each"
-        )
+        print(f"{name}: a right body {dict(asked(port, [right])[0])}", flush=True)
+        for kind, sent in {**mistakes, "what the schema allows": allowed}.items():
+            counts, leaked, seconds = asked(port, sent[:share])
+            print(
+                f"  {kind}, {sum(counts.values())} bodies: {dict(sorted(counts.items()))}; "
+                f"{leaked} answers repeat what was sent; "
+                f"{1000 * seconds / sum(counts.values()):.1f} ms each",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

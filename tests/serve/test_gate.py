@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from omics_twin.errors import ConsentError
 from omics_twin.serve.pyfunc import rank_record
 from omics_twin.serve.reading import RefusedError, permitted, records_in
+from omics_twin.serve.request_schema import request_schema
 from omics_twin.told import record_of
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import (
@@ -30,8 +32,8 @@ from omics_twin.trust.consent import (
     judged,
 )
 from tests.conftest import SmallRun
+from tests.serve.bodies import CANARY, right, wrong
 
-CANARY = "KANARIE4711"
 JSON = {"content-type": "application/json"}
 STRATUM = {"hr_positive": "1", "her2_positive": "0"}
 RECORD = {
@@ -100,6 +102,13 @@ BAD = [
 @pytest.fixture(scope="module")
 def model(small_run: SmallRun) -> TrainedModel:
     return TrainedModel.load(small_run.model)
+
+
+@pytest.fixture(scope="module")
+def schema(model: TrainedModel) -> dict[str, Any]:
+    found = request_schema(model, 3)
+    Draft202012Validator.check_schema(found)
+    return json.loads(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +225,57 @@ def test_no_json_makes_the_reader_stumble(model: TrainedModel, told: Any) -> Non
         with pytest.raises(RefusedError) as refused:
             records_in(model, body.encode("utf-8", "surrogatepass"), 10)
         assert 400 <= refused.value.status < 500
+
+
+# A draw makes a whole body; what is found is told by the body itself.
+LONG = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=LONG)
+@given(st.data())
+def test_what_the_schema_allows_is_taken(
+    model: TrainedModel, schema: dict[str, Any], drawn: st.DataObject
+) -> None:
+    body = drawn.draw(right(schema))
+    assert Draft202012Validator(schema).is_valid(body)
+    found = records_in(model, json.dumps(body).encode(), 10)
+    assert [each.patient_id for each in found] == [each["patient_id"] for each in body["inputs"]]
+
+
+@settings(deadline=None, max_examples=8, suppress_health_check=LONG)
+@given(st.data())
+def test_what_the_schema_allows_is_answered(
+    port: int, schema: dict[str, Any], drawn: st.DataObject
+) -> None:
+    body = drawn.draw(right(schema))
+    status, told = asked(port, json.dumps(body).encode())
+    assert status == 200
+    answered = {each["patient_id"] for each in json.loads(told)["predictions"]}
+    assert answered == {each["patient_id"] for each in body["inputs"]}
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=LONG)
+@given(st.data())
+def test_one_mistake_in_what_the_schema_allows_is_refused_and_not_repeated(
+    model: TrainedModel, schema: dict[str, Any], drawn: st.DataObject
+) -> None:
+    with pytest.raises(RefusedError) as refused:
+        records_in(model, json.dumps(drawn.draw(wrong(schema))).encode(), 10)
+    assert 400 <= refused.value.status < 500
+    assert CANARY not in refused.value.sentence
+
+
+def test_the_gate_tells_the_schema_that_bodies_are_made_of(
+    port: int, schema: dict[str, Any]
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/schema")
+    found = json.loads(connection.getresponse().read())["request"]
+    connection.close()
+    most = found["properties"]["inputs"]
+    assert most["maxItems"] == 256
+    most["maxItems"] = schema["properties"]["inputs"]["maxItems"]
+    assert found == schema
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
