@@ -22,6 +22,7 @@ TWIN = "omics_twin"
 PROMISED = 0.9
 _COVERAGE = ("interval_90_holds", "next_interval_90_holds")
 _LOSSES = ("crps", "brier")
+_COMPARED = (*_LOSSES, "uno_c")
 
 
 def judged(
@@ -78,7 +79,7 @@ def _beside(twin: Sequence[Measure], other: Sequence[Measure]) -> dict[str, dict
     found, own = {}, {each.name: each for each in twin}
     for each in other:
         same = own.get(each.name)
-        if same is None or each.name in _COVERAGE or "less" in each.name:
+        if same is None or not any(name in each.name for name in _COMPARED):
             continue
         rows = np.flatnonzero(each.known & same.known)
         ours, theirs = _estimate(same, rows), _estimate(each, rows)

@@ -171,7 +171,7 @@ def mean_of_cells(values: Float[ndarray, "patient cell"]) -> Estimate:
 
 
 def joined(
-    estimates: Sequence[Estimate], rows: Sequence[Int[ndarray, " own"]], patients: int
+    estimates: Sequence[Estimate], rows: Sequence[Int[ndarray, " _own"]], patients: int
 ) -> Estimate:
     """Return the mean of numbers over sets of patients that overlap, as of several landmarks.
 

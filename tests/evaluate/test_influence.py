@@ -138,7 +138,7 @@ def test_repeats_are_no_new_patients() -> None:
     ("asked", "message"),
     [
         (lambda: auc_of(np.array([0.1, 0.2]), np.ones(2)), "needs both classes"),
-        (lambda: share_inside(np.full((2, 1), np.nan)), "no interval was told of any of 2"),
+        (lambda: share_inside(np.full((2, 1), np.nan)), "nothing was told of any of 2"),
         (
             lambda: share_inside(np.ones((2, 1)), np.zeros(2, dtype=int)).interval(),
             "one cluster of patients",

@@ -226,9 +226,17 @@ def test_a_card_that_cannot_be_read_is_refused(
         read_card(path)
 
 
-def test_a_card_is_written_again_from_the_model_alone(
+def test_a_card_is_written_again_from_the_model_and_its_plot(
     small_run: SmallRun, model: TrainedModel, tmp_path: Path
 ) -> None:
     shutil.copytree(small_run.model, tmp_path / "model")
     write_card(model, tmp_path)
+    assert (tmp_path / CARD).read_bytes() == (small_run.run / CARD).read_bytes()
+    assert "<img" not in (tmp_path / PAGE).read_text()
+    shutil.copy(small_run.run / "calibration.png", tmp_path)
+    write_card(model, tmp_path)
     assert (tmp_path / PAGE).read_bytes() == (small_run.run / PAGE).read_bytes()
+    # What is drawn is no part of what a privacy budget was spent on.
+    private = {**model.provenance, "privacy": {"mechanism": "Gaussian", "epsilon": 4.0}}
+    write_card(replace(model, provenance=private), tmp_path)
+    assert "<img" not in (tmp_path / PAGE).read_text()
