@@ -8,8 +8,8 @@ from typing import Any
 
 from omics_twin.answers import ranking_lines
 from omics_twin.belief import KeptBelief
+from omics_twin.chart.replay import as_given, ranking_by
 from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
-from omics_twin.errors import ChartError
 from omics_twin.record import belief_in, kept_of, modalities_of, ranked, ranking_of
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord
@@ -89,21 +89,11 @@ def replayed(chart: Chart, model: TrainedModel, number: int) -> list[dict[str, A
     ChartError
         If another model gave it, or the lines are not the same to the last bit.
     """
-    told = chart.ranking(number)
+    told = ranking_by(chart, model.digest, number)
     belief = told.belief
-    if belief.model != model.digest:
-        raise ChartError(
-            f"ranking {number} was given by model {belief.model[:12]}, not {model.digest[:12]}: "
-            "load the model that gave it"
-        )
     record = chart.record(belief.patient_id, belief.visits, withheld=belief.withheld)
     record = record.model_copy(update={"stratum": dict(belief.stratum)})
     settings = TwinSettings(belief.draws, belief.seed, told.interval, told.confidence)
     _, ranking = ranked(model, record, settings)
     lines = ranking_lines(ranking, 0, excluded=True)
-    if lines != told.lines:
-        raise ChartError(
-            f"ranking {number} comes out another way than it was given: the chart, the model or "
-            "the libraries are not those that gave it"
-        )
-    return lines
+    return as_given(lines, told.lines, number)

@@ -14,8 +14,9 @@ from typing import Any
 from omics_twin.bedside import Compared, compared, plans_asked
 from omics_twin.belief import KeptBelief, intervention_of, states, visit_of
 from omics_twin.chart.doses import doses_of
+from omics_twin.chart.replay import as_given, ranking_by
 from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
-from omics_twin.errors import ChartError, ConsentError, quoted
+from omics_twin.errors import ConsentError, quoted
 from omics_twin.living import LivingModel
 from omics_twin.settings import TwinSettings
 from omics_twin.therapy.rank import order
@@ -199,24 +200,14 @@ def relived(chart: Chart, model: LivingModel, number: int) -> list[dict[str, Any
     ChartError
         If another model gave it, or the lines are not the same to the last bit.
     """
-    told = chart.ranking(number)
+    told = ranking_by(chart, model.digest, number)
     belief = told.belief
-    if belief.model != model.digest:
-        raise ChartError(
-            f"ranking {number} was given by model {belief.model[:12]}, not {model.digest[:12]}: "
-            "load the model that gave it"
-        )
     record = chart.record(belief.patient_id, belief.visits, withheld=belief.withheld)
     doses = tuple(each.dose for each in doses_of(chart, belief.patient_id, belief.doses))
     settings = TwinSettings(belief.draws, belief.seed, told.interval)
     kept = kept_of(model, record, _given(doses), settings)
     lines = lines_of(compared(model, kept, _plans_in(told.lines), told.interval))
-    if lines != told.lines:
-        raise ChartError(
-            f"ranking {number} comes out another way than it was given: the chart, the model or "
-            "the libraries are not those that gave it"
-        )
-    return lines
+    return as_given(lines, told.lines, number)
 
 
 def lines_of(found: Compared) -> list[dict[str, Any]]:
