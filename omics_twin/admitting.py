@@ -40,7 +40,7 @@ def admit(
         Shown every visit under therapy of who permits scoring, so that it can raise an alert; None:
         visits are kept alone.
     until_days
-        Later visits are left out [day].
+        Later visits, and doses that began later, are left out [day].
     progress, count
         Told how many of how many patients were admitted.
 
@@ -64,6 +64,8 @@ def admit(
         # A twin is shown a visit under what was given up to it.
         times: Counter[str] = Counter()
         for dose in doses:
+            if not dose.planned and dose.start_days > until_days:
+                continue
             # The same dose twice on a day is two doses.
             key = _key_of(dose)
             times[key] += 1

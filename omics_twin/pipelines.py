@@ -398,7 +398,7 @@ def score(config: Config, console: Console) -> Path:
 
     model, output, asked = model_asked(config, console), folder_asked(config), config.score
     if config.records is not None:
-        rows = scoring.rows_of_file(Path(config.records))
+        rows = scoring.rows_of_file(Path(config.records), consenting.names_of(config))
     else:
         cohort = read_cohort(config, console, Purpose.SCORING)
         rows = scoring.rows_of_cohort(model, cohort, config.as_of_days)

@@ -23,12 +23,13 @@ from omics_twin.answers import draws_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.cohort.records import records_in
 from omics_twin.errors import ConfigError, IntakeError, quoted
-from omics_twin.files import alone, sha256, write_json, write_whole
+from omics_twin.files import alone, json_of, sha256, write_json, write_whole
 from omics_twin.settings import ScoreSettings, TwinSettings
 from omics_twin.together import Answering, Block, answers_to
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel, commit
 from omics_twin.trust.consent import Permission
+from omics_twin.trust.privacy import Pseudonyms, called_by
 from omics_twin.validity import policy_of
 
 SUMMARY = "_score.json"
@@ -56,10 +57,15 @@ class Scored:
     kept: int
 
 
-def rows_of_file(path: Path) -> tuple[int, Rows]:
+def rows_of_file(path: Path, names: Pseudonyms | None = None) -> tuple[int, Rows]:
     """Return how many patients a Parquet file, or a folder of such, holds, and each one's record.
 
     Columns are ``patient_id`` and ``record``, JSON text ``{"stratum": …, "visits": […]}``.
+
+    Parameters
+    ----------
+    names
+        What patients are called at this site; None: as in the file.
 
     Raises
     ------
@@ -69,7 +75,7 @@ def rows_of_file(path: Path) -> tuple[int, Rows]:
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise IntakeError(f"folder '{path}' holds no file that ends in .parquet: name another")
-    return sum(_opened(each).metadata.num_rows for each in files), _rows_in(files)
+    return sum(_opened(each).metadata.num_rows for each in files), _rows_in(files, names)
 
 
 def _opened(path: Path) -> pq.ParquetFile:
@@ -88,13 +94,28 @@ def _opened(path: Path) -> pq.ParquetFile:
     return found
 
 
-def _rows_in(files: Sequence[Path]) -> Rows:
+def _rows_in(files: Sequence[Path], names: Pseudonyms | None) -> Rows:
     for path in files:
         with _opened(path) as opened:
             for batch in opened.iter_batches(batch_size=64, columns=[_PATIENT, _RECORD]):
                 told = batch.to_pydict()
                 for patient, record in zip(told[_PATIENT], told[_RECORD], strict=True):
-                    yield patient or "", record or ""
+                    called = called_by(names, patient) if patient else ""
+                    yield called, _called(names, record or "")
+
+
+def _called(names: Pseudonyms | None, record: str) -> str:
+    """Return a record whose patient, where it names one, is called as at this site."""
+    if names is None:
+        return record
+    try:
+        told = json_of(record.encode())
+    except ValueError:
+        # Why it is none is told where it is asked about.
+        return record
+    if isinstance(told, dict) and isinstance(own := told.get(_PATIENT), str) and own:
+        return json.dumps({**told, _PATIENT: names.of(own)})
+    return record
 
 
 def rows_of_cohort(model: TrainedModel, cohort: Cohort, as_of_days: float) -> tuple[int, Rows]:

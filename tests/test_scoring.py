@@ -24,6 +24,7 @@ from omics_twin.together import Answering, Block
 from omics_twin.told import record_of
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Decision, Entry, Ledger, Permission, Purpose, judged
+from omics_twin.trust.privacy import Pseudonyms
 from tests.conftest import SmallRun
 
 PATIENTS, SIZE = 10, 4
@@ -175,6 +176,19 @@ def test_the_verb_scores_a_cohort_as_rank_does(small_run: SmallRun, tmp_path: Pa
     for mine, theirs in zip(found, expected, strict=True):
         assert mine["patient_id"] == theirs["patient_id"]
         assert mine["expected"] == pytest.approx(theirs["expected"], abs=1e-5)
+
+
+def test_patients_of_a_file_are_called_as_at_this_site(
+    records: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    names, (patient, record) = Pseudonyms(bytes(32)), records[0]
+    told = json.dumps({**json.loads(record), "patient_id": patient})
+    path = written(tmp_path / "in.parquet", [(patient, told), (patient, "{"), ("", "[]")])
+    _, rows = rows_of_file(path, names)
+    first, torn, empty = rows
+    assert first[0] == json.loads(first[1])["patient_id"] == names.of(patient) != patient
+    assert json.loads(first[1])["visits"] == json.loads(record)["visits"]
+    assert (torn, empty) == ((names.of(patient), "{"), ("", "[]"))
 
 
 def test_a_file_that_holds_no_records_is_refused(tmp_path: Path) -> None:

@@ -74,6 +74,10 @@ def doses_in(
     """
     where, agent = medication_of(held, mapping, medications)
     resource, dosages = held.resource, _dosages(held)
+    if held.kind == "MedicationStatement" and text_in(resource, "status") == "stopped":
+        if agent is not None and dosages:
+            yield Reason(f"{where}: was stopped, so its dose is not planned")
+        return
     if held.kind == "MedicationRequest":
         reason = _not_ordered(resource)
         if agent is None:
@@ -173,6 +177,8 @@ def _scheduled(dosage: Object, resource: Object) -> list[dict[str, Any]] | str:
     if start is None:
         return "its schedule has no day on which it begins"
     if not repeat:
+        if end is not None and end != start:
+            return "its dosage has no schedule for the days of its period"
         return [_times(start)]
     unit, period = text_in(repeat, "periodUnit"), _number(repeat.get("period", 1))
     if unit not in _DAYS or not period or period <= 0:
@@ -193,8 +199,10 @@ def _scheduled(dosage: Object, resource: Object) -> list[dict[str, Any]] | str:
         return "its schedule has no end"
     if times < 1:
         return "its schedule ends before the first dose"
-    each = _DAYS.get(text_in(repeat, "durationUnit"), 0.0)
-    takes = each * (_number(repeat.get("duration")) or 0.0)
+    each, length = _DAYS.get(text_in(repeat, "durationUnit")), _number(repeat.get("duration"))
+    if length and each is None:
+        return "its schedule lasts each time for no days, weeks or hours"
+    takes = (each or 0.0) * (length or 0.0)
     return [_times(start, takes, interval_days=every, repeat=times)]
 
 

@@ -36,7 +36,10 @@ def add_dose_pages(app: FastAPI, site: Site) -> None:
     def dose(request: Request, id: str, amends: int | None = None) -> Response:
         who = site.allowed(request, Role.CLINICIAN)
         chart.check_consent(id, Purpose.SCORING)
-        written = {} if amends is None else _written(doses_of(chart, id, [amends])[0].dose)
+        before = None if amends is None else doses_of(chart, id, [amends])[0].dose
+        if before is not None:
+            site.note(who, Action.OPEN_PATIENT, id, shown=before.model_dump())
+        written = {} if before is None else _written(before)
         return site.page(request, "dose", who, _page(id, amends, written, ""))
 
     @app.post("/dose")

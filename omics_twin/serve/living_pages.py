@@ -70,6 +70,8 @@ def add_living_pages(app: FastAPI, site: Site, desk: LivingDesk) -> None:
     def visit(request: Request, id: str, channel: str, amends: int | None = None) -> Response:
         who = site.allowed(request, Role.CLINICIAN)
         before = _asked(desk, id, channel, amends)
+        if before is not None:
+            site.note(who, Action.OPEN_PATIENT, id, shown=before.model_dump())
         return site.page(request, "visit", who, _page(desk, id, channel, amends, before, {}, ""))
 
     @app.post("/visit")

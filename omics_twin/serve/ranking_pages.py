@@ -79,6 +79,8 @@ def add_ranking_pages(app: FastAPI, site: Site, desk: Desk) -> None:
     def visit(request: Request, id: str, channel: str, amends: int | None = None) -> Response:
         who = site.allowed(request, Role.CLINICIAN)
         shown = _asked(desk, id, channel, amends)
+        if shown.visit is not None:
+            site.note(who, Action.OPEN_PATIENT, id, shown=shown.visit.model_dump())
         return site.page(request, "visit", who, _visit_page(desk, id, shown, {}, ""))
 
     @app.post("/visit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from omics_twin.tracking import TrainedModel
 
 # More cannot be filled in by hand: a file is read instead.
 MOST_FIELDS = 80
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,18 @@ def number_in(label: str, text: str) -> float:
     Raises
     ------
     TwinError
-        If it is none.
+        If it is none, or its comma may stand for thousands: "1,500".
 
     Examples
     --------
     >>> number_in("volume", "3,5")
     3.5
     """
+    if _THOUSANDS.fullmatch(text.strip()):
+        raise TwinError(
+            f"the comma in '{label}' may stand for thousands: write whole numbers without one, "
+            "and others with a point"
+        )
     try:
         return float(text.replace(",", "."))
     except ValueError:
