@@ -199,10 +199,10 @@ def _scheduled(dosage: Object, resource: Object) -> list[dict[str, Any]] | str:
         return "its schedule has no end"
     if times < 1:
         return "its schedule ends before the first dose"
-    each, length = _DAYS.get(text_in(repeat, "durationUnit")), _number(repeat.get("duration"))
-    if length and each is None:
+    unit_of_one, of_one = text_in(repeat, "durationUnit"), _number(repeat.get("duration")) or 0.0
+    if of_one and unit_of_one not in _DAYS:
         return "its schedule lasts each time for no days, weeks or hours"
-    takes = (each or 0.0) * (length or 0.0)
+    takes = _DAYS.get(unit_of_one, 0.0) * of_one
     return [_times(start, takes, interval_days=every, repeat=times)]
 
 
