@@ -75,7 +75,9 @@ def test_sizes_are_held_out_by_patient_only() -> None:
     [("SITE", "Whole sites"), ("THERAPY", "Every arm"), ("PATIENT", "Patients were held out, not")],
 )
 def test_the_card_says_who_was_held_out_together(by: str, told: str) -> None:
-    model = of_run(config={"split": {"by": by}}, performance={"n": 9, "folds": 5, "repeats": 2})
+    scored = {"model": {"brier": {"mean": 0.1, "sd": None}}, "baselines": {}}
+    performance = {"n": 9, "folds": 5, "repeats": 2, **scored}
+    model = of_run(config={"split": {"by": by}}, performance=performance)
     assert living_card.answers_of(model)["12d"][0].startswith(told)
     assert f"one of 5 folds (by {by.lower()}), 2 repeats" in living_card.protocol_of(model)
 

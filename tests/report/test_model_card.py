@@ -62,12 +62,12 @@ def test_numbers_and_signs_of_the_next_visit_have_a_table_each(model: TrainedMod
     measured = {
         "albumin": {"n": 1990, "crps": 0.21},
         "ascites": {"n": 90, "brier": 0.07, "log_loss": 0.2},
-        "platelets": {"n": 7, "crps": 31.25},
+        "AST": {"n": 7, "crps": 31.25},
     }
     card = card_of(with_performance(model, next_visit=measured))
     numbers, signs = section(card, "Performance")["tables"][-2:]
     assert numbers["caption"] == signs["caption"] == "One visit ahead"
-    assert [*map(list, numbers["rows"])] == [["albumin", "1990", "0.21"], ["platelets", "7", "31.2"]]
+    assert [*map(list, numbers["rows"])] == [["albumin", "1990", "0.21"], ["AST", "7", "31.2"]]
     assert [*map(list, signs["rows"])] == [["ascites", "90", "0.07", "0.2"]]
 
 
