@@ -14,6 +14,7 @@ from torch import Tensor
 
 from omics_twin.answers import received_of
 from omics_twin.cohort.cohort import Cohort
+from omics_twin.cohort.split import NEVER_HELD_OUT
 from omics_twin.config import Config, digest
 from omics_twin.errors import CohortError, TrainingError, about, nearest
 from omics_twin.evaluate.baselines import fit_baseline
@@ -217,8 +218,20 @@ def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
 
 
 def held_out_of(cohort: Cohort, followed: Followed, config: Config) -> Array:
-    """Return the fold in which each patient is held out, (repeat, patient)."""
-    return folds_of(cohort, config, followed.outcome)[:, followed.rows]
+    """Return the fold in which each patient is held out, (repeat, patient).
+
+    Raises
+    ------
+    CohortError
+        If the split cannot be made, or somebody would never be held out.
+    """
+    found = folds_of(cohort, config, followed.outcome)[:, followed.rows]
+    # Every patient is judged, and those in training always would be judged in-sample.
+    if (found == NEVER_HELD_OUT).any():
+        raise CohortError(
+            "some patients are in training always: hold everyone out in turn, split.by=PATIENT"
+        )
+    return found
 
 
 def fit(
@@ -455,8 +468,9 @@ def _event_measures(
             parts, places = [], []
             for landmark, left in zip(found, censoring, strict=True):
                 own = np.flatnonzero(np.isin(landmark.rows, rows))
+                if not len(own):
+                    raise CohortError(f"nobody of them is followed beyond day {landmark.day:g}")
                 time, event = landmark.ahead[own].T
-                enough((event == 1.0) & (time < horizon_days))
                 some = (one(free[own], time, event, left) for free in landmark.free[learner])
                 parts.append(averaged(list(some)))
                 places.append(np.searchsorted(rows, landmark.rows[own]))
@@ -465,6 +479,7 @@ def _event_measures(
         return Measure(name, known, over)
 
     def uno_c(free: Array, time: Array, event: Array, left: StepFunction) -> Estimate:
+        enough((event == 1.0) & (time < horizon_days))
         return uno_c_of(1.0 - free, time, event, left, horizon_days)
 
     def brier(free: Array, time: Array, event: Array, left: StepFunction) -> Estimate:

@@ -16,7 +16,7 @@ from torch import Tensor
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, recorded
 from omics_twin.dynamics.plan import Plan, plan_of
-from omics_twin.errors import CohortError
+from omics_twin.errors import CohortError, ConfigError
 from omics_twin.evaluate.fairness import Measure
 from omics_twin.evaluate.forecast import (
     coverage,
@@ -30,7 +30,7 @@ from omics_twin.evaluate.forecast_plots import by_visit_figure, shares_figure
 from omics_twin.evaluate.influence import Estimate, mean_of_cells, share_inside
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
-from omics_twin.settings import SplitSettings
+from omics_twin.settings import SplitBy, SplitSettings
 from omics_twin.tensors.history import Histories
 from omics_twin.tracking import commit
 from omics_twin.trust.privacy import site_mark
@@ -85,7 +85,19 @@ def _plans(histories: Histories, arms: Sequence[str | None]) -> list[Plan]:
 
 
 def folds_of(histories: Histories, asked: SplitSettings) -> Array:
-    """Return the fold in which each patient is held out, (patient,)."""
+    """Return the fold in which each patient is held out, (patient,).
+
+    Raises
+    ------
+    ConfigError
+        If others than single patients are to be held out.
+    CohortError
+        If there are fewer patients than folds.
+    """
+    if asked.by is not SplitBy.PATIENT:
+        raise ConfigError(
+            f"split.by is {asked.by.name}, expected PATIENT for tumour sizes: set split.by"
+        )
     patients = len(histories.patient_ids)
     if patients < asked.folds:
         raise CohortError(

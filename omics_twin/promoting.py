@@ -238,15 +238,16 @@ def rollback(name: str, settings: TrackingSettings, console: Console) -> None:
 def match_by_fold(challenger: Model, champion: Model) -> Match:
     """Return how two twins of visits compare, fold by fold, as they were judged.
 
-    Each fold was forecast by twins that learned from the others. The interval is Student's over the
-    folds, which share training patients: it is somewhat too narrow.
+    Nobody is forecast by twins that learned from them. Folds are those of the first repeat, each
+    patient's loss is the mean over the repeats. The interval is Student's over the folds, which
+    share training patients: it is somewhat too narrow.
 
     Raises
     ------
     ModelError
         If the twins answer different questions.
     CohortError
-        If they were not judged on the same folds of the same patients.
+        If they were not judged on the same folds of the same patients, from the same landmarks.
     """
     both = (challenger, champion)
     asked = [
@@ -255,11 +256,12 @@ def match_by_fold(challenger: Model, champion: Model) -> Match:
     ]
     if asked[0] != asked[1] or asked[0] is None:
         raise ModelError("they answer different questions: name two versions of one experiment")
-    known = [(m.provenance.get("fingerprint"), _split_of(m)) for m in both]
+    known = [(m.provenance.get("fingerprint"), _protocol_of(m)) for m in both]
     if known[0] != known[1]:
         raise CohortError(
-            "they were judged on other patients or other folds: train the challenger on the "
-            "champion's cohort and split"
+            "they were judged on other patients, other folds or from other landmarks: train the "
+            "challenger on the champion's cohort, split, dynamics.landmarks_days and "
+            "dynamics.horizon_days"
         )
     first, second = ((m.provenance.get("performance") or {}).get("by_fold") or {} for m in both)
     loss = next((name for name in first if len(first[name]) == len(second.get(name, ()))), "")
@@ -277,8 +279,10 @@ def match_by_fold(challenger: Model, champion: Model) -> Match:
     )
 
 
-def _split_of(model: Model) -> Any:
-    return (model.provenance.get("config") or {}).get("split")
+def _protocol_of(model: Model) -> tuple[Any, ...]:
+    config = model.provenance.get("config") or {}
+    asked = config.get("dynamics") or {}
+    return config.get("split"), asked.get("landmarks_days"), asked.get("horizon_days")
 
 
 def match_of(

@@ -59,6 +59,15 @@ def patients_in_words(model: Described) -> str:
     return f"{told}, {found['events']} with the outcome" if "events" in found else told
 
 
+def people_in_words(model: Described) -> str:
+    """Return whether the training patients are real people."""
+    if model.provenance.get("cohort") == "synthetic":
+        return (
+            "Every patient is synthetic, made by a generator whose truth is known: no real person."
+        )
+    return "No training patient is synthetic as far as the cohort's declaration says."
+
+
 def by_lot(model: Described) -> bool:
     """Whether therapies were given by lot: as judged or declared, else as the title says."""
     judged = (performance_in(model).get("policy") or {}).get("assignment")

@@ -14,6 +14,7 @@ from omics_twin.report.card_answers import (
     cohort_title,
     limits_in,
     patients_in_words,
+    people_in_words,
     performance_in,
     settings_in,
 )
@@ -153,16 +154,18 @@ def _further(found: Mapping[str, Any]) -> list[Table]:
     if ahead:
         rows = {"this twin": ahead["model"], **ahead["baselines"]}
         tables.append(_spread_table(f"folds, {ahead['endpoint']}", rows))
-    features = found.get("next_visit") or {}
-    if features:
-        names = list(next(iter(features.values())))
-        lines = [
-            (_plain(name), *(f"{cell[each]:.3g}" for each in names))
-            for name, cell in features.items()
-        ]
-        columns = ("Measurement", *(_metric(name) for name in names))
+    # Signs scored yes or no have other scores than numbers.
+    alike: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for name, cell in (found.get("next_visit") or {}).items():
+        alike.setdefault(tuple(cell), []).append((_plain(name), *map(_number, cell.values())))
+    for names, lines in alike.items():
+        columns = ("Measurement", *map(_metric, names))
         tables.append(Table("One visit ahead", columns, tuple(lines)))
     return tables
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 
 def _named(name: str) -> str:
@@ -332,19 +335,13 @@ def _domain(model: TrainedModel) -> Section:
 
 
 def _synthetic(model: TrainedModel) -> Section:
-    if model.provenance.get("cohort") == "synthetic":
-        told = (
-            "Every patient is synthetic, made by a generator whose truth is known: no real person."
-        )
-    else:
-        told = "No training patient is synthetic as far as the cohort's declaration says."
     copy = (
         "Intervals were calibrated on simulated outcomes of the same patients, which were not "
         "trained on by the members that answer."
         if model.calibration.fitted
         else "No simulated outcome was used."
     )
-    return Section("What was synthetic", (told, copy))
+    return Section("What was synthetic", (people_in_words(model), copy))
 
 
 def _privacy(model: TrainedModel) -> Section:

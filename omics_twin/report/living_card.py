@@ -12,6 +12,7 @@ from omics_twin.report.card_answers import (
     SHARED,
     Answer,
     cohort_title,
+    people_in_words,
     performance_in,
     settings_in,
 )
@@ -39,6 +40,12 @@ _HELD_OUT = {
     VISITS: "each patient answered by members that never saw the patient",
 }
 
+_TOGETHER = {
+    "THERAPY": "Every arm of doses was held out as a whole.",
+    "SITE": "Whole sites were held out.",
+    "DECLARED": "The folds that the cohort declares were held out.",
+}
+
 
 def answers_of(model: LivingModel) -> dict[str, Answer]:
     """Return item of TRIPOD+AI -> what the run says."""
@@ -47,12 +54,14 @@ def answers_of(model: LivingModel) -> dict[str, Answer]:
 
 def protocol_of(model: LivingModel) -> str:
     """Return how the twin was judged."""
-    found = performance_in(model).get("by_fold") or {}
-    if not found:
+    found = performance_in(model)
+    judged = (found.get("by_fold") or {}).values()
+    number = max(map(len, judged), default=found.get("folds"))
+    if number is None:
         return "not recorded"
-    folds = counted(max(map(len, found.values())), "fold")
+    folds = counted(number, "fold")
     by = str(settings_in(model, "split", "by") or "PATIENT").lower()
-    repeats = performance_in(model).get("repeats")
+    repeats = found.get("repeats")
     more = f", {counted(repeats, 'repeat')}" if repeats else ""
     return f"patients held out in one of {folds} (by {by}){more}; {_HELD_OUT[model.kind]}"
 
@@ -94,8 +103,8 @@ def limits_of(model: LivingModel) -> Answer:
         "Progression is by size alone; new lesions and deaths are not foreseen.",
         VOLUME: "Learned under one drug and few doses: other drugs and schedules are answered by "
         "its equations, not by data.",
-        VISITS: "Forecasts of signs that are scored yes or no have Gaussian errors, which are "
-        "crude; a therapy's effect is what was seen in those who received it.",
+        VISITS: "Graded scores are forecast with Gaussian errors, which are crude; a "
+        "therapy's effect is what was seen in those who received it.",
     }[model.kind]
     return (
         own,
@@ -155,10 +164,7 @@ def privacy_of(model: LivingModel) -> Answer:
 
 def synthetic_of(model: LivingModel) -> Answer:
     """Return whether anything was simulated."""
-    return (
-        "No training patient is synthetic as far as the cohort's declaration says, and no "
-        "simulated outcome was used.",
-    )
+    return (people_in_words(model), "No simulated outcome was used.")
 
 
 def _modality(model: LivingModel) -> str:
@@ -319,9 +325,10 @@ _SAID: Mapping[str, Callable[[Any], Answer]] = {
     ),
     "12c": _built,
     "12d": lambda model: (
-        "Every arm of doses was held out as a whole."
-        if settings_in(model, "split", "by") == "THERAPY"
-        else "Patients were held out, not whole centres or studies.",
+        _TOGETHER.get(
+            str(settings_in(model, "split", "by")),
+            "Patients were held out, not whole centres or studies.",
+        ),
     ),
     "12e": _measures,
     "12f": lambda model: ("None: forecasts and intervals are as learned.",),

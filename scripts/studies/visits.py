@@ -3,7 +3,7 @@
 Usage: python scripts/studies/visits.py [cohorts] [patients]
 
 A marker wanders and moves the monthly risk of an event; a second one and a sign tell nothing. Twins
-of visits are trained on each cohort and asked about new patients on day 365, all visits until then.
+of visits are trained on each cohort and asked about new patients on day 360, all visits until then.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from omics_twin.types import NO_INTERVENTION, Modality
 
 Array = np.ndarray
 _MODALITY = Modality("laboratory", "mixed", ("marker", "other", "sign"))
-_MONTH, _EVERY, _MONTHS, _LANDMARK, _HORIZON = 30.0, 6, 60, 365.0, 730.0
+_MONTH, _EVERY, _MONTHS, _LANDMARK, _HORIZON = 30.0, 6, 60, 360.0, 720.0
 
 
 def risk(marker: Array) -> Array:
@@ -78,7 +78,7 @@ def cohort(patients: int, rng: np.random.Generator, name: str) -> Followed:
 def truth(marker: Array, rng: np.random.Generator, paths: int = 2000) -> Array:
     """Return the probability of no event within the horizon of who has a marker today."""
     now, free = np.repeat(marker[:, None], paths, axis=1), np.ones((len(marker), paths))
-    # The last visit before the landmark is on day 360.
+    # The third visit is on the day of the landmark.
     for _ in range(round(_HORIZON / _MONTH)):
         free *= 1.0 - risk(now)
         now = moved(now, rng)
@@ -100,6 +100,7 @@ def held(twin: VisitTwin, followed: Followed, config: Config, rng: np.random.Gen
 def main(cohorts: int, patients: int) -> None:
     """Print how often intervals hold, with members as they are and moved apart."""
     asked = ["experiment=pbc2", "split.repeats=3", "dynamics.watched=marker", "twin.draws=300"]
+    asked += [f"dynamics.landmarks_days=[{_LANDMARK}]", f"dynamics.horizon_days={_HORIZON}"]
     config = load("train", asked)
     found: dict[str, list[Array]] = {"as they are": [], "moved apart": []}
     for seed in range(cohorts):

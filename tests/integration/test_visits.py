@@ -118,6 +118,14 @@ def test_every_visit_moves_what_is_foreseen(
     assert {each["name"] for each in plans} == {"0", "1"}
 
 
+def test_who_is_never_held_out_is_not_judged(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = ["split.by=TIME", "+cohort.group_columns.enrolled=age"]
+    assert main(["train", "experiment=pbc2", *asked(folder), *later]) == 1
+    assert "some patients are in training always" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("setting", "fragment"),
     [

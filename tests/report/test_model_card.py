@@ -58,6 +58,19 @@ def test_training_writes_a_whole_card_beside_the_model(
     assert json.loads(json.dumps(card_of(model))) == card
 
 
+def test_numbers_and_signs_of_the_next_visit_have_a_table_each(model: TrainedModel) -> None:
+    measured = {
+        "albumin": {"n": 1990, "crps": 0.21},
+        "ascites": {"n": 90, "brier": 0.07, "log_loss": 0.2},
+        "AST": {"n": 7, "crps": 31.25},
+    }
+    card = card_of(with_performance(model, next_visit=measured))
+    numbers, signs = section(card, "Performance")["tables"][-2:]
+    assert numbers["caption"] == signs["caption"] == "One visit ahead"
+    assert [*map(list, numbers["rows"])] == [["albumin", "1990", "0.21"], ["AST", "7", "31.2"]]
+    assert [*map(list, signs["rows"])] == [["ascites", "90", "0.07", "0.2"]]
+
+
 def test_all_items_of_tripod_ai_are_in_order_and_none_is_empty(model: TrainedModel) -> None:
     card = card_of(model)
     assert tuple(each["number"] for each in card["items"]) == TRIPOD_ITEMS
