@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from omics_twin.twin.draws import weighted_mean, weighted_quantile
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.published import AMOUNTS
 from omics_twin.twin.visits import VisitTwin
-from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
+from omics_twin.types import NO_INTERVENTION, Dose, Intervention, Ranking, TwinState, Visit
 
 _POINTS = 49
 _SIZE = "size_mm"
@@ -81,8 +82,8 @@ class Change:
     share
         Share of the forecast below what came.
     before, after
-        The endpoint, from this visit on and under the present therapy, before the visit was shown
-        and after it.
+        The endpoint, from this visit on and under what lies ahead of the present therapy, before
+        the visit was shown and after it.
     own
         The patient's own parameter -> before and after.
     evidence
@@ -131,7 +132,8 @@ def shown(
     measured = _measured(model, visit)
     now = therapy_of(grown)
     # What would be without therapy is known where growth is, not where an outcome was learned.
-    if now != NO_INTERVENTION and model.twin.quantities[0] in _SIZES:
+    # Of doses that are all past, going on and stopping are the same.
+    if goes_on(grown, now) and model.twin.quantities[0] in _SIZES:
         told = lack_of_benefit(day, benefit(model, after, now), least=least_benefit)
         alerts = alerts if told is None else (*alerts, told)
     first, last = (model.twin.summary(each, interval) for each in (state, after))
@@ -243,6 +245,19 @@ def therapy_of(kept: KeptBelief) -> Intervention:
     return kept.visits[-1].under if kept.visits else NO_INTERVENTION
 
 
+def goes_on(kept: KeptBelief, therapy: Intervention) -> bool:
+    """Whether anything of a therapy would be given on the day of the last visit or later."""
+    last = float(kept.visits[-1].observation.days[0]) if kept.visits else -math.inf
+    return any(each.amount > 0 and _last_day(each) >= last for each in therapy.doses)
+
+
+def _last_day(dose: Dose) -> float:
+    """Return when a dose is given last [day]; a trial's own without a schedule goes on."""
+    if dose.unit == "standard" and dose.interval_days == dose.duration_days == 0:
+        return math.inf
+    return dose.start_days + (dose.repeat - 1) * dose.interval_days
+
+
 def benefit(model: LivingModel, state: TwinState, under: Intervention) -> float:
     """Return the belief that the size will be smaller than without the therapy."""
     day = state.days.max() + model.endpoint.horizon_days
@@ -322,6 +337,8 @@ class Compared:
 def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list[Intervention]:
     """Return the plans to compare: an arm, those of a JSON file, or going on and stopping.
 
+    Where nothing of the present therapy lies ahead, the arms stand in the place of going on.
+
     Raises
     ------
     TherapyError
@@ -337,8 +354,10 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
         return [model.arm(each) for each in (model.arms if asked is None else [asked])]
     if asked is None:
         now = therapy_of(kept)
-        going_on = [replace(now, name=f"go on with {now.name}")] if now != NO_INTERVENTION else []
-        return [*(going_on or [model.arm(each) for each in model.arms]), NO_INTERVENTION]
+        going_on = [replace(now, name=f"go on with {now.name}")]
+        arms = [model.arm(each) for each in model.arms]
+        own = going_on if goes_on(kept, now) else [each for each in arms if goes_on(kept, each)]
+        return [*own, NO_INTERVENTION]
     if not asked.endswith(".json"):
         return [model.arm(asked), NO_INTERVENTION]
     records = read_told(Path(asked), "a list of plans")

@@ -7,6 +7,7 @@ from typing import overload
 from omics_twin import bedside, bedside_ranking, record
 from omics_twin.bedside import Change
 from omics_twin.bedside_ranking import RankingChange
+from omics_twin.belief import replay
 from omics_twin.chart import lived
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.store import Chart
@@ -113,15 +114,25 @@ def _change(
     *,
     is_last: bool,
 ) -> RankingChange | Change | None:
-    """Return what the last visit changed; None where another one was added, or nothing shown."""
+    """Return what the last visit changed; None where another one was added, or nothing shown.
+
+    Raises
+    ------
+    OmicsTwinError
+        If the model cannot be shown one of the visits.
+    """
     if isinstance(model, LivingModel):
         doses = [each.dose for each in doses_of(chart, told.patient_id) if not each.dose.planned]
         kept = lived.kept_of(model, told, doses, settings)
         shown = kept.visits and float(kept.visits[-1].observation.days[0]) == told.visits[-1].day
         if not is_last or not shown:
+            replay(model.twin, kept)
             return None
-        return bedside.shown(model, kept.without_last(), kept.visits[-1], settings.interval)[1]
+        return bedside.shown(
+            model, kept.without_last(), kept.visits[-1], settings.interval, settings.least_benefit
+        )[1]
     kept = record.kept_of(model, told, settings)
     if not is_last or not kept.visits:
+        record.belief_in(model, kept)
         return None
     return bedside_ranking.shown(model, kept.without_last(), kept.visits[-1], settings)[1]

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from omics_twin.bedside import Compared, compared, plans_asked
-from omics_twin.belief import KeptBelief, intervention_of, states, visit_of
+from omics_twin.bedside import Compared, compared, goes_on, plans_asked
+from omics_twin.belief import KeptBelief, intervention_of, replay, states, visit_of
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.replay import as_given, ranking_by
 from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
-from omics_twin.errors import ConsentError, quoted
+from omics_twin.errors import ConsentError, TherapyError, quoted
 from omics_twin.living import LivingModel
 from omics_twin.settings import TwinSettings
 from omics_twin.therapy.rank import order
@@ -89,6 +89,11 @@ def drugs_known(model: LivingModel) -> tuple[str, ...]:
     return tuple(twin.dynamics.drugs or ()) if isinstance(twin, MechanisticTwin) else ()
 
 
+def by_dose(model: LivingModel, doses: Sequence[RecordedDose]) -> bool:
+    """Whether a twin is told of the doses that were given, and not of the arm of each visit."""
+    return _intervention(model, GIVEN, _given(doses)) is not None
+
+
 def modalities_of(model: LivingModel) -> tuple[str, ...]:
     """Return the modalities that a twin can be shown."""
     return tuple(each.name for each in model.twin.modalities)
@@ -146,6 +151,8 @@ def live(
         If the patient's chart does not permit scoring, or all that the twin is shown is withheld.
     ChartError
         If the patient has no chart.
+    TherapyError
+        If the twin knows no therapy.
     OmicsTwinError
         If the model cannot be shown what the chart holds.
     """
@@ -164,7 +171,10 @@ def live(
     rest = (record, beliefs, visits, withheld, doses, settings.interval)
     if before is not None and replace(before[1], lines=[]) == told:
         return Lived(before[0], before[1].lines, *rest)
-    lines = lines_of(beliefs.compared(plans_open(model, kept, doses), settings.interval))
+    plans = plans_open(model, kept, doses)
+    if not plans:
+        raise TherapyError("the twin knows no therapy to compare: train it with one arm or more")
+    lines = lines_of(beliefs.compared(plans, settings.interval))
     return Lived(chart.add_ranking(replace(told, lines=lines), by=by), lines, *rest)
 
 
@@ -186,10 +196,42 @@ def permitted(chart: Chart, model: LivingModel, patient_id: str) -> tuple[str, .
 def plans_open(
     model: LivingModel, kept: KeptBelief, doses: Sequence[RecordedDose]
 ) -> list[Intervention]:
-    """Return the plans that are compared where none are asked for; the chart's own first."""
-    ahead = [each for each in doses if each.planned]
-    planned = _intervention(model, PLANNED, ahead) if ahead else None
-    return [*([] if planned is None else [planned]), *plans_asked(None, model, kept)]
+    """Return the plans that are compared where none are asked for; the chart's own first.
+
+    A plan of which nothing lies after the last visit is none.
+    """
+    planned = _intervention(model, PLANNED, [each for each in doses if each.planned])
+    own = [] if planned is None or not goes_on(kept, planned) else [planned]
+    return [*own, *plans_asked(None, model, kept)]
+
+
+def check_dose(
+    chart: Chart,
+    model: LivingModel,
+    patient_id: str,
+    dose: RecordedDose,
+    settings: TwinSettings,
+    *,
+    amends: int | None = None,
+) -> None:
+    """Show the twin what a chart's visits say with one more dose, before it is kept.
+
+    Parameters
+    ----------
+    amends
+        Number of the dose that this one corrects.
+
+    Raises
+    ------
+    ConsentError
+        If the patient's chart does not permit scoring.
+    OmicsTwinError
+        If the model cannot be shown the visits under these doses.
+    """
+    withheld = chart.check_consent(patient_id, Purpose.SCORING, modalities_of(model))
+    others = [each.dose for each in doses_of(chart, patient_id) if each.number != amends]
+    record = chart.record(patient_id, withheld=withheld)
+    replay(model.twin, kept_of(model, record, _given([*others, dose]), settings))
 
 
 def relived(chart: Chart, model: LivingModel, number: int) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ from omics_twin.report.words import (
     probability,
     visible,
 )
-from omics_twin.serve.kept import kept, measured_in_words
+from omics_twin.serve.kept import Moment, kept, measured_in_words
 from omics_twin.serve.once import Once
 from omics_twin.serve.visit_form import MOST_FIELDS, fields_of
 from omics_twin.settings import TwinSettings
@@ -93,25 +93,6 @@ class Desk:
         """What people call each arm."""
         named = zip(self.model.catalogue.arms, self.model.catalogue.labels, strict=True)
         return {arm: visible(label) for arm, label in named}
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One visit of the timeline, in words.
-
-    Attributes
-    ----------
-    number
-        Of the visit in the chart.
-    parts
-        What of it can be amended by hand: how the form is asked for, and its name.
-    """
-
-    when: str
-    under: str
-    told: tuple[str, ...]
-    number: int
-    parts: tuple[tuple[Mapping[str, str], str], ...]
 
 
 def about(desk: Desk, patient_id: str, *, by: str) -> tuple[Given, dict[str, Any]]:

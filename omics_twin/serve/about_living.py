@@ -13,6 +13,7 @@ from omics_twin.bedside import Change, Compared, Told
 from omics_twin.chart.lived import (
     PLANNED,
     Lived,
+    by_dose,
     drugs_known,
     lines_of,
     live,
@@ -33,13 +34,13 @@ from omics_twin.report.words import (
     probability,
     visible,
 )
-from omics_twin.serve.kept import kept, measured_in_words
+from omics_twin.serve.kept import Moment, kept, measured_in_words
 from omics_twin.serve.once import Once
 from omics_twin.serve.visit_form import MOST_FIELDS, Field, number_in, visit_of_values
 from omics_twin.settings import TwinSettings
 from omics_twin.therapy.regimens import SCHEDULES, grid
 from omics_twin.therapy.utility import Utility
-from omics_twin.told import PatientRecord, RecordedVisit
+from omics_twin.told import RecordedVisit
 from omics_twin.twin.published import AMOUNTS
 from omics_twin.types import NO_INTERVENTION, Intervention, Modality
 
@@ -91,7 +92,7 @@ def about(desk: LivingDesk, patient_id: str, *, by: str) -> tuple[Lived, dict[st
         "lines": [_line(each) for each in told.lines],
         "interval": percent(told.interval),
         "limits": _limits(desk, told),
-        "timeline": _timeline(desk, told.record, told.visits),
+        "timeline": _timeline(desk, told),
         **kept(desk.chart, patient_id, desk.labels, desk.modalities, told.withheld),
         "doses_note": _doses_note(desk),
         "options": [(each["intervention"],) * 2 for each in told.lines],
@@ -178,6 +179,13 @@ def _limits(desk: LivingDesk, told: Lived) -> list[str]:
     if known and strange:
         named = listed([visible(each) for each in strange])
         found.append(f"Doses of {named} are not known to the twin: it answers as without them.")
+    # Without a visit nothing was given up to one.
+    dosed = bool(told.kept.visits) and by_dose(desk.model, told.doses)
+    if dosed and not bedside.goes_on(told.kept, bedside.therapy_of(told.kept)):
+        found.append(
+            "No dose that was given lies after the last visit: going on is not among the plans, "
+            "and lack of benefit is not judged."
+        )
     if told.withheld:
         found.append(f"The patient withholds {listed([visible(e) for e in told.withheld])}.")
     learned = desk.model.learned_from(told.record.patient_id)
@@ -200,26 +208,16 @@ def _doses_note(desk: LivingDesk) -> str:
         return "This twin knows arms as they were given in its cohort: no dose moves it."
     return (
         f"The twin reads doses of {listed([visible(each) for each in desk.drugs])}. What is "
-        f"planned is compared as '{PLANNED}'."
+        f"planned after the last visit is compared as '{PLANNED}'."
     )
 
 
-@dataclass(frozen=True)
-class Moment:
-    """One visit of the timeline, in words; see :class:`omics_twin.serve.about.Moment`."""
-
-    when: str
-    under: str
-    told: tuple[str, ...]
-    number: int
-    parts: tuple[tuple[Mapping[str, str], str], ...]
-
-
-def _timeline(desk: LivingDesk, record: PatientRecord, visits: Sequence[int]) -> list[Moment]:
+def _timeline(desk: LivingDesk, told: Lived) -> list[Moment]:
+    dosed = by_dose(desk.model, told.doses)
     return [
         Moment(
             when=day_in_words(visit.day),
-            under="see the doses" if desk.drugs else visible(visit.under or ""),
+            under="see the doses" if dosed else visible(visit.under or ""),
             told=tuple(measured_in_words(visit)),
             number=number,
             parts=tuple(
@@ -228,7 +226,7 @@ def _timeline(desk: LivingDesk, record: PatientRecord, visits: Sequence[int]) ->
                 if each in by_hand(desk)
             ),
         )
-        for visit, number in zip(record.visits, visits, strict=True)
+        for visit, number in zip(told.record.visits, told.visits, strict=True)
     ]
 
 
@@ -326,7 +324,8 @@ def what_if(desk: LivingDesk, told: Lived, asked: Supposed) -> dict[str, Any]:
     plans = [plan, *(each for each in rest if each.name != plan.name)]
     found = told.beliefs.compared(plans, told.interval)
     lines = lines_of(found)
-    best = next(each["intervention"] for each in lines if each["intervention"] != plan.name)
+    others = (each["intervention"] for each in lines if each["intervention"] != plan.name)
+    best = next(others, plan.name)
     drawn = dict.fromkeys([plan.name, best, NO_INTERVENTION.name])
     return {
         "plan": visible(plan.name),

@@ -11,7 +11,9 @@ from fastapi.responses import RedirectResponse, Response
 
 from omics_twin.chart.accounts import Role
 from omics_twin.chart.doses import add_dose, doses_of
+from omics_twin.chart.lived import check_dose
 from omics_twin.errors import ConsentError, OmicsTwinError, TwinError
+from omics_twin.serve.about_living import LivingDesk
 from omics_twin.serve.kept import told_in_words
 from omics_twin.serve.site import Filled, Site, address
 from omics_twin.serve.visit_form import number_in
@@ -51,6 +53,9 @@ def add_dose_pages(app: FastAPI, site: Site) -> None:
         try:
             told = dose_in(written)
             key, reason = written.get("key", ""), written.get("reason", "")[:2000]
+            if isinstance(site.desk, LivingDesk):
+                desk = site.desk
+                check_dose(chart, desk.model, id, told, desk.settings, amends=amends)
             add_dose(chart, id, told, key=key, by=who.name, amends=amends, reason=reason)
         except ConsentError:
             raise

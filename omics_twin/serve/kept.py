@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -10,11 +11,29 @@ from omics_twin.chart.amended import amended_strata, amended_visits
 from omics_twin.chart.doses import StoredDose, amended_doses, doses_of
 from omics_twin.chart.store import Chart
 from omics_twin.errors import ChartError, OmicsTwinError, quoted
+from omics_twin.record import NOT_MEASURED
 from omics_twin.report.words import counted, day_in_words, listed, name_in_words, visible
 from omics_twin.told import RecordedDose, RecordedVisit
 from omics_twin.trust.consent import ALL, Decision, Entry, Purpose
 
-_NOT_MEASURED = "not measured"
+
+@dataclass(frozen=True)
+class Moment:
+    """One visit of the timeline, in words.
+
+    Attributes
+    ----------
+    number
+        Of the visit in the chart.
+    parts
+        What of it can be amended by hand: how the form is asked for, and its name.
+    """
+
+    when: str
+    under: str
+    told: tuple[str, ...]
+    number: int
+    parts: tuple[tuple[Mapping[str, str], str], ...]
 
 
 def kept(
@@ -79,7 +98,7 @@ def _amended(chart: Chart, patient_id: str, withheld: Sequence[str]) -> list[str
     for stratum in amended_strata(chart, patient_id):
         pair = (stratum.before, stratum.after)
         changes = [
-            _changed(name, *(each.get(name, _NOT_MEASURED) for each in pair))
+            _changed(name, *(each.get(name, NOT_MEASURED) for each in pair))
             for name in sorted({*stratum.before, *stratum.after})
             if stratum.before.get(name) != stratum.after.get(name)
         ]
@@ -156,7 +175,7 @@ def measured_in_words(visit: RecordedVisit) -> list[str]:
 def value_in_words(value: Any) -> str:
     """Return a measured value."""
     if value is None:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     return f"{value:.4g}" if isinstance(value, float) else visible(str(value))
 
 

@@ -10,8 +10,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from omics_twin.chart.accounts import Role
+from omics_twin.chart.doses import doses_of
 from omics_twin.chart.learned import learn
-from omics_twin.chart.lived import live, permitted
+from omics_twin.chart.lived import by_dose, live, permitted
 from omics_twin.errors import ChartError, ConsentError, OmicsTwinError, TwinError, nearest
 from omics_twin.report.words import name_in_words, visible
 from omics_twin.serve import about_living, visit_form
@@ -92,13 +93,13 @@ def add_living_pages(app: FastAPI, site: Site, desk: LivingDesk) -> None:
                 desk.chart, desk.model, id, told, desk.settings,
                 key=written.get("key", ""), by=who.name, amends=amends, reason=reason,
             )  # fmt: skip
-            after = live(*desk.asked(id), by=who.name)
         except ConsentError:
             raise
         except OmicsTwinError as error:
             site.note(who, action, id, outcome=Outcome.REFUSED)
             values = _page(desk, id, channel, amends, wrong, written, told_in_words(error))
             return site.page(request, "visit", who, values, 422)
+        after = live(*desk.asked(id), by=who.name)
         pair = (before.lines, after.lines)
         learned = about_living.learned(desk, change, *pair)
         again = None
@@ -133,6 +134,7 @@ def _page(
     told: str,
 ) -> dict[str, Any]:
     given = [each.under for each in desk.chart.record(patient_id).visits if each.under]
+    doses = [each.dose for each in doses_of(desk.chart, patient_id)]
     first = (
         {"under": (given or [""])[-1], "day": ""}
         if before is None
@@ -142,7 +144,7 @@ def _page(
         "patient_id": patient_id,
         "channel": modality,
         "planned": "",
-        "ask_therapy": not desk.drugs,
+        "ask_therapy": not by_dose(desk.model, doses),
         "amends": amends,
         "name": visible(name_in_words(modality)),
         "fields": about_living.fields_of(desk, modality),

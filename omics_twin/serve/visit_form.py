@@ -180,7 +180,10 @@ def visit_of_values(
     others = {} if instead_of is None else instead_of.model_dump()["values"]
     others.pop(modality, None)
     measured = {**others, modality: dict(values)} if values else others
-    told = {"day": day, "values": measured, "under": form.get("under") or None}
+    # A form that does not ask for the therapy says nothing of it.
+    kept = None if instead_of is None else instead_of.under
+    under = (form["under"] or None) if "under" in form else kept
+    told = {"day": day, "values": measured, "under": under}
     visit = record_of({"patient_id": "asked", "visits": [told]}).visits[0]
     if instead_of is not None and visit == instead_of:
         raise TwinError("nothing was changed: the visit is in the chart as it is written here")

@@ -16,22 +16,26 @@ import requests
 import uvicorn
 from playwright.sync_api import Browser, expect
 
+from omics_twin.alerts.watch import Kind
 from omics_twin.chart.accounts import set_account
 from omics_twin.chart.doses import add_dose, doses_of
-from omics_twin.chart.lived import live, relived
+from omics_twin.chart.learned import learn
+from omics_twin.chart.lived import check_dose, live, relived
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 from omics_twin.config import load
 from omics_twin.desk import opened
-from omics_twin.errors import ChartError, ConsentError
+from omics_twin.errors import ChartError, ConsentError, TherapyError, TwinError
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
+from omics_twin.serve.about_living import LivingDesk, Supposed, about, visit_in, what_if
 from omics_twin.settings import TwinSettings
 from omics_twin.told import RecordedDose, RecordedVisit
 from omics_twin.trust.consent import Decision, Entry
 from omics_twin.types import Dose, Endpoint, Intervention
 from tests.serve.hospital import PASSWORD, free_port, token_in
 from tests.serve.screens import clinician_at, kept
+from tests.twins import visit_twin
 from tests.twins_mechanistic import tumour_twin
 
 BY = "test"
@@ -207,6 +211,97 @@ def test_plans_told_of_a_living_twin_are_told_again_bit_for_bit(tmp_path: Path) 
         chart.add_consent(entry, by=BY)
         with pytest.raises(ConsentError, match="all that the twin is shown"):
             live(chart, MODEL, "ada", SETTINGS, by=BY)
+
+
+def test_what_cannot_be_is_refused_before_it_is_kept(tmp_path: Path) -> None:
+    with closing(Chart.open(f"sqlite:///{tmp_path / 'chart.db'}")) as chart:
+        fill(chart, "ada")
+        seen, dose = chart.visits("ada"), doses_of(chart, "ada")[0]
+        for day, amends in ((14.0, None), (0.0, seen[0])):
+            with pytest.raises(TwinError, match="beyond anything"):
+                learn(
+                    chart, MODEL, "ada", scan(day, 1e9), SETTINGS,
+                    key="x", by=BY, amends=amends, reason="typed",
+                )  # fmt: skip
+        assert chart.visits("ada") == seen
+        check_dose(chart, MODEL, "ada", WEEKLY, SETTINGS, amends=dose.number)
+        chart.add_visit("ada", scan(56.0, 1e9), key="elsewhere", by=BY)
+        with pytest.raises(TwinError, match="beyond anything"):
+            check_dose(chart, MODEL, "ada", WEEKLY, SETTINGS, amends=dose.number)
+
+
+def test_going_on_is_a_plan_only_where_a_dose_lies_ahead(tmp_path: Path) -> None:
+    with closing(Chart.open(f"sqlite:///{tmp_path / 'chart.db'}")) as chart:
+        fill(chart, "ada")
+        desk, missing = LivingDesk(chart, MODEL, SETTINGS), "lack of benefit is not judged"
+
+        def told() -> tuple[set[str], bool]:
+            told, page = about(desk, "ada", by=BY)
+            names = {each["intervention"] for each in told.lines}
+            return names, any(missing in each for each in page["limits"])
+
+        assert told() == ({"weekly", "no intervention"}, True)
+        later = WEEKLY.model_copy(update={"start_days": 28.0})
+        past = WEEKLY.model_copy(update={"planned": True})
+        for key, each in (("later", later), ("past", past)):
+            add_dose(chart, "ada", each, key=key, by=BY)
+        assert told() == ({"go on with as given", "no intervention"}, False)
+
+
+@pytest.mark.parametrize(("least", "alarms"), [(1.0, 1), (0.0, 0)])
+def test_lack_of_benefit_is_judged_as_the_settings_say(
+    tmp_path: Path, least: float, alarms: int
+) -> None:
+    with closing(Chart.open(f"sqlite:///{tmp_path / 'chart.db'}")) as chart:
+        fill(chart, "ada")
+        settings = replace(SETTINGS, least_benefit=least)
+        for day, amount in ((56.0, 20), (57.0, 4)):
+            visit = scan(day, 50.0)
+            _, change = learn(chart, MODEL, "ada", visit, settings, key=f"{day}", by=BY)
+            assert change is not None
+            told = [each for each in change.alerts if each.kind is Kind.NO_BENEFIT]
+            assert len(told) == (alarms if amount == 4 else 0)
+            later = WEEKLY.model_copy(update={"start_days": 56.0, "repeat": amount})
+            add_dose(chart, "ada", later, key=f"dose {day}", by=BY)
+
+
+def test_a_twin_that_knows_no_dose_of_the_chart_is_told_of_arms(tmp_path: Path) -> None:
+    with closing(Chart.open(f"sqlite:///{tmp_path / 'chart.db'}")) as chart:
+        desk = LivingDesk(chart, MODEL, SETTINGS)
+        fill(chart, "ada")
+        assert about(desk, "ada", by=BY)[1]["timeline"][0].under == "see the doses"
+        wrong = doses_of(chart, "ada")[0].number
+        other = WEEKLY.model_copy(update={"drug": "aspirin"})
+        add_dose(chart, "ada", other, key="b", by=BY, amends=wrong, reason="misread")
+        again = scan(28.0, 52.0).model_copy(update={"under": "weekly"})
+        last = chart.visits("ada")[-1]
+        chart.add_visit("ada", again, key="c", by=BY, amends=last, reason="forgotten")
+        assert about(desk, "ada", by=BY)[1]["timeline"][1].under == "weekly"
+    written = {"day": "28", "diameter_mm": "53"}
+    assert visit_in(desk, "tumour", written, again).under == "weekly"
+    assert visit_in(desk, "tumour", {**written, "under": ""}, again).under is None
+    assert visit_in(desk, "tumour", {**written, "under": "weekly"}).under == "weekly"
+
+
+@pytest.mark.parametrize("arms", [(), ("placebo",)])
+def test_a_twin_of_one_arm_or_none_is_asked_about(tmp_path: Path, arms: tuple[str, ...]) -> None:
+    model = replace(
+        MODEL,
+        twin=visit_twin(),
+        endpoint=Endpoint("event-free", "event_free", 182.0),
+        arms=arms,
+        plans={},
+    )
+    with closing(Chart.open(f"sqlite:///{tmp_path / 'chart.db'}")) as chart:
+        chart.add_patient("ada", by=BY)
+        chart.add_consent(Entry("ada", Decision.GRANT, "scoring", date(2026, 1, 1)), by=BY)
+        desk = LivingDesk(chart, model, SETTINGS)
+        if not arms:
+            with pytest.raises(TherapyError, match="knows no therapy to compare"):
+                about(desk, "ada", by=BY)
+            return
+        told, _ = about(desk, "ada", by=BY)
+        assert what_if(desk, told, Supposed(arm="placebo"))["place"] == 1
 
 
 def test_a_living_twin_is_not_served_without_a_chart(capsys: pytest.CaptureFixture[str]) -> None:
