@@ -294,7 +294,6 @@ def _parquet(content: bytes, name: str, key: str) -> dict[str, np.ndarray]:
             pyarrow.BufferReader(content), page_checksum_verification=True
         )
         arrow = file.read()
-        _check_footer(file.metadata, arrow, name)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise IntakeError(
@@ -303,9 +302,9 @@ def _parquet(content: bytes, name: str, key: str) -> dict[str, np.ndarray]:
     _check_header(arrow.column_names, name, key)
     if arrow.num_rows == 0:
         raise IntakeError(f"table '{name}' has a header but no patients, expected at least one row")
-    return {
-        column: _arrow_cells(arrow.column(column), column, name) for column in arrow.column_names
-    }
+    cells = {each: _arrow_cells(arrow.column(each), each, name) for each in arrow.column_names}
+    _check_footer(file.metadata, arrow, name)
+    return cells
 
 
 def _check_footer(footer: pyarrow.parquet.FileMetaData, arrow: pyarrow.Table, name: str) -> None:

@@ -163,8 +163,9 @@ def test_training_again_skips_what_is_done(
 
 
 def test_other_settings_are_another_run(folder: Path, run: Path) -> None:
-    other = ["split.folds=2", "split.repeats=1", "trainer.max_epochs=1", "tracking=off"]
-    assert main([*TRAIN, *arguments(folder), *other]) == 0
+    small = ["split.folds=2", "split.repeats=1", "split.replicas=1", "trainer.max_epochs=1"]
+    other = ["train", TRAIN[1], *TRIAL, *small, "twin.calibration=NONE", "tracking=off"]
+    assert main([*other, *arguments(folder)]) == 0
     latest = json.loads((folder / "synthetic_response/latest.json").read_text())["run_folder"]
     assert Path(latest) != run
     assert (run / "metrics.json").is_file()
