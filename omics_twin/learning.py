@@ -170,8 +170,10 @@ def _trained(
     from omics_twin.models.checkpoint import last_checkpoint
     from omics_twin.models.effects import learn_effects
     from omics_twin.models.shared_module import module_of
-    from omics_twin.models.training import trained
+    from omics_twin.models.training import accelerator_of, trained
 
+    # Asked before minutes are spent on what comes first.
+    accelerator_of(config.trainer.device)
     tensors = _tensors(task, plan, config)[2]
     if config.model.linear_effects and last_checkpoint(folder) is None:
         console.say("effects of the measurements, linear")

@@ -52,7 +52,7 @@ def trained(
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         trainer = lightning.Trainer(
             max_epochs=settings.max_epochs,
-            accelerator=_accelerator(settings.device),
+            accelerator=accelerator_of(settings.device),
             devices=1,
             logger=False,
             enable_progress_bar=False,
@@ -71,7 +71,14 @@ def trained(
     return resumed_at, ~(module.best_loss.cpu() <= _DIVERGED * untrained)
 
 
-def _accelerator(device: Device) -> str:
+def accelerator_of(device: Device) -> str:
+    """Return what Lightning calls a device.
+
+    Raises
+    ------
+    TrainingError
+        If it is not there.
+    """
     if device is Device.GPU and not torch.cuda.is_available():
         raise TrainingError("trainer.device is GPU, but no GPU was found: use trainer.device=AUTO")
     return {Device.AUTO: "auto", Device.CPU: "cpu", Device.GPU: "gpu"}[device]
