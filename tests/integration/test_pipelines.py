@@ -24,6 +24,7 @@ TRAIN = [
     "split.replicas=2",
     "trainer.max_epochs=15",
     "twin.calibration=NONE",
+    "twin.draws=240",
 ]
 
 
@@ -160,15 +161,6 @@ def test_training_again_skips_what_is_done(
     assert main([*TRAIN, *arguments(folder)]) == 0
     assert "already done" in capsys.readouterr().out
     assert (run / "model/weights.safetensors").stat().st_mtime_ns == before
-
-
-def test_other_settings_are_another_run(folder: Path, run: Path) -> None:
-    small = ["split.folds=2", "split.repeats=1", "split.replicas=1", "trainer.max_epochs=1"]
-    other = ["train", TRAIN[1], *TRIAL, *small, "twin.calibration=NONE", "tracking=off"]
-    assert main([*other, *arguments(folder)]) == 0
-    latest = json.loads((folder / "synthetic_response/latest.json").read_text())["run_folder"]
-    assert Path(latest) != run
-    assert (run / "metrics.json").is_file()
 
 
 def test_a_registered_model_predicts_as_the_runs_folder_does(folder: Path, run: Path) -> None:

@@ -110,7 +110,7 @@ def test_whole_ensembles_are_attacked_and_those_already_trained_are_kept(
     small_run: SmallRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["experiment=synthetic_response", *small_run.settings, f"output_root={tmp_path}"]
-    asked += ["attack.folds=2", "attack.repeats=2"]
+    asked += ["attack.folds=2", "attack.repeats=2", "model.linear_effects=false", "twin.draws=80"]
     assert main(["attack", *asked]) == 0
     run = Path(
         json.loads((tmp_path / "synthetic_response" / "latest-attack.json").read_text())[

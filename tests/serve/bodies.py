@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Iterator
 from typing import Any
 
-from hypothesis import assume
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -65,14 +65,16 @@ def right(draw: Any, schema: dict[str, Any]) -> dict[str, Any]:
 @st.composite
 def wrong(draw: Any, schema: dict[str, Any]) -> dict[str, Any]:
     """Return such a body with one mistake, wherever it falls."""
-    body = copy.deepcopy(draw(right(schema)))
-    holder, key = draw(st.sampled_from(list(_places(body))))
-    if isinstance(holder[key], dict) and draw(st.booleans()):
-        holder[key][CANARY] = draw(st.sampled_from(_JUNK))
-    else:
-        holder[key] = draw(st.sampled_from(_JUNK))
-    assume(not Draft202012Validator(schema).is_valid(body))
-    return body
+    body, dice = draw(right(schema)), random.Random(draw(st.integers(0, 2**32)))
+    while True:
+        spoilt, junk = copy.deepcopy(body), copy.deepcopy(dice.choice(_JUNK))
+        holder, key = dice.choice(list(_places(spoilt)))
+        if isinstance(holder[key], dict) and dice.random() < 0.5:
+            holder[key][CANARY] = junk
+        else:
+            holder[key] = junk
+        if not Draft202012Validator(schema).is_valid(spoilt):
+            return spoilt
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
