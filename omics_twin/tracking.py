@@ -153,7 +153,9 @@ def load_any(uri: str, settings: TrackingSettings) -> TrainedModel | LivingModel
     ModelError
         If nothing is found there, or what is found was changed.
     """
-    return living_model(uri, settings) or TrainedModel.load(_local(uri, settings))
+    if uri.startswith(_PUBLISHED):
+        return LivingModel.published(uri.removeprefix(_PUBLISHED))
+    return load_folder(_local(uri, settings))
 
 
 def living_model(uri: str, settings: TrackingSettings) -> LivingModel | None:

@@ -122,7 +122,7 @@ def _change(
         If the model cannot be shown one of the visits.
     """
     if isinstance(model, LivingModel):
-        doses = [each.dose for each in doses_of(chart, told.patient_id) if not each.dose.planned]
+        doses = [each.dose for each in doses_of(chart, told.patient_id)]
         kept = lived.kept_of(model, told, doses, settings)
         shown = kept.visits and float(kept.visits[-1].observation.days[0]) == told.visits[-1].day
         if not is_last or not shown:

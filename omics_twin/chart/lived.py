@@ -112,7 +112,7 @@ def kept_of(
     Parameters
     ----------
     doses
-        What was given.
+        Those of the chart; what is planned is not part of a belief.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def kept_of(
     TherapyError
         If an arm is not known.
     """
-    given = _intervention(model, GIVEN, doses)
+    given = _intervention(model, GIVEN, _given(doses))
     visits = []
     for visit in record.visits:
         values = {
@@ -161,7 +161,7 @@ def live(
     record = chart.record(patient_id, visits, withheld=withheld)
     stored = doses_of(chart, patient_id)
     doses = tuple(each.dose for each in stored)
-    kept = kept_of(model, record, _given(doses), settings)
+    kept = kept_of(model, record, doses, settings)
     numbers = tuple(each.number for each in stored)
     start = (patient_id, model.digest, kept.draws, kept.seed)
     belief = StoredBelief(*start, {}, visits, withheld, numbers)
@@ -231,7 +231,7 @@ def check_dose(
     withheld = chart.check_consent(patient_id, Purpose.SCORING, modalities_of(model))
     others = [each.dose for each in doses_of(chart, patient_id) if each.number != amends]
     record = chart.record(patient_id, withheld=withheld)
-    replay(model.twin, kept_of(model, record, _given([*others, dose]), settings))
+    replay(model.twin, kept_of(model, record, [*others, dose], settings))
 
 
 def relived(chart: Chart, model: LivingModel, number: int) -> list[dict[str, Any]]:
@@ -247,7 +247,7 @@ def relived(chart: Chart, model: LivingModel, number: int) -> list[dict[str, Any
     record = chart.record(belief.patient_id, belief.visits, withheld=belief.withheld)
     doses = tuple(each.dose for each in doses_of(chart, belief.patient_id, belief.doses))
     settings = TwinSettings(belief.draws, belief.seed, told.interval)
-    kept = kept_of(model, record, _given(doses), settings)
+    kept = kept_of(model, record, doses, settings)
     lines = lines_of(compared(model, kept, _plans_in(told.lines), told.interval))
     return as_given(lines, told.lines, number)
 
