@@ -571,7 +571,7 @@ def _carried(followed: Followed, rows: Array, until_days: float) -> Float[Array,
     return _last(np.where(known[..., None], followed.logged.numpy()[rows], np.nan))
 
 
-def _last(values: Float[Array, "patient visit *feature"]) -> Float[Array, "patient *feature"]:
+def _last(values: Float[Array, "patient visit *feature"]) -> Float[Array, " patient *feature"]:
     """Return the last that was measured, NaN where nothing was."""
     found = values[:, 0]
     for visit in range(1, values.shape[1]):

@@ -120,7 +120,7 @@ class Later:
 
     values: Mapping[str, torch.Tensor]
     every_arm: Float[ndarray, "patient arm *time"]
-    received: Float[ndarray, "patient *time"]
+    received: Float[ndarray, " patient *time"]
     outcome: Outcome | None
 
     def at(self, rows: Bool[ndarray, " patient"]) -> Later:
@@ -419,7 +419,7 @@ def _enough(outcome: Outcome, known: ndarray) -> bool:
 
 
 def _by_fifth(
-    outcome: Outcome, received: Float[ndarray, "patient *time"]
+    outcome: Outcome, received: Float[ndarray, " patient *time"]
 ) -> tuple[dict[str, float], ...]:
     """Return expected and observed means of fifths of the patients, in order of what is expected.
 

@@ -67,7 +67,7 @@ def expected_of(every_arm: Float[ndarray, "patient arm *time"]) -> Float[ndarray
 
 
 def residual_of(
-    outcome: Outcome, received: Float[ndarray, "patient *time"]
+    outcome: Outcome, received: Float[ndarray, " patient *time"]
 ) -> Float[ndarray, " patient"]:
     """Return what happened less what was expected; its mean is 0 where predictions are calibrated.
 

@@ -43,7 +43,7 @@ def nonconformity(
 
 
 def conformal_quantile(
-    scores: Float[ndarray, "patient *rest"], level: float, *, total: Total = here
+    scores: Float[ndarray, " patient *rest"], level: float, *, total: Total = here
 ) -> float:
     """Return the score that a new patient's stays below with at least a probability.
 
@@ -81,7 +81,7 @@ def conformal_quantile(
 
 
 def mondrian_quantiles(
-    scores: Float[ndarray, "patient *rest"],
+    scores: Float[ndarray, " patient *rest"],
     groups: Sequence[str],
     level: float,
     fewest: int = FEWEST,
@@ -115,7 +115,7 @@ def mondrian_quantiles(
 
 
 def _quantiles(
-    parts: Sequence[Float[ndarray, "_ *rest"]], level: float, total: Total
+    parts: Sequence[Float[ndarray, " _ *rest"]], level: float, total: Total
 ) -> tuple[Int[ndarray, " part"], Float[ndarray, " part"]]:
     """Return patients and conformal quantile of each part, from counts of scores alone.
 

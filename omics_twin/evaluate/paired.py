@@ -44,7 +44,7 @@ class Difference:
     upper: float
 
 
-def headline(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> float:
+def headline(outcome: Outcome, predicted: Float[ndarray, " patient *time"]) -> float:
     """Return the metric that a kind of outcome is first judged by; higher is better.
 
     Parameters

@@ -78,7 +78,7 @@ def calibration_bins(patients: int) -> int:
     return min(10, max(2, patients // 40))
 
 
-def score(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> dict[str, float]:
+def score(outcome: Outcome, predicted: Float[ndarray, " patient *time"]) -> dict[str, float]:
     """Return the metrics over the patients with a known outcome and a prediction.
 
     Parameters
@@ -111,7 +111,7 @@ def score(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> dict[
     return _survival_score(outcome.at(known), given)
 
 
-def headline(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> float:
+def headline(outcome: Outcome, predicted: Float[ndarray, " patient *time"]) -> float:
     """Return the headline metric of the outcome's kind alone, as :func:`score` gives it.
 
     NaN where the patients do not allow it: too few, or all with the same outcome.
@@ -134,7 +134,7 @@ def headline(outcome: Outcome, predicted: Float[ndarray, "patient *time"]) -> fl
 
 
 def _known(
-    outcome: Outcome, predicted: Float[ndarray, "patient *time"]
+    outcome: Outcome, predicted: Float[ndarray, " patient *time"]
 ) -> Bool[ndarray, " patient"]:
     """Return who has a known outcome and a prediction."""
     return np.isfinite(outcome.values) & np.isfinite(predicted).reshape(len(predicted), -1).all(1)

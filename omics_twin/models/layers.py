@@ -37,7 +37,7 @@ class Copies:
     planned: int
     of: Int[Tensor, " member"]
 
-    def spread(self, values: Float[Tensor, "planned *rest"]) -> Float[Tensor, "member *rest"]:
+    def spread(self, values: Float[Tensor, " planned *rest"]) -> Float[Tensor, " member *rest"]:
         """Return the values of each member's planned member."""
         return values[self.of.to(values.device)]
 

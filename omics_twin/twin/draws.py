@@ -90,7 +90,7 @@ def with_draws(state: TwinState, draws: Int[Tensor, " chosen"]) -> TwinState:
 
 def weighted_mean(
     values: Float[Tensor, "patient draw *rest"], log_weights: Float[Tensor, "patient draw"]
-) -> Float[Tensor, "patient *rest"]:
+) -> Float[Tensor, " patient *rest"]:
     """Return the mean of each patient's draws."""
     # Summing to one in double precision, so that no mean of probabilities exceeds one.
     weights = log_weights.double().softmax(dim=1)
