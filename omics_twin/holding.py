@@ -2,205 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 from scipy.optimize import minimize_scalar
 
-from omics_twin.answers import beliefs_of, endpoint_values, outcome_values, received_of, strata_keys
-from omics_twin.asking import held_out_beliefs
+from omics_twin.abstaining import abstention_of
+from omics_twin.answers import outcome_values
 from omics_twin.config import Config
-from omics_twin.errors import CohortError
-from omics_twin.evaluate.calibration import reliability_slope
-from omics_twin.evaluate.conformal import (
-    conformal_quantile,
-    group_rates,
-    mondrian_quantiles,
-    nonconformity,
-    venn_abers_by_group,
-)
-from omics_twin.evaluate.score import calibration_bins
-from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.evaluate.conformal import conformal_quantile, mondrian_quantiles, nonconformity
+from omics_twin.held_answers import Answers, Held, answers_of, benefits, held_of, narrowed, sign_of
+from omics_twin.interval_coverage import Inside, best_compared, coverage_of, inside_of
 from omics_twin.learning import Fitted, model_of
 from omics_twin.report.console import Console
-from omics_twin.simulated import first_repeat, fit_copy, simulated_copy
+from omics_twin.simulated import fit_copy, simulated_copy
 from omics_twin.tasks import Task
 from omics_twin.tensors.members import MemberPlan
-from omics_twin.therapy.rank import first_and_usual, superiority
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.calibration import Calibration, sharpened
-from omics_twin.twin.draws import probability_best, weighted_mean, weighted_quantile
-from omics_twin.types import TwinState
+from omics_twin.twin.draws import weighted_mean
 
 NARROWEST, WIDEST = 0.5, 6.0
 """Factors on the spread are kept in between."""
+
 _LEAST_KEPT = 0.1
 
 _ROUNDS = 3
-CONFIDENCES = (0.0, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 0.95, 1.0)
-
-
-@dataclass(frozen=True)
-class Held:
-    """The beliefs about patients by members that never saw them, from the first repeat.
-
-    Attributes
-    ----------
-    parts
-        Patients of the cohort, (part,), and the belief about them.
-    opened, support
-        What is open to each patient, and the patients of the stratum who received it.
-    """
-
-    task: Task
-    model: TrainedModel
-    parts: tuple[tuple[ndarray, TwinState], ...]
-    strata: tuple[str, ...]
-    opened: Bool[ndarray, "patient arm"]
-    support: Float[ndarray, "patient arm"]
-    level: float
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What is said of each patient; NaN where an arm is not open, or nothing is said.
-
-    Attributes
-    ----------
-    benefit, benefit_lower, benefit_upper
-        Of the first arm of a pair over the second, as merit, for each pair once.
-    best
-        Probability of being best, before any power.
-    first, usual
-        Arm expected to be best, and the one that most of the stratum received.
-    belief
-        That the first is better than the usual one.
-    """
-
-    expected: Float[ndarray, "patient arm"]
-    lower: Float[ndarray, "patient arm"]
-    upper: Float[ndarray, "patient arm"]
-    benefit: Float[ndarray, "patient pair"]
-    benefit_lower: Float[ndarray, "patient pair"]
-    benefit_upper: Float[ndarray, "patient pair"]
-    best: Float[ndarray, "patient arm"]
-    first: ndarray
-    usual: ndarray
-    belief: Float[ndarray, " patient"]
-
-
-@dataclass(frozen=True)
-class Inside:
-    """Whether each interval holds the truth: 1 or 0, NaN where nothing was said.
-
-    Attributes
-    ----------
-    expected, benefit
-        Of what is expected under each arm, and of the benefit of one arm over another.
-    """
-
-    expected: Float[ndarray, "patient arm"]
-    benefit: Float[ndarray, "patient pair"]
-
-
-def held_of(task: Task, model: TrainedModel, plan: MemberPlan, config: Config) -> Held:
-    """Return the held-out beliefs of the first repeat, before any calibration."""
-    one = first_repeat(task)
-    bare = replace(model, calibration=Calibration())
-    strata = strata_keys(model.support.columns, task.cohort)
-    told = beliefs_of(bare, task.matrices, received_of(task.cohort), config.twin, strata=strata)
-    parts = [
-        (belief.rows[rows], state)
-        for belief in told
-        for _, rows, state in held_out_beliefs(one, belief, plan)
-    ]
-    opened, support, _ = model.support.judge(task.catalogue, strata)
-    return Held(
-        one,
-        bare,
-        tuple(parts),
-        tuple(strata),
-        opened.numpy(),
-        support.numpy(),
-        config.twin.interval,
-    )
-
-
-def answers_of(held: Held, spread: Float[ndarray, " patient"] | None = None) -> Answers:
-    """Return what is said of each patient with draws moved apart by a factor."""
-    patients, arms = held.opened.shape
-    pairs = pairs_of(arms)
-    sizes = [arms] * 3 + [len(pairs)] * 3 + [arms, 1, 1, 1]
-    found = [np.full((patients, size), np.nan) for size in sizes]
-    for rows, state in held.parts:
-        if spread is not None:
-            state = replace(state, spread=torch.tensor(spread[rows], dtype=torch.float32))
-        for array, part in zip(found, _part(held, rows, state, pairs), strict=True):
-            array[rows] = part
-    return Answers(*found[:7], *(each[:, 0] for each in found[7:]))
-
-
-def pairs_of(arms: int) -> list[tuple[int, int]]:
-    """Return every pair of arms once.
-
-    Examples
-    --------
-    >>> pairs_of(3)
-    [(0, 1), (0, 2), (1, 2)]
-    """
-    return [(one, other) for one in range(arms) for other in range(one + 1, arms)]
-
-
-def _part(
-    held: Held, rows: ndarray, state: TwinState, pairs: Sequence[tuple[int, int]]
-) -> list[ndarray]:
-    """Return what is said of a few patients, in the order of :class:`Answers`."""
-    plans = held.task.catalogue.interventions()
-    values = torch.stack([endpoint_values(held.model, state, each) for each in plans], dim=2)
-    weights, opened = state.log_weights, torch.tensor(held.opened[rows])
-    sign = 1.0 if held.task.endpoint.higher_is_better else -1.0
-    expected = weighted_mean(values, weights)
-    both = torch.stack([opened[:, a] & opened[:, b] for a, b in pairs] or [opened[:, 0]], dim=1)
-    gains = torch.stack(
-        [sign * (values[..., a] - values[..., b]) for a, b in pairs] or [values[..., 0]], dim=2
-    )
-    support = torch.tensor(held.support[rows])
-    first, usual = first_and_usual(sign * expected, opened, support)
-    belief = superiority(sign * values, weights, first, usual)
-    told = [*_interval(values, weights, opened, held.level)]
-    told += [each[:, : len(pairs)] for each in _interval(gains, weights, both, held.level)]
-    told += [probability_best(sign * values, weights, opened)]
-    told += [each.double()[:, None] for each in (first, usual, belief)]
-    return [each.numpy() for each in told]
-
-
-def _interval(
-    values: torch.Tensor, weights: torch.Tensor, told: torch.Tensor, level: float
-) -> list[torch.Tensor]:
-    tail = (1.0 - level) / 2.0
-    ends = [
-        torch.stack(
-            [weighted_quantile(each, weights, share) for each in values.unbind(dim=2)], dim=1
-        )
-        for share in (tail, 1.0 - tail)
-    ]
-    found = [weighted_mean(values, weights), *ends]
-    return [torch.where(told, each, torch.nan) for each in found]
-
-
-def benefits(
-    truth: Float[ndarray, "patient arm"], *, sign: float
-) -> Float[ndarray, "patient pair"]:
-    """Return the true benefit of the first arm of each pair over the second."""
-    pairs = pairs_of(truth.shape[1])
-    columns = [sign * (truth[:, a] - truth[:, b]) for a, b in pairs]
-    return np.stack(columns, axis=1) if columns else np.zeros((len(truth), 0))
 
 
 def calibrate(
@@ -236,15 +69,6 @@ def calibrate(
         "after": coverage_of(held, after, copy.truth, found.power),
     }
     return found, told, inside_of(held, after, copy.truth)
-
-
-def inside_of(held: Held, answers: Answers, truth: Float[ndarray, "patient arm"]) -> Inside:
-    """Return whether the intervals of each patient hold the truth."""
-    true = benefits(truth, sign=_sign(held))
-    return Inside(
-        _inside(truth, answers.lower, answers.upper),
-        _inside(true, answers.benefit_lower, answers.benefit_upper),
-    )
 
 
 def one_draw(held: Held, seed: int) -> tuple[ndarray, ndarray]:
@@ -312,13 +136,6 @@ def _by_stratum(held: Held, scores: ndarray) -> dict[str, float]:
     return mondrian_quantiles(scores, held.strata, held.level, every=every, total=total)
 
 
-def narrowed(held: Held, answers: Answers, found: Calibration) -> Answers:
-    """Return the answers with a share of the intervals' half-width under each arm."""
-    expected, kept = answers.expected, found.arms_of(held.strata).numpy()[:, None]
-    lower, upper = (expected + kept * (end - expected) for end in (answers.lower, answers.upper))
-    return replace(answers, lower=lower, upper=upper)
-
-
 def _part_kept(share: float) -> float:
     return float(np.clip(share, _LEAST_KEPT, 1.0))
 
@@ -329,7 +146,7 @@ def _kept(factor: float) -> float:
 
 def _scores(held: Held, answers: Answers, truth: ndarray) -> list[Float[ndarray, "patient each"]]:
     """Return how far the truth is out, of expectations and of benefits."""
-    true = benefits(truth, sign=_sign(held))
+    true = benefits(truth, sign=sign_of(held))
     found = [
         nonconformity(truth, answers.expected, answers.lower, answers.upper),
         nonconformity(true, answers.benefit, answers.benefit_lower, answers.benefit_upper),
@@ -339,22 +156,9 @@ def _scores(held: Held, answers: Answers, truth: ndarray) -> list[Float[ndarray,
     return [each for each, number in zip(found, known.tolist(), strict=True) if number]
 
 
-def _sign(held: Held) -> float:
-    return 1.0 if held.task.endpoint.higher_is_better else -1.0
-
-
-def _compared(held: Held, answers: Answers, truth: ndarray) -> tuple[ndarray, ndarray]:
-    """Return the probabilities of being best, and which arm truly is, of who has a choice."""
-    rows = (held.opened.sum(axis=1) > 1) & np.isfinite(truth).all(axis=1)
-    rows &= np.isfinite(answers.belief)
-    merit = np.where(held.opened[rows], _sign(held) * truth[rows], -np.inf)
-    best = np.arange(truth.shape[1]) == merit.argmax(axis=1)[:, None]
-    return np.where(held.opened[rows], answers.best[rows], np.nan), best
-
-
 def _power(held: Held, answers: Answers, truth: ndarray) -> float:
     """Return the exponent under which the truly best arms are likeliest."""
-    probability, best = _compared(held, answers, truth)
+    probability, best = best_compared(held, answers, truth)
     known, total = torch.tensor(probability), held.task.total
     (patients,) = total("patients with a choice", torch.tensor(float(len(known))))
     if not patients:
@@ -367,129 +171,6 @@ def _power(held: Held, answers: Answers, truth: ndarray) -> float:
         return float(total("surprise", torch.tensor(lost))[0] / patients)
 
     return float(np.exp(minimize_scalar(surprise, bounds=(-2.3, 1.1), method="bounded").x))
-
-
-def coverage_of(held: Held, answers: Answers, truth: ndarray, power: float) -> dict[str, Any]:
-    """Return how often intervals hold the truth, and whether probabilities of being best do.
-
-    Parameters
-    ----------
-    truth
-        Endpoint under each arm.
-    power
-        Exponent on the probabilities of being best.
-    """
-    holds = inside_of(held, answers, truth)
-    inside = {"expected": holds.expected, "benefit": holds.benefit}
-    found: dict[str, Any] = {
-        name: {
-            "coverage": _mean(each),
-            "width": _mean(upper - lower),
-            "by_stratum": {
-                stratum: _mean(each[np.array(held.strata) == stratum])
-                for stratum in sorted(set(held.strata))
-            },
-        }
-        for (name, each), lower, upper in zip(
-            inside.items(),
-            (answers.lower, answers.benefit_lower),
-            (answers.upper, answers.benefit_upper),
-            strict=True,
-        )
-    }
-    return found | {"probability_best": _reliability(held, answers, truth, power)}
-
-
-def _inside(truth: ndarray, lower: ndarray, upper: ndarray) -> Float[ndarray, "patient each"]:
-    known = np.isfinite(truth) & np.isfinite(lower)
-    return np.where(known, (lower <= truth) & (truth <= upper), np.nan)
-
-
-def _mean(values: ndarray) -> float | None:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else None
-
-
-def _reliability(held: Held, answers: Answers, truth: ndarray, power: float) -> dict[str, Any]:
-    """Return the reliability of the probabilities of being best, of all open arms together."""
-    probability, best = _compared(held, answers, truth)
-    asked = np.isfinite(probability)
-    shown = np.clip(sharpened(torch.tensor(probability), power).numpy()[asked], 0.0, 1.0)
-    try:
-        slope: float | None = reliability_slope(shown, best[asked].astype(float))
-    except CohortError:
-        slope = None
-    first = np.nanargmax(probability, axis=1) if len(probability) else np.zeros(0, dtype=int)
-    return {
-        "patients": len(probability),
-        "slope": slope,
-        "largest": float(np.nanmax(sharpened(torch.tensor(probability), power), axis=1).mean())
-        if len(probability)
-        else None,
-        "largest_is_best": float(best[np.arange(len(first)), first].mean()) if len(first) else None,
-    }
-
-
-def abstention_of(
-    held: Held, answers: Answers, confidence: float, truth: ndarray | None
-) -> dict[str, Any]:
-    """Return how many get no recommendation and, where it is known, what the others gain.
-
-    Returns
-    -------
-    dict
-        ``curve`` has, for several confidences, the share of patients to whom an arm is recommended
-        and the true mean outcome if they got it and the others the arm usual in their stratum.
-    """
-    row = np.arange(len(held.opened))
-    known = np.isfinite(answers.belief)
-    first, usual = (np.nan_to_num(each).astype(int) for each in (answers.first, answers.usual))
-    thin = held.support[row, first] < held.task.catalogue.thin_support
-
-    def unsure(least: float) -> ndarray:
-        return np.asarray((first != usual) & (answers.belief < least))
-
-    curve = []
-    for least in CONFIDENCES:
-        follow = ~thin & ~unsure(least)
-        told: dict[str, float] = {"confidence": least, "recommended": float(follow[known].mean())}
-        if truth is not None:
-            chosen = truth[row, np.where(follow, first, usual)]
-            told["truth"] = float(chosen[known].mean())
-        curve.append(told)
-    return {
-        "confidence": confidence,
-        "thin": float(thin[known].mean()),
-        "unsure": float((~thin & unsure(confidence))[known].mean()),
-        "recommended": float((~thin & ~unsure(confidence))[known].mean()),
-        "curve": curve,
-    }
-
-
-def response_of(task: Task, received: Float[ndarray, "repeat patient"]) -> dict[str, Any] | None:
-    """Return held-out chances of response with Venn-Abers intervals; None for other outcomes."""
-    if task.outcome.kind is not OutcomeKind.BINARY:
-        return None
-    rows = np.isfinite(received[0])
-    strata = np.array(strata_keys(tuple(task.cohort.strata.columns), task.cohort))[rows].tolist()
-    outcome, given = task.outcome.values[rows], received[0][rows].astype(np.float64)
-    found = venn_abers_by_group(given, outcome, task.held_out[0][rows], strata)
-    by_stratum = group_rates(found, outcome, strata)
-    bins = calibration_bins(len(outcome))
-    return {
-        "patients": len(outcome),
-        "width": float((found.upper - found.lower).mean()),
-        "covered": float(np.mean([each["covered"] for each in by_stratum.values()])),
-        "slope": _slope(given, outcome, bins),
-        "slope_calibrated": _slope(found.probability, outcome, bins),
-        "by_stratum": by_stratum,
-    }
-
-
-def _slope(probability: ndarray, outcome: ndarray, bins: int) -> float | None:
-    try:
-        return reliability_slope(probability, outcome, bins)
-    except CohortError:
-        return None
 
 
 def held_up(

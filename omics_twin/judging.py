@@ -12,7 +12,15 @@ import pandas as pd
 import torch
 from safetensors.numpy import load, save
 
-from omics_twin import comparing, holding, subgroups, tracking, worth
+from omics_twin import (
+    abstaining,
+    comparing,
+    holding,
+    interval_coverage,
+    subgroups,
+    tracking,
+    worth,
+)
 from omics_twin.answers import beliefs_of, received_of, strata_keys
 from omics_twin.asking import bounds, held_out_beliefs, under_arms
 from omics_twin.config import Config, recorded
@@ -353,7 +361,7 @@ def calibrated(
     config: Config,
     folder: Path,
     console: Console,
-) -> tuple[TrainedModel, dict[str, Any] | None, holding.Inside | None]:
+) -> tuple[TrainedModel, dict[str, Any] | None, interval_coverage.Inside | None]:
     """Return the model with intervals that hold on a simulated copy, and how they hold there.
 
     Sites that learned together have calibrated theirs already.
@@ -385,7 +393,7 @@ def calibration(
     if copied is not None:
         found["copy"] = copied
     found |= holding.held_up(task, model, plan, config, truth)
-    response = holding.response_of(task, twin.received)
+    response = abstaining.response_of(task, twin.received)
     return found if response is None else {**found, "response": response}
 
 

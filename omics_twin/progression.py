@@ -35,12 +35,9 @@ from omics_twin.tensors.history import Histories
 from omics_twin.tracking import commit
 from omics_twin.trust.privacy import site_mark
 from omics_twin.trust.roster import Roster
-from omics_twin.twin.growth_process import (
-    GrowthPopulation,
-    GrowthProcessTwin,
-    fit_growth,
-    scaled_sizes,
-)
+from omics_twin.twin.growth_belief import GrowthPopulation, scaled_sizes
+from omics_twin.twin.growth_fit import fit_growth
+from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.types import Dose, Endpoint, Intervention, Visit
 
 Array = np.ndarray

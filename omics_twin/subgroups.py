@@ -27,9 +27,9 @@ from omics_twin.evaluate.fairness_plot import subgroup_figure
 from omics_twin.evaluate.influence import Estimate, averaged
 from omics_twin.evaluate.survival import censoring_survival
 from omics_twin.following import RECEIVED, TWIN, Judgement, plain_name
-from omics_twin.holding import Inside
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.groups import FOLD
+from omics_twin.interval_coverage import Inside
 from omics_twin.tasks import Task
 
 COVERAGE = ("coverage_expected", "coverage_benefit")

@@ -16,7 +16,7 @@ from omics_twin.errors import ConfigError
 from omics_twin.evaluate.metrics import roc_auc
 from omics_twin.evaluate.score import score
 from omics_twin.following import RECEIVED, TWIN, Ranked, judge
-from omics_twin.holding import Inside
+from omics_twin.interval_coverage import Inside
 from omics_twin.judging import baseline_design
 from omics_twin.offers import offers_of
 from omics_twin.settings import FairnessSettings

@@ -9,7 +9,8 @@ import torch
 from omics_twin.dynamics.growth import GrowthInhibition
 from omics_twin.dynamics.recist import progression_free
 from omics_twin.twin.gaussian_prior import GaussianPrior, Scale
-from omics_twin.twin.growth_process import GrowthPopulation, GrowthProcessTwin
+from omics_twin.twin.growth_belief import GrowthPopulation
+from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.parts import Readout
 from omics_twin.twin.size import MeasuredSize

@@ -9,15 +9,15 @@ from typing import Any
 from omics_twin.evaluate.score import HIGHER_IS_BETTER
 from omics_twin.living import LivingModel
 from omics_twin.report import living_card
-from omics_twin.report.card_answers import (
+from omics_twin.report.card_facts import (
     Described,
     cohort_title,
-    limits_in,
     patients_in_words,
     people_in_words,
     performance_in,
     settings_in,
 )
+from omics_twin.report.card_results import limits_in
 from omics_twin.report.words import (
     METRIC_NAMES,
     counted,

@@ -7,9 +7,9 @@ from typing import Any
 
 from omics_twin.evaluate.score import HIGHER_IS_BETTER
 from omics_twin.living import GROWTH, VISITS, VOLUME, LivingModel
-from omics_twin.report.card_answers import (
+from omics_twin.report.card_answers import SHARED
+from omics_twin.report.card_facts import (
     REPO_LICENCE,
-    SHARED,
     Answer,
     cohort_title,
     people_in_words,

@@ -16,13 +16,8 @@ from omics_twin.errors import ModelError, quoted
 from omics_twin.files import write_json, write_whole
 from omics_twin.living import LivingModel
 from omics_twin.report import living_card
-from omics_twin.report.card_answers import (
-    Answer,
-    Described,
-    answers_of,
-    performance_in,
-    settings_in,
-)
+from omics_twin.report.card_answers import answers_of
+from omics_twin.report.card_facts import Answer, Described, performance_in, settings_in
 from omics_twin.report.card_sections import Section, sections_of
 from omics_twin.report.patient import environment, template_text
 from omics_twin.report.pictures import small

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from omics_twin import holding, learning, subgroups, tasks
+from omics_twin import holding, interval_coverage, learning, subgroups, tasks
 from omics_twin.asked import read_cohort
 from omics_twin.config import Config, load
 from omics_twin.evaluate.attributes import NOT_KNOWN
 from omics_twin.evaluate.fairness import THREE_POINTS
+from omics_twin.held_answers import Held, answers_of, held_of, narrowed
 from omics_twin.report.console import Console
 from omics_twin.simulated import fit_copy, simulated_copy
 from omics_twin.tasks import Task
@@ -32,31 +33,31 @@ _NEXT = 2
 
 def copies_of(
     task: Task, run: Path, copies: int, folder: Path, config: Config, console: Console
-) -> list[tuple[holding.Held, np.ndarray]]:
+) -> list[tuple[Held, np.ndarray]]:
     """Return the held-out beliefs of a twin trained on each copy, and the copy's truth."""
     model, plan = TrainedModel.load(run / MODEL_FOLDER), learning.plan_of(task, config)
-    believed = holding.held_of(task, model, plan, config)
+    believed = held_of(task, model, plan, config)
     found = []
     for number in range(copies):
         seed = config.twin.seed + number
         copy = simulated_copy(task, *holding.one_draw(believed, seed), seed)
         fitted = fit_copy(copy, config, folder / f"ck{number}", console)
         trained = learning.model_of(copy.task, fitted, config)
-        found.append((holding.held_of(copy.task, trained, fitted.plan, config), copy.truth))
+        found.append((held_of(copy.task, trained, fitted.plan, config), copy.truth))
         print(f"copy {number} trained", file=sys.stderr, flush=True)
     return found
 
 
-def judged(copies: list[tuple[holding.Held, np.ndarray]]) -> list[holding.Inside]:
+def judged(copies: list[tuple[Held, np.ndarray]]) -> list[interval_coverage.Inside]:
     """Return whose intervals hold on copies that they were not calibrated on."""
     found = []
     for number, (held, truth) in enumerate(copies):
-        calibration, _ = holding.fitted_factors(held, truth, holding.answers_of(held))
+        calibration, _ = holding.fitted_factors(held, truth, answers_of(held))
         for ahead in range(1, min(_NEXT, len(copies) - 1) + 1):
             other, true = copies[(number + ahead) % len(copies)]
             spread = calibration.spread_of(other.strata).numpy()
-            answers = holding.narrowed(other, holding.answers_of(other, spread), calibration)
-            found.append(holding.inside_of(other, answers, true))
+            answers = narrowed(other, answers_of(other, spread), calibration)
+            found.append(interval_coverage.inside_of(other, answers, true))
         print(f"calibration of copy {number} judged", file=sys.stderr, flush=True)
     return found
 

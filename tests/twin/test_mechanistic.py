@@ -14,7 +14,8 @@ from omics_twin.evaluate.forecast import coverage
 from omics_twin.evaluate.simulation_based import ranks_of, uniformity
 from omics_twin.twin.draws import weighted_mean
 from omics_twin.twin.gaussian_prior import GaussianPrior, Scale
-from omics_twin.twin.growth_process import GrowthProcessTwin, fit_growth
+from omics_twin.twin.growth_fit import fit_growth
+from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.twin.smc import effective_draws, systematic, tempering_step
 from omics_twin.types import Dose, Intervention, Modality, Observation, TwinState
 from tests.twins_mechanistic import TUMOUR, growth_process_twin, tumour_twin

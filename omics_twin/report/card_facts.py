@@ -1,0 +1,93 @@
+"""What a run records of itself, in words that several parts of its card use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from omics_twin.living import LivingModel
+from omics_twin.report.limits import randomised
+from omics_twin.report.words import counted, name_in_words, visible
+from omics_twin.tracking import TrainedModel
+
+Answer = tuple[str, ...]
+
+Described = TrainedModel | LivingModel
+
+REPO_LICENCE = "Apache-2.0"
+
+
+def performance_in(model: Described) -> Mapping[str, Any]:
+    """Return the measurements of the run that made a model; empty where none are recorded."""
+    return model.provenance.get("performance") or {}
+
+
+def settings_in(model: Described, *path: str) -> Any:
+    """Return a setting of the run, None where it is not recorded."""
+    found: Any = model.provenance.get("config") or {}
+    for each in path:
+        found = found.get(each) if isinstance(found, Mapping) else None
+    return found
+
+
+def cohort_title(model: Described) -> str:
+    """Return what a person calls the training cohort."""
+    known = model.provenance
+    return visible(str(known.get("cohort_title") or known.get("cohort") or "a cohort without name"))
+
+
+def patients_in_words(model: Described) -> str:
+    """Return how many patients were trained on, and how many had the outcome."""
+    found = performance_in(model).get("outcomes") or {}
+    told = counted(int(model.provenance.get("patients", 0)), "patient")
+    return f"{told}, {found['events']} with the outcome" if "events" in found else told
+
+
+def people_in_words(model: Described) -> str:
+    """Return whether the training patients are real people."""
+    if model.provenance.get("cohort") == "synthetic":
+        return (
+            "Every patient is synthetic, made by a generator whose truth is known: no real person."
+        )
+    return "No training patient is synthetic as far as the cohort's declaration says."
+
+
+def by_lot(model: Described) -> bool:
+    """Whether therapies were given by lot: as judged or declared, else as the title says."""
+    judged = (performance_in(model).get("policy") or {}).get("assignment")
+    declared = judged or settings_in(model, "cohort", "assignment")
+    return randomised(model) if declared is None else str(declared).upper() == "RANDOMISED"
+
+
+def horizon_in_words(model: TrainedModel) -> str:
+    """Return how the endpoint is read from a trajectory, and when."""
+    reading = model.endpoint.reading.name.lower().replace("_", " ")
+    return f"{reading}, horizon {model.endpoint.horizon_days:g} days"
+
+
+def protocol_in_words(model: TrainedModel) -> str:
+    """Return who was held out, and how often."""
+    found = performance_in(model)
+    if "folds" not in found:
+        return "not recorded"
+    by = str(settings_in(model, "split", "by") or "PATIENT").lower()
+    return (
+        f"every patient held out in one of {counted(found['folds'], 'fold')} (by {by}), "
+        f"{counted(found['repeats'], 'repeat')}"
+    )
+
+
+def members_in_words(model: TrainedModel) -> str:
+    """Return what the twin is an ensemble of."""
+    return f"ensemble of {model.twin.network.members} neural members with latent draws"
+
+
+def measured_in_words(model: TrainedModel) -> list[str]:
+    """Return in how many training patients each modality was measured at each visit."""
+    known = model.reference.channels if model.reference else {}
+    return [
+        f"{name_in_words(each.modality)}: measured in {int(known[each.name].measured[0])} of "
+        f"{int(known[each.name].measured[1])}."
+        for each in model.twin.design.channels
+        if each.name in known
+    ]
