@@ -18,11 +18,13 @@ from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Decision, Entry, Ledger, Purpose, judged
 
 _BY = "admit"
+Told = tuple[PatientRecord, Sequence[Entry], Sequence[RecordedDose]]
+"""A patient, what the patient decided, and the doses given and planned."""
 
 
 def admit(
     chart: Chart,
-    records: Iterable[tuple[PatientRecord, Sequence[Entry], Sequence[RecordedDose]]],
+    records: Iterable[Told],
     *,
     model: TrainedModel | LivingModel | None,
     settings: TwinSettings,

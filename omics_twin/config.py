@@ -90,7 +90,8 @@ class Config:
     excluded
         Whether a ranking also lists the therapies that are not open to a patient.
     as_of_days
-        Only visits up to this day are shown to the twin; 0 is the decision before treatment [day].
+        Only visits up to this day are shown to the twin; null: those before treatment (day 0)
+        where a cohort is asked about, all to ``admit``, ``update`` and ``simulate`` [day].
     force
         Whether a version that is worse than the champion is promoted all the same.
     accept_unverified
@@ -122,7 +123,7 @@ class Config:
     role: str | None = None
     demo: bool = False
     excluded: bool = False
-    as_of_days: float = 0.0
+    as_of_days: float | None = None
     force: bool = False
     accept_unverified: bool = False
     intake: IntakeSettings = field(default_factory=IntakeSettings)
@@ -177,7 +178,8 @@ class Config:
             "anchor",
         ]:
             require_named(setting, getattr(self, setting))
-        require("as_of_days", self.as_of_days, 0.0)
+        if self.as_of_days is not None:
+            require("as_of_days", self.as_of_days, 0.0)
         if self.policy.horizon_days is not None:
             latest = self.endpoint.horizon_days
             require("policy.horizon_days", self.policy.horizon_days, 0.5, latest)
@@ -186,6 +188,16 @@ class Config:
             raise ConfigError(
                 f"unknown policy.control '{control}'{nearest(control, self.therapy.arms)}"
             )
+
+    @property
+    def shown_days(self) -> float:
+        """The last day that is shown where nothing is of the time under therapy, unless named."""
+        return self.as_of_days or 0.0
+
+    @property
+    def until_days(self) -> float:
+        """The last day that is shown where everything is, unless a day was named [day]."""
+        return float("inf") if self.as_of_days is None else self.as_of_days
 
 
 def load(verb: str, overrides: Sequence[str]) -> Config:

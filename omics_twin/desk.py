@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date
@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import make_url
 
 from omics_twin import tracking
-from omics_twin.admitting import admit, granted
+from omics_twin.admitting import Told, admit, granted
 from omics_twin.belief import read_told
 from omics_twin.chart import accounts
 from omics_twin.chart.sealed import give_key
@@ -38,7 +38,7 @@ from omics_twin.report.similar import pool_of
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.audit import AuditLog
 from omics_twin.trust.audit_key import audit_key
-from omics_twin.trust.consent import Purpose
+from omics_twin.trust.consent import Entry, Purpose
 from omics_twin.trust.keys import STORE, make_key, read_key
 from omics_twin.trust.privacy import site_pseudonyms
 from omics_twin.trust.rotation import reseal
@@ -77,15 +77,8 @@ def from_fhir(config: Config, model: AnyModel | None, console: Console) -> tuple
     for each in told.unmapped:
         console.warn(f"not used: {each}")
     with closing(_chart(config)) as chart:
-        return admit(
-            chart,
-            [(told.record, told.consents, told.doses)],
-            model=model,
-            settings=config.twin,
-            until_days=config.as_of_days or float("inf"),
-            progress=console.progress("patients admitted"),
-            count=1,
-        )
+        one = [(told.record, told.consents, told.doses)]
+        return _admitted(config, chart, one, 1, model, console)
 
 
 def admitted(
@@ -96,26 +89,33 @@ def admitted(
     # Only a twin that learns from visit to visit is shown what was measured on any days.
     records = followed_in(cohort) if isinstance(model, LivingModel) else records_in(cohort)
     with closing(_chart(config)) as chart:
-        told = (
+
+        def consents(patient: str) -> list[Entry]:
             # What a patient has decided since is not overruled.
-            (
-                each,
-                []
-                if chart.consents(chart.known_as(each.patient_id))
-                else [granted(each.patient_id, today)],
-                doses[each.patient_id],
-            )
-            for each in records
-        )
-        return admit(
-            chart,
-            told,
-            model=model,
-            settings=config.twin,
-            until_days=config.as_of_days or float("inf"),
-            progress=console.progress("patients admitted"),
-            count=len(cohort.patient_ids),
-        )
+            decided = chart.consents(chart.known_as(patient))
+            return [] if decided else [granted(patient, today)]
+
+        told = ((each, consents(each.patient_id), doses[each.patient_id]) for each in records)
+        return _admitted(config, chart, told, len(cohort.patient_ids), model, console)
+
+
+def _admitted(
+    config: Config,
+    chart: Chart,
+    told: Iterable[Told],
+    count: int,
+    model: AnyModel | None,
+    console: Console,
+) -> tuple[int, int]:
+    return admit(
+        chart,
+        told,
+        model=model,
+        settings=config.twin,
+        until_days=config.until_days,
+        progress=console.progress("patients admitted"),
+        count=count,
+    )
 
 
 def patients_of(config: Config, model: TrainedModel, console: Console) -> Patients:

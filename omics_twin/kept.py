@@ -61,7 +61,7 @@ def visits_told(
         return replace(kept, stratum=stratum), list(visits_of(model, record))
     cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
     stratum = answers.strata_keys(model.support.columns, cohort)[0]
-    visits = answers.visits_of(model, cohort, as_of_days=config.as_of_days or float("inf"))
+    visits = answers.visits_of(model, cohort, as_of_days=config.until_days)
     later = [each for each in visits if float(each.observation.days[0]) > last]
     return replace(kept, stratum=stratum), later
 
@@ -75,4 +75,4 @@ def visits_in_cohort(
     name = model.twin.modality.name
     arm = answers.received_of(cohort)[0]
     under = progression.treatment(arm) if cohort.doses is None else given_of(cohort)[0]
-    return progression.visits_of(histories_of(cohort, name), under, last, config.as_of_days or None)
+    return progression.visits_of(histories_of(cohort, name), under, last, config.until_days)

@@ -347,7 +347,7 @@ def evaluate(config: Config, console: Console) -> dict[str, Any]:
         )
     outcome = tasks.outcome_of(cohort, model.outcome, model.endpoint)
     metrics = answers.evaluation(
-        model, cohort, outcome, config.twin, console, as_of_days=config.as_of_days
+        model, cohort, outcome, config.twin, console, as_of_days=config.shown_days
     )
     if output:
         write_json(output, metrics)
@@ -363,7 +363,7 @@ def predict(config: Config, console: Console) -> Path:
     cohort = read_cohort(config, console, Purpose.SCORING)
     chosen = model.catalogue.intervention(config.intervention) if config.intervention else None
     answers.write_predictions(
-        model, cohort, config.twin, chosen, output, console, as_of_days=config.as_of_days
+        model, cohort, config.twin, chosen, output, console, as_of_days=config.shown_days
     )
     console.say(f"predictions: {output}")
     return output
@@ -382,7 +382,7 @@ def rank(config: Config, console: Console) -> Path:
         config.twin,
         console,
         excluded=config.excluded,
-        as_of_days=config.as_of_days,
+        as_of_days=config.shown_days,
     )
     if output.name.endswith(risk.ENDING):
         risk.write_assessments(model, lines, config.twin, output)
@@ -401,7 +401,7 @@ def score(config: Config, console: Console) -> Path:
         rows = scoring.rows_of_file(Path(config.records), consenting.names_of(config))
     else:
         cohort = read_cohort(config, console, Purpose.SCORING)
-        rows = scoring.rows_of_cohort(model, cohort, config.as_of_days)
+        rows = scoring.rows_of_cohort(model, cohort, config.shown_days)
     by = scoring.in_this_process
     if asked.engine is Engine.RAY:
         from omics_twin.scoring_ray import by_workers as by
@@ -437,7 +437,7 @@ def report(config: Config, console: Console) -> Path:
         raise ConfigError("no patient was named: add patient=ID")
     company = read_cohort(config, console, Purpose.SCORING)
     cohort = patients_asked(company, config)
-    belief = answers.beliefs(model, cohort, config.twin, console, as_of_days=config.as_of_days)
+    belief = answers.beliefs(model, cohort, config.twin, console, as_of_days=config.shown_days)
     graph = known_genes(model.twin.design, config.knowledge, console)
     write_report(model, cohort, belief, output, config.twin, company=company, graph=graph)
     console.say(f"report: {output}")

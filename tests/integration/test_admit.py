@@ -77,7 +77,11 @@ def test_a_record_from_a_cohort_is_read_as_the_cohort_is(
 def test_the_chart_gives_what_the_cohort_gives(
     chart: Chart, small_run: SmallRun, tmp_path: Path
 ) -> None:
-    assert admitted(chart, small_run, "cohort=synthetic", f"patient={PATIENT}") == 0
+    one = ["cohort=synthetic", f"patient={PATIENT}"]
+    for until, last in (("as_of_days=0", 0.0), ("as_of_days=21", 21.0)):
+        assert admitted(chart, small_run, *one, until) == 0
+        assert chart.record(PATIENT).visits[-1].day == last
+    assert admitted(chart, small_run, *one) == 0
     output, trial = tmp_path / "r.json", f"synthetic_root={small_run.trial}"
     asked = ["rank", f"model_uri={small_run.run}", "cohort=synthetic", trial, "excluded=true"]
     assert main([*asked, f"patient={PATIENT}", "as_of_days=400", f"output={output}"]) == 0
