@@ -44,7 +44,7 @@ def membership_attack(
     plan
         What each member of the model learned from.
     """
-    if reason := not_attacked(task):
+    if reason := not_attacked(task) or _shared(config):
         return {"not_attacked": reason}
     twins = torch.unique(torch.stack([plan.repeat, plan.fold], dim=1), dim=0)
     told = probabilities(task, model, config)
@@ -64,6 +64,13 @@ def not_attacked(task: Task) -> str:
     if bool((torch.from_numpy(task.held_out) < 0).any()):
         return "some patients are in training always: hold everyone out in turn"
     return ""
+
+
+def _shared(config: Config) -> str:
+    """Return why members tell more to an attacker than a twin of the same kind would."""
+    if not config.trainer.privacy.secret_weights:
+        return ""
+    return "its members share the secret weights of patients: use omics-twin attack"
 
 
 def probabilities(

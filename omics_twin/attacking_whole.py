@@ -23,6 +23,7 @@ from omics_twin.config import Config
 from omics_twin.evaluate.membership import Answered, attacked, fit_of_response
 from omics_twin.files import write_whole
 from omics_twin.report.console import Console
+from omics_twin.secret_weights import weighed
 from omics_twin.settings import SplitBy
 from omics_twin.tasks import Task, folds_of
 from omics_twin.tensors.members import MemberPlan, check_converged, planned
@@ -88,4 +89,5 @@ def _plan(task: Task, config: Config, kept: Bool[np.ndarray, " patient"]) -> Mem
         found[:, columns] = weights
         return found
 
-    return replace(own, training=spread_out(own.training), stopping=spread_out(own.stopping))
+    everyone = replace(own, training=spread_out(own.training), stopping=spread_out(own.stopping))
+    return weighed(everyone, task, config)

@@ -21,6 +21,7 @@ from omics_twin.models.layers import Copies
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.variants import MemberSettings, Variant, copied, set_out
 from omics_twin.report.console import Console
+from omics_twin.secret_weights import weighed
 from omics_twin.settings import FollowUp, GeneEncoder, NetworkSettings
 from omics_twin.starting import check_unseen
 from omics_twin.tasks import ON_A_GRAPH, Task, support_of
@@ -93,7 +94,7 @@ def fit(task: Task, config: Config, folder: Path, console: Console) -> Fitted:
 
 def plan_of(task: Task, config: Config) -> MemberPlan:
     """Return which patients each member of a run trains on, stops on and never sees."""
-    return planned(task.held_out, config.split)
+    return weighed(planned(task.held_out, config.split), task, config)
 
 
 def fit_members(

@@ -317,7 +317,8 @@ def guarantee(config: Config, mechanisms: Mapping[str, Mechanism] | None = None)
     """Return what is promised of training patients, in numbers and words."""
     asked = config.trainer.privacy
     if asked.epsilon is None:
-        return {"mechanism": "none", "epsilon": None, "delta": None}
+        none = {"mechanism": "none", "epsilon": None, "delta": None}
+        return none | ({"secret_weights": w} if (w := asked.secret_weights) else {})
     mechanisms = mechanisms_of(asked) if mechanisms is None else mechanisms
     return {
         "mechanism": "Gaussian: noisy counts and noisy full gradients"

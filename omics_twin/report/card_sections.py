@@ -354,6 +354,8 @@ def _privacy(model: TrainedModel) -> Section:
     promised = {name: value for name, value in (found or {}).items() if name != "attack"}
     if promised.get("mechanism", "none") == "none" and promised.get("epsilon") is None:
         told = ["Trained without differential privacy."]
+        if variance := promised.get("secret_weights"):
+            told.append(f"Patients count by secret weights of variance {variance:g}.")
     else:
         told = [f"{_plain(name)}: {value}." for name, value in _flat(promised)]
     return Section("Privacy", (*told, _attack((found or {}).get("attack")), kept))

@@ -52,6 +52,10 @@ class PrivacySettings:
         is learned is drawn to zero by the shrinkage.
     members
         Iterates of the second half of the steps that become the ensemble, at no further cost.
+    secret_weights
+        Without a budget: variance of secret weights by which patients count in training, 0: all
+        count the same. Promises nothing, but answers tell less of who was learned from; see
+        :mod:`omics_twin.secret_weights`.
     noise_seed
         Null: secret noise from the operating system, which the guarantee rests on; a number makes
         the run reproducible and voids the guarantee.
@@ -66,6 +70,7 @@ class PrivacySettings:
     learning_rate: float = 0.5
     shrinkage: float = 0.02
     members: int = 10
+    secret_weights: float = 0.0
     noise_seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -79,6 +84,12 @@ class PrivacySettings:
         require("trainer.privacy.learning_rate", self.learning_rate, 1e-8, 1e4)
         require("trainer.privacy.shrinkage", self.shrinkage, 0.0, 1.0)
         require("trainer.privacy.members", self.members, 1, max(1, self.steps // 2))
+        require("trainer.privacy.secret_weights", self.secret_weights, 0.0, 2.0)
+        if self.secret_weights and self.epsilon is not None:
+            raise ConfigError(
+                "'trainer.privacy.secret_weights' is given with a budget, whose noise hides "
+                "patients already: leave one of them out"
+            )
         if self.noise_seed is not None:
             require("trainer.privacy.noise_seed", self.noise_seed, 0, 2**31 - 1)
 
