@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from omics_twin import answers, dose_groups, landmarks, living_groups, progression, tracking
+from omics_twin import (
+    answers,
+    dose_groups,
+    landmark_scores,
+    landmarks,
+    living_groups,
+    progression,
+    tracking,
+    visit_learning,
+)
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config
 from omics_twin.dynamics.settings import DynamicsKind
@@ -59,20 +68,22 @@ def _train_volume(cohort: Cohort, config: Config, run: Path, console: Console) -
 
 def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
     """Learn from every visit what is measured next and when an event comes."""
-    followed = landmarks.followed_of(cohort, config, console)
-    held_out = landmarks.held_out_of(cohort, followed, config)
+    followed = visit_learning.followed_of(cohort, config, console)
+    held_out = visit_learning.held_out_of(cohort, followed, config)
     with console.stage("training"):
-        twin, plan = landmarks.fit(followed, held_out, config, run / "checkpoints", console)
+        twin, plan = visit_learning.fit(followed, held_out, config, run / "checkpoints", console)
     with console.stage("events foreseen from each landmark on, beside Cox models"):
         seen = landmarks.foreseen(twin, plan, followed, held_out, config, console)
         ahead = landmarks.next_values(twin, followed, config)
-    metrics = landmarks.judged(seen, ahead, followed, held_out, config)
+    metrics = landmark_scores.judged(seen, ahead, followed, held_out, config)
     of = followed.histories.patient_ids
     horizon = config.dynamics.horizon_days
-    learners = landmarks.measures_by_learner(seen, ahead, len(of), horizon)
+    learners = landmark_scores.measures_by_learner(seen, ahead, len(of), horizon)
     metrics |= living_groups.judged(cohort, of, learners, held_out, config)
-    landmarks.model_of(cohort, followed, twin, config, metrics).save(run / tracking.MODEL_FOLDER)
-    landmarks.draw(metrics, run)
+    visit_learning.model_of(cohort, followed, twin, config, metrics).save(
+        run / tracking.MODEL_FOLDER
+    )
+    landmark_scores.draw(metrics, run)
     return metrics
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from omics_twin.errors import CohortError, ConfigError
-from omics_twin.landmarks import Foreseen, measures_by_learner
+from omics_twin.landmark_scores import measures_by_learner
+from omics_twin.landmarks import Foreseen
 from omics_twin.living import LivingModel
 from omics_twin.living_groups import by_fold
 from omics_twin.progression import folds_of

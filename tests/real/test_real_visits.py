@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from omics_twin import landmarks
+from omics_twin import landmark_scores, landmarks, visit_learning
 from omics_twin.cohort.cohort import build_cohort
 from omics_twin.config import load
 from omics_twin.intake.tables import read_tables
@@ -23,12 +23,12 @@ def test_later_visits_foresee_events_better_than_the_first(tmp_path: Path) -> No
     tables = read_tables(config.cohort)
     cohort = build_cohort(tables, permit(tables.patient_ids, ledger=None, purpose="research"))
     console = Console(quiet=True)
-    followed = landmarks.followed_of(cohort, config, console)
+    followed = visit_learning.followed_of(cohort, config, console)
     assert int(followed.target[:, 1].sum()) == 169
-    held_out = landmarks.held_out_of(cohort, followed, config)
-    twin, plan = landmarks.fit(followed, held_out, config, tmp_path, console)
+    held_out = visit_learning.held_out_of(cohort, followed, config)
+    twin, plan = visit_learning.fit(followed, held_out, config, tmp_path, console)
     seen = landmarks.foreseen(twin, plan, followed, held_out, config, console)
-    found = landmarks.judged(seen, {}, followed, held_out, config)
+    found = landmark_scores.judged(seen, {}, followed, held_out, config)
     first = found["baselines"]["first visit alone, ridge_cox"]
     assert found["model"]["c_index"]["mean"] > first["c_index"]["mean"] + 0.03
     assert found["model"]["brier"]["mean"] < first["brier"]["mean"]
