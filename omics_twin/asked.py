@@ -48,7 +48,7 @@ def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
 def model_of_any_kind(config: Config) -> LivingModel | tracking.TrainedModel:
     """Return the model that is asked, whether it ranks or learns from visit to visit."""
     model = tracking.load_any(config.model_uri or "", config.tracking)
-    return model if isinstance(model, LivingModel) else governed_by(model, config.trust.unlike)
+    return governed_by(model, config.trust.unlike)
 
 
 def model_asked(config: Config, console: Console) -> tracking.TrainedModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.published import AMOUNTS
 from omics_twin.twin.visits import VisitTwin
 from omics_twin.types import NO_INTERVENTION, Dose, Intervention, Ranking, TwinState, Visit
+from omics_twin.validity import check_like, shares_of_visits, unlike_lines, unlike_them
 
 _POINTS = 49
 _SIZE = "size_mm"
@@ -90,6 +91,8 @@ class Change:
         Evidence against the twin's forecasts so far.
     alerts
         What is to be told.
+    likeness
+        Share of the training patients who were at least as unusual at first; None: not known.
     """
 
     day: float
@@ -101,6 +104,7 @@ class Change:
     own: dict[str, tuple[Told, Told]]
     evidence: float
     alerts: tuple[Alert, ...]
+    likeness: float | None
 
 
 def visits_of_file(path: Path, model: LivingModel, patient_id: str) -> list[Visit]:
@@ -123,13 +127,19 @@ def shown(
     interval: float,
     least_benefit: float = TwinSettings.least_benefit,
 ) -> tuple[KeptBelief, Change]:
-    """Return the belief with a further visit, and what the visit changed."""
+    """Return the belief with a further visit, and what the visit changed.
+
+    Raises
+    ------
+    TwinError
+        If the patient is outside the domain of validity, and such are refused.
+    """
     grown = kept.seen(visit)
+    check_like(model, grown.visits)
     *_, state, after = beliefs = list(states(model.twin, grown))
     watch, alerts = watched(model, grown, beliefs)
     day = float(visit.observation.days[0])
-    ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., _place(model)]
-    measured = _measured(model, visit)
+    ahead, measured = _ahead(model, state, visit), _measured(model, visit)
     now = therapy_of(grown)
     # What would be without therapy is known where growth is, not where an outcome was learned.
     # Of doses that are all past, going on and stopping are the same.
@@ -142,12 +152,13 @@ def shown(
         day=day,
         measured=measured,
         forecast=Told.of(ahead, state, interval),
-        share=_share(ahead, measured),
+        share=_share(ahead, state, measured),
         before=Told.of(_endpoint(model, state, now, day), state, interval),
         after=Told.of(_endpoint(model, after, now, day), after, interval),
         own=own,
         evidence=watch.value,
         alerts=alerts,
+        likeness=shares_of_visits(model, grown.visits)[0],
     )
 
 
@@ -166,20 +177,20 @@ def watched(
     watch, alerts = Watch(model.false_alarms), tuple[Alert, ...]()
     least = _LEAST_MM if _SIZE in model.twin.quantities else 1e-6
     # The belief after the last visit has forecast none yet, and is not asked for.
-    before_each = zip(kept.visits, beliefs, strict=False)
-    for place, (visit, state) in enumerate(before_each):
+    for place, (visit, state) in enumerate(zip(kept.visits, beliefs, strict=False)):
         alerts = ()
-        ahead = model.twin.forecast(state, visit.observation.days, visit.under)[..., _place(model)]
-        share = _share(ahead, _measured(model, visit))
+        measured = _measured(model, visit)
         # The first visit tells how large the tumour is, not whether the twin is right.
-        if share is None or place == 0:
+        if measured is None or place == 0:
             continue
+        ahead = _ahead(model, state, visit)
+        share = _share(ahead, state, measured)
         interval = Told.of(ahead, state, 0.9)
         before = kept.visits[place - 1].under
         changed = visit.under != before and before != NO_INTERVENTION
         scored = Scored(
             day=float(visit.observation.days[0]),
-            shares={model.twin.modality.features[_place(model)]: share},
+            shares={watched_name(model): float(share or 0.0)},
             draws=ahead.shape[1],
             relative_width=(interval.upper - interval.lower) / max(interval.expected, least),
             therapy_changed=changed,
@@ -200,13 +211,24 @@ def expected_at(
     before_each
         The belief before each visit.
     """
-    found = {}
+    return {
+        float(visit.observation.days[0]): Told.of(ahead, state, interval)
+        for visit, state, ahead, _ in foreseen(model, kept, before_each)
+    }
+
+
+def foreseen(
+    model: LivingModel, kept: KeptBelief, before_each: Iterable[TwinState]
+) -> Iterator[tuple[Visit, TwinState, Float[Tensor, "patient draw"], float]]:
+    """Yield each visit after the first with the belief before it, its forecast, and what came."""
     for place, (visit, state) in enumerate(zip(kept.visits, before_each, strict=False)):
-        if place and _measured(model, visit) is not None:
-            day = visit.observation.days
-            ahead = model.twin.forecast(state, day, visit.under)[..., _place(model)]
-            found[float(day[0])] = Told.of(ahead, state, interval)
-    return found
+        measured = _measured(model, visit)
+        if place and measured is not None:
+            yield visit, state, _ahead(model, state, visit), measured
+
+
+def _ahead(model: LivingModel, state: TwinState, visit: Visit) -> Float[Tensor, "patient draw"]:
+    return model.twin.forecast(state, visit.observation.days, visit.under)[..., _place(model)]
 
 
 def dosed_days(kept: KeptBelief, plan: Intervention, until_days: float) -> list[float]:
@@ -223,10 +245,13 @@ def _measured(model: LivingModel, visit: Visit) -> float | None:
     return float(model.twin.sizes(values)[0])
 
 
-def _share(ahead: Float[Tensor, "patient draw"], measured: float | None) -> float | None:
+def _share(
+    ahead: Float[Tensor, "patient draw"], state: TwinState, measured: float | None
+) -> float | None:
     if measured is None:
         return None
-    return float(probability_integral(ahead.numpy(), np.array([measured]))[0])
+    weights = state.log_weights.exp().double().numpy()
+    return float(probability_integral(ahead.numpy(), np.array([measured]), weights)[0])
 
 
 def watched_name(model: LivingModel) -> str:
@@ -304,6 +329,7 @@ def lines(model: LivingModel, change: Change) -> list[str]:
         f"  {model.title.lower()} from here: {change.before.expected:.2f} -> "
         f"{change.after.expected:.2f}"
     )
+    found += unlike_lines(change.likeness)
     return [*found, *(f"  ALERT, {alert.kind.value}: {alert.sentence}" for alert in change.alerts)]
 
 
@@ -423,7 +449,13 @@ def compared(
     ----------
     state
         The belief after the last visit, where it is known already.
+
+    Raises
+    ------
+    TwinError
+        If the patient is outside the domain of validity, and such are refused.
     """
+    check_like(model, kept.visits)
     state = replay(model.twin, kept) if state is None else state
     now = float(state.days[0])
     ahead = np.linspace(min(now, 0.0), now + model.endpoint.horizon_days, _POINTS)
@@ -445,6 +477,7 @@ def compared(
         reasons=[[""] * len(plans)],
         interval=interval,
     )
+    ranking = replace(ranking, likeness=shares_of_visits(model, kept.visits))
     quantity = model.twin.quantities[0]
     axis = _AXES.get(quantity, f"Probability of '{quantity}'")
     seen = _sizes_seen(model, kept) if quantity in _SIZES else ([], [])
@@ -464,17 +497,23 @@ def _sizes_seen(model: LivingModel, kept: KeptBelief) -> tuple[list[float], list
 def ranking_lines(found: Compared) -> list[str]:
     """Return the ranking as a person reads it at a terminal."""
     ranking = found.ranking
-    return [
+    return unlike_lines(_likeness(ranking)) + [
         f"{place}. {ranking.interventions[option]}: {float(ranking.expected[0, option]):.2f}, best "
         f"with probability {float(ranking.probability_best[0, option]):.2f}"
         for place, option in enumerate(order(ranking, 0), start=1)
     ]
 
 
+def _likeness(ranking: Ranking) -> float | None:
+    return ranking.likeness[0] if ranking.likeness else None
+
+
 def as_record(found: Compared) -> dict[str, Any]:
     """Return the comparison as plain values."""
     ranking = found.ranking
     return {
+        "likeness": _likeness(ranking),
+        "unlike": unlike_them(_likeness(ranking)),
         "endpoint": ranking.endpoint.name,
         "days": found.days.tolist(),
         "plans": [

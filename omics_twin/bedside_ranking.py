@@ -22,6 +22,7 @@ from omics_twin.tracking import TrainedModel
 from omics_twin.twin.draws import weighted_mean
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
+from omics_twin.validity import unlike_lines
 
 _POINTS = 49
 _SURPRISE = 0.05
@@ -223,6 +224,7 @@ def lines(model: TrainedModel, change: RankingChange) -> list[str]:
         )
     found.append(f"  ranking before: {_order(model, change.before)}")
     found.append(f"  ranking now:    {_order(model, change.after)}")
+    found += unlike_lines(change.after.likeness[0] if change.after.likeness else None)
     if bool(change.after.abstained[0]):
         found.append(f"  no therapy is recommended: {change.after.abstention[0]}")
     return [*found, *(f"  ALERT, {alert.kind.value}: {alert.sentence}" for alert in change.alerts)]

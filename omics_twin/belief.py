@@ -67,6 +67,15 @@ class KeptBelief:
         return replace(self, visits=self.visits[:-1])
 
 
+@dataclass(frozen=True)
+class Beliefs:
+    """Those about several patients, from one source and one basis."""
+
+    kept: tuple[KeptBelief, ...]
+    name: str
+    fingerprint: str
+
+
 def states(
     twin: Twin, kept: KeptBelief, spread: Float[Tensor, "1"] | None = None
 ) -> Iterator[TwinState]:

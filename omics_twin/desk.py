@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,14 +11,15 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from sqlalchemy import make_url
 
 from omics_twin import tracking
 from omics_twin.admitting import Told, admit, granted
-from omics_twin.belief import read_told
-from omics_twin.chart import accounts
+from omics_twin.belief import Beliefs, KeptBelief, read_told, visit_to_json
+from omics_twin.chart import accounts, lived
+from omics_twin.chart.doses import doses_of
 from omics_twin.chart.sealed import give_key
 from omics_twin.chart.store import Chart
 from omics_twin.cohort.cohort import Cohort
@@ -25,7 +27,7 @@ from omics_twin.cohort.records import doses_in, followed_in, records_in
 from omics_twin.config import Config
 from omics_twin.consenting import asked_anew, permitted_cohort
 from omics_twin.errors import ChartError, ConfigError, ModelError, TherapyError, TwinError
-from omics_twin.files import read_json
+from omics_twin.files import read_json, sha256
 from omics_twin.intake.fhir import read_bundle_file
 from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.intake.tables import read_tables
@@ -118,18 +120,32 @@ def _admitted(
     )
 
 
-def patients_of(config: Config, model: TrainedModel, console: Console) -> Patients:
+@overload
+def patients_of(config: Config, model: TrainedModel, console: Console) -> Patients: ...
+
+
+@overload
+def patients_of(config: Config, model: LivingModel, console: Console) -> Beliefs: ...
+
+
+def patients_of(config: Config, model: AnyModel, console: Console) -> Patients | Beliefs:
     """Return the chart's patients as a model is asked about them, those who permit scoring.
 
-    Modalities that a patient withholds are left out, as what was not measured.
+    Modalities that a patient withholds are left out, as what was not measured. Of a twin that
+    learns from visit to visit they are beliefs.
 
     Raises
     ------
     ChartError
         If nobody of the chart can be shown to the model.
     """
-    parts, unreadable = [], 0
-    judge = asked_anew(config, modalities_of(model))
+    patients: list[Patients] = []
+    beliefs: list[KeptBelief] = []
+    unreadable = 0
+    if isinstance(model, LivingModel):
+        judge = asked_anew(config, lived.modalities_of(model))
+    else:
+        judge = asked_anew(config, modalities_of(model))
     if judge is None:
         raise ConfigError("no chart was named: add chart=sqlite:///FILE or chart=postgresql://…")
     with closing(_chart(config)) as chart:
@@ -141,19 +157,30 @@ def patients_of(config: Config, model: TrainedModel, console: Console) -> Patien
             if not record.visits:
                 continue
             try:
-                parts.append(patients_told(model, record, source=_SOURCE, basis=permission.basis))
+                if isinstance(model, LivingModel):
+                    doses = [each.dose for each in doses_of(chart, patient)]
+                    kept = lived.kept_of(model, record, doses, config.twin)
+                    beliefs += [kept] if kept.visits else []
+                    continue
+                told = patients_told(model, record, source=_SOURCE, basis=permission.basis)
+                patients.append(told)
             except (ModelError, TherapyError, TwinError):
                 unreadable += 1
-    left = len(asked) - len(parts)
-    console.say(f"chart: {len(parts)} of {len(asked)} patients")
+    number = len(patients) + len(beliefs)
+    left = len(asked) - number
+    console.say(f"chart: {number} of {len(asked)} patients")
     if left:
         console.warn(
             f"{left} are not compared: {len(permission.refused)} do not permit scoring, "
             f"{unreadable} have visits that the model cannot be shown, the others have none"
         )
-    if not parts:
+    if not number:
         raise ChartError("nobody of the chart can be compared: admit patients with visits first")
-    return together(parts)
+    if not isinstance(model, LivingModel):
+        return together(patients)
+    visits = (visit_to_json(v, model.twin.modalities) for each in beliefs for v in each.visits)
+    told_of = sha256(json.dumps([each.patient_id for each in beliefs] + list(visits)).encode())
+    return Beliefs(tuple(beliefs), _SOURCE, told_of)
 
 
 def set_account(config: Config, console: Console) -> None:

@@ -13,7 +13,7 @@ from omics_twin.config import Config
 from omics_twin.living import LivingModel
 from omics_twin.record import read_record, stratum_of, visits_of
 from omics_twin.report.console import Console
-from omics_twin.tensors.history import given_of, histories_of
+from omics_twin.tensors.history import histories_of
 from omics_twin.told import without
 from omics_twin.trust.consent import Purpose
 from omics_twin.types import Visit
@@ -72,7 +72,5 @@ def visits_in_cohort(
     """Return a patient's visits in the cohort, later than what the twin has seen."""
     cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
-    name = model.twin.modality.name
-    arm = answers.received_of(cohort)[0]
-    under = progression.treatment(arm) if cohort.doses is None else given_of(cohort)[0]
-    return progression.visits_of(histories_of(cohort, name), under, last, config.until_days)
+    seen, (under,) = histories_of(cohort, model.twin.modality.name), progression.given_in(cohort)
+    return progression.visits_of(seen, under, last, config.until_days)

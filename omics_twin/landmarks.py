@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from omics_twin.config import Config
 from omics_twin.errors import CohortError
@@ -142,15 +143,24 @@ def _twin_curves(
     """Return the probability of no event by the horizon, by members that never saw the patient."""
     state = beliefs_at(twin, followed, rows, landmark_days, config)
     found = np.empty((int(plan.repeat.max()) + 1, len(rows)))
-    day = torch.tensor([landmark_days + config.dynamics.horizon_days], dtype=torch.float64)
-    arms = np.array([str(followed.arms[row]) for row in rows])
+    day = landmark_days + config.dynamics.horizon_days
     for repeat, belief in enumerate(_by_repeat(state, plan, len(found))):
-        for arm in np.unique(arms):
-            own = np.flatnonzero(arms == arm)
-            part = select(belief, torch.from_numpy(own))
-            under = treatment(arm) if arm in twin.agents else NO_INTERVENTION
-            free = twin.simulate(part, under, day).values[:, :, 0, 0]
-            found[repeat, own] = weighted_mean(free, part.log_weights).numpy()
+        free = event_free(twin, belief, followed, rows, day)
+        found[repeat] = weighted_mean(free, belief.log_weights).numpy()
+    return found
+
+
+def event_free(
+    twin: VisitTwin, state: TwinState, followed: Followed, rows: Array, day: float
+) -> Float[Tensor, "patient draw"]:
+    """Return how likely no event is by a day in each draw, under what each patient received."""
+    arms = np.array([str(followed.arms[row]) for row in rows])
+    found = torch.empty(state.log_weights.shape)
+    for arm in np.unique(arms):
+        own = torch.from_numpy(np.flatnonzero(arms == arm))
+        under = treatment(arm) if arm in twin.agents else NO_INTERVENTION
+        ahead = twin.simulate(select(state, own), under, torch.tensor([day], dtype=torch.float64))
+        found[own] = ahead.values[:, :, 0, 0]
     return found
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -26,15 +28,18 @@ from omics_twin.settings import Reading
 from omics_twin.therapy.utility import Utility
 from omics_twin.trust.roster import Roster
 from omics_twin.twin.growth_process import GrowthProcessTwin
+from omics_twin.twin.likeness import Likeness
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.published import PUBLISHED
+from omics_twin.twin.reference import Reference
 from omics_twin.twin.storage import readable
 from omics_twin.twin.visits import VisitTwin
 from omics_twin.twin.volume import volume_from_json, volume_to_json
-from omics_twin.types import Dose, Endpoint, Intervention
+from omics_twin.types import Dose, Endpoint, Intervention, Visit
 
 FORMAT = 1
 _TWIN, _WEIGHTS = "twin.json", "weights.safetensors"
+_LIKENESS, _REFERENCE = "likeness.", "reference."
 GROWTH, VOLUME, VISITS = "growth process", "tumour volume", "visits"
 LivingTwin = GrowthProcessTwin | MechanisticTwin | VisitTwin
 _KINDS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Tensor]], LivingTwin]] = {
@@ -58,6 +63,11 @@ class LivingModel:
         Cohort, fingerprint of its files, settings and performance.
     plans
         What was given in an arm, dose by dose, where it is known.
+    likeness
+        What its training patients looked like at first; None where it was not fitted.
+    reference
+        How often they had which values at first, and how what came next fell in its forecasts;
+        None where it was not kept.
     """
 
     twin: LivingTwin
@@ -68,6 +78,8 @@ class LivingModel:
     provenance: Mapping[str, Any]
     digest: str = ""
     plans: Mapping[str, Intervention] = field(default_factory=dict)
+    likeness: Likeness | None = None
+    reference: Reference | None = None
 
     @property
     def kind(self) -> str:
@@ -117,6 +129,36 @@ class LivingModel:
             raise TherapyError(f"unknown therapy '{name}'{nearest(name, self.arms)}")
         return self.plans.get(name) or Intervention(name, (Dose(name),))
 
+    @property
+    def features_at_first(self) -> tuple[str, ...]:
+        """What patients are compared by at their first visit, see :meth:`at_first`."""
+        features = self.twin.modality.features
+        return features if isinstance(self.twin, VisitTwin) else features[:1]
+
+    def at_first(
+        self, values: Float[Tensor, "patient visit feature"]
+    ) -> dict[str, Float[Tensor, "patient compared"]]:
+        """Return what was measured at each patient's first visit, as it is compared, by modality.
+
+        Sizes and what a declaration says are logarithms; NaN where nothing was measured.
+        """
+        twin, there = self.twin, torch.isfinite(values).any(dim=2)
+        first = values[torch.arange(len(values)), there.int().argmax(dim=1)]
+        if isinstance(twin, VisitTwin):
+            log = twin.network.log
+        else:
+            first, log = twin.sizes(first)[:, None], torch.ones(1, dtype=torch.bool)
+        found = torch.where(log, torch.log1p(first.clamp(min=0.0)), first)
+        return {twin.modality.name: torch.where(there.any(dim=1)[:, None], found, torch.nan)}
+
+    def first_of(self, visits: Sequence[Visit]) -> dict[str, Float[Tensor, "1 compared"]]:
+        """Return the same of the only patient of some visits."""
+        name, features = self.twin.modality.name, len(self.twin.modality.features)
+        told = [each.observation.values.get(name) for each in visits]
+        rows = [each[0].double() for each in told if each is not None]
+        blank = torch.full((1, features), torch.nan, dtype=torch.float64)
+        return self.at_first(torch.cat([blank, *(row[None] for row in rows)])[None])
+
     def save(self, folder: Path) -> None:
         """Write the model, whole or not at all."""
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +177,9 @@ class LivingModel:
                 "plans": {name: asdict(each) for name, each in self.plans.items()},
             }
             write_json(temporary / _TWIN, stored)
+            for prefix, each in ((_LIKENESS, self.likeness), (_REFERENCE, self.reference)):
+                if each is not None:
+                    tensors |= {f"{prefix}{k}": v for k, v in each.to_tensors().items()}
             if tensors:
                 write_whole(temporary / _WEIGHTS, save(tensors))
             write_manifest(temporary)
@@ -175,6 +220,8 @@ class LivingModel:
                 provenance=stored["provenance"],
                 digest=sha256((folder / MANIFEST).read_bytes()),
                 plans={n: _plan(each) for n, each in stored.get("plans", {}).items()},
+                likeness=Likeness.from_tensors(_part(tensors, _LIKENESS)),
+                reference=Reference.from_tensors(_part(tensors, _REFERENCE)),
             )
 
 
@@ -184,6 +231,10 @@ def _kept(twin: LivingTwin) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     if isinstance(twin, VisitTwin):
         return VISITS, twin.to_json(), twin.tensors()
     return VOLUME, volume_to_json(twin), {}
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _plan(stored: Mapping[str, Any]) -> Intervention:

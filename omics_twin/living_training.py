@@ -16,9 +16,11 @@ from omics_twin import (
     tracking,
     visit_learning,
 )
+from omics_twin.attacking_living import attack_on_sizes, attack_on_visits
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config
 from omics_twin.dynamics.settings import DynamicsKind
+from omics_twin.living_reference import remembering
 from omics_twin.report.console import Console
 from omics_twin.tensors.history import histories_of
 
@@ -37,8 +39,11 @@ def _train_size(cohort: Cohort, config: Config, run: Path, console: Console) -> 
         name: progression.measures_of(each, patients, "mm", 1.0) for name, each in forecasts.items()
     }
     metrics |= living_groups.judged(cohort, of, learners, held_out, config)
+    with console.stage("an attack on membership"):
+        metrics["privacy"] = {"attack": attack_on_sizes(histories, arms, config)}
     with console.stage("the twin of all patients"):
         model = progression.model_of(cohort, histories, arms, config, metrics)
+    model = remembering(model, histories, forecasts[living_groups.TWIN])
     model.save(run / tracking.MODEL_FOLDER)
     progression.draw(forecasts, metrics, run)
     return metrics
@@ -58,6 +63,7 @@ def _train_volume(cohort: Cohort, config: Config, run: Path, console: Console) -
     metrics |= living_groups.judged(cohort, of, learners, held_out, config)
     with console.stage("the twin of everybody not put aside"):
         model = dose_groups.model_of(cohort, dosed, plasma, held_out, config, metrics)
+    model = remembering(model, dosed.histories, forecasts.ahead[living_groups.TWIN])
     model.save(run / tracking.MODEL_FOLDER)
     dose_groups.draw(forecasts, run)
     console.metrics(metrics["one_ahead"])
@@ -80,9 +86,12 @@ def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -
     horizon = config.dynamics.horizon_days
     learners = landmark_scores.measures_by_learner(seen, ahead, len(of), horizon)
     metrics |= living_groups.judged(cohort, of, learners, held_out, config)
-    visit_learning.model_of(cohort, followed, twin, config, metrics).save(
-        run / tracking.MODEL_FOLDER
-    )
+    with console.stage("an attack on membership"):
+        attack = attack_on_visits(twin, plan, followed, held_out, config)
+        metrics["privacy"] = {"attack": attack}
+    model = visit_learning.model_of(cohort, followed, twin, config, metrics)
+    model = remembering(model, followed.histories, ahead[config.dynamics.watched])
+    model.save(run / tracking.MODEL_FOLDER)
     landmark_scores.draw(metrics, run)
     return metrics
 

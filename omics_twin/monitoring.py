@@ -2,8 +2,10 @@
 
 Six questions, of which the last two need outcomes: what was measured, what is missing, how many are
 outside the domain of validity, what is predicted; whether predictions are calibrated, and whether
-they tell patients apart as well as the model's card says. All are asked at one level together: with
-nothing changed, an alarm is raised in at most that share of all rounds.
+they tell patients apart as well as the model's card says. Of a twin that learns from visit to visit
+the last two are whether forecasts of the next visit are calibrated, and how many intervals hold.
+All are asked at one level together: with nothing changed, an alarm is raised in at most that share
+of all rounds.
 """
 
 from __future__ import annotations
@@ -33,22 +35,23 @@ from omics_twin.evaluate.drift import (
 from omics_twin.evaluate.paired import with_interval
 from omics_twin.evaluate.score import HEADLINE
 from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.living import LivingModel
 from omics_twin.patients import Patients, patients_in
 from omics_twin.settings import MonitorSettings, TwinSettings
-from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tracking import TrainedModel
 from omics_twin.trained_on import expected_of, residual_of
 from omics_twin.twin.draws import weighted_mean
 from omics_twin.twin.reference import Binned, Reference
-from omics_twin.validity import UNLIKE
+from omics_twin.validity import UNLIKE, AnyModel
 
-FEATURES, MISSING, UNLIKE_THEM, EXPECTED, CALIBRATION, DISCRIMINATION = (
+FEATURES, MISSING, UNLIKE_THEM, EXPECTED, CALIBRATION, DISCRIMINATION, COVERAGE = (
     "features",
     "missing",
     "unlike",
     "expected",
     "calibration",
     "discrimination",
+    "coverage",
 )
 _FEWEST_OF_EACH = 10
 _NORMAL_95 = 3.92
@@ -116,12 +119,18 @@ class Later:
         What is expected under each therapy, and under the one received.
     outcome
         What happened; None where the cohort does not hold the outcome.
+    residual, inside
+        Of who is followed from visit to visit: by how much what came next lay above the middle of
+        its forecast, as a share of the forecast, and the share of the forecasts that held; None of
+        others, NaN for who had one visit.
     """
 
     values: Mapping[str, torch.Tensor]
     every_arm: Float[ndarray, "patient arm *time"]
     received: Float[ndarray, " patient *time"]
     outcome: Outcome | None
+    residual: Float[ndarray, " patient"] | None = None
+    inside: Float[ndarray, " patient"] | None = None
 
     def at(self, rows: Bool[ndarray, " patient"]) -> Later:
         """Return some of the patients."""
@@ -130,12 +139,12 @@ class Later:
             self.every_arm[rows],
             self.received[rows],
             None if self.outcome is None else self.outcome.at(rows),
+            None if self.residual is None else self.residual[rows],
+            None if self.inside is None else self.inside[rows],
         )
 
 
-def monitor(
-    model: TrainedModel, later: Cohort | Patients, settings: TwinSettings, asked: MonitorSettings
-) -> Monitored:
+def compared(model: AnyModel, later: Later, asked: MonitorSettings) -> Monitored:
     """Return how a cohort's, or a chart's, patients compare with those a model was trained on.
 
     Raises
@@ -145,11 +154,6 @@ def monitor(
     CohortError
         If the patients are too few to say anything.
     """
-    return compared(model, later_of(model, later, settings), asked)
-
-
-def compared(model: TrainedModel, later: Later, asked: MonitorSettings) -> Monitored:
-    """Return how later patients compare with those a model was trained on; see :func:`monitor`."""
     reference, patients = model.reference, len(later.every_arm)
     if reference is None:
         raise ModelError(
@@ -166,15 +170,18 @@ def compared(model: TrainedModel, later: Later, asked: MonitorSettings) -> Monit
     moved, bins = _expected(reference.expected, later, asked)
     questions = [feature, missing, _unlike(model, later), moved]
     observed: tuple[dict[str, float], ...] = ()
-    known, outcome = 0, later.outcome
-    if outcome is not None:
+    residual, outcome = later.residual, later.outcome
+    if outcome is not None and isinstance(model, TrainedModel):
         residual = residual_of(outcome, later.received)
-        known = int(np.isfinite(residual).sum())
         questions += [
             _calibration(reference, residual, asked),
             _discrimination(model, outcome, later),
         ]
         observed = _by_fifth(outcome, later.received)
+    elif residual is not None:
+        questions.append(_calibration(reference, residual, asked, "next visits above the middle"))
+        questions.append(_coverage(reference, later.inside, asked))
+    known = 0 if residual is None else int(np.isfinite(residual).sum())
     level = asked.level / max(1, sum(each.p is not None for each in questions))
     alarms = [q.name for q in questions if q.p is not None and q.p <= level and q.large]
     return Monitored(
@@ -225,26 +232,31 @@ def _any_outcome(model: TrainedModel) -> Outcome:
 
 
 def _summarised(
-    model: TrainedModel, reference: Reference
-) -> Iterator[tuple[ChannelDesign, Binned]]:
-    """Yield the channels of which a summary of the training patients was kept."""
-    for channel in model.twin.design.channels:
-        if channel.name in reference.channels:
-            yield channel, reference.channels[channel.name]
+    model: AnyModel, reference: Reference
+) -> Iterator[tuple[str, tuple[str, ...], Binned]]:
+    """Yield the channels of which a summary of the training patients was kept, with features."""
+    if isinstance(model, LivingModel):
+        named = {model.twin.modality.name: model.features_at_first}
+    else:
+        channels = model.twin.design.channels
+        named = {each.name: tuple(f.name for f in each.features) for each in channels}
+    for name, features in named.items():
+        if name in reference.channels:
+            yield name, features, reference.channels[name]
 
 
 def _features(
-    model: TrainedModel, reference: Reference, later: Later, asked: MonitorSettings
+    model: AnyModel, reference: Reference, later: Later, asked: MonitorSettings
 ) -> tuple[Question, tuple[dict[str, Any], ...]]:
     lines: list[dict[str, Any]] = []
-    for channel, kept in _summarised(model, reference):
-        counts = kept.count(later.values[channel.name])
+    for channel, features, kept in _summarised(model, reference):
+        counts = kept.count(later.values[channel])
         found = shift(kept.counts.numpy(), counts.numpy())
         for place in np.flatnonzero(kept.compared.numpy() & (counts.sum(dim=1).numpy() > 0)):
             lines.append(
                 {
-                    "channel": channel.name,
-                    "feature": channel.features[place].name,
+                    "channel": channel,
+                    "feature": features[place],
                     "distance": float(found.distance[place]),
                     "stability": float(found.stability[place]),
                     "p": float(found.p[place]),
@@ -268,28 +280,27 @@ def _features(
 
 
 def _missing(
-    model: TrainedModel, reference: Reference, later: Later, asked: MonitorSettings
+    model: AnyModel, reference: Reference, later: Later, asked: MonitorSettings
 ) -> tuple[Question, tuple[dict[str, Any], ...]]:
     lines: list[dict[str, Any]] = []
-    for channel, kept in _summarised(model, reference):
-        known = torch.isfinite(later.values[channel.name])
+    for channel, features, kept in _summarised(model, reference):
+        known = torch.isfinite(later.values[channel])
         before, size = (float(each) for each in kept.measured)
         seen = known.any(dim=1)
-        lines.append(_share(channel.name, "", before, size, float(seen.sum()), len(known)))
+        lines.append(_share(channel, "", before, size, float(seen.sum()), len(known)))
         own = kept.counts.sum(dim=1)
         for place in range(known.shape[1]):
             now = float(known[:, place].sum())
             # Only what differs visibly within the patients measured is worth a line of its own.
             gap = abs(float(own[place]) / max(before, 1.0) - now / max(float(seen.sum()), 1.0))
             if float(seen.sum()) and gap >= asked.least_missing:
-                name = channel.features[place].name
                 lines.append(
-                    _share(channel.name, name, float(own[place]), before, now, float(seen.sum()))
+                    _share(
+                        channel, features[place], float(own[place]), before, now, float(seen.sum())
+                    )
                 )
     rows = [[each[key] for each in lines] for key in ("had", "of", "has", "of_later")]
-    tests = len(lines) + sum(
-        len(c.features) for c in model.twin.design.channels if c.name in reference.channels
-    )
+    tests = len(lines) + sum(len(features) for _, features, _ in _summarised(model, reference))
     found = shares_differ(*rows)
     # Features that were not tested count as tests whose answer was 1.
     corrected = adjusted([*found, *np.ones(tests - len(lines))])[: len(lines)]
@@ -325,13 +336,13 @@ def _share(
     }
 
 
-def _unlike(model: TrainedModel, later: Later) -> Question:
+def _unlike(model: AnyModel, later: Later) -> Question:
     if model.likeness is None:
         return Question(UNLIKE_THEM, None, False, "The domain of validity is not known.")
     score = model.likeness.unusual(later.values)
     known = score[torch.isfinite(score)]
     if not len(known):
-        return Question(UNLIKE_THEM, None, False, "Nothing was measured before treatment.")
+        return Question(UNLIKE_THEM, None, False, "Nothing was measured that is compared.")
     shares = model.likeness.shares(score)[torch.isfinite(score)]
     outside = float((shares <= UNLIKE).double().mean())
     p = more_unusual(model.likeness.calibration.numpy(), known.numpy())
@@ -357,8 +368,9 @@ def _expected(
         return Question(EXPECTED, None, False, "What is predicted cannot be compared."), bins
     found = shift(reference.counts.numpy(), counts.numpy())
     large = float(found.stability[0]) >= asked.least_stability
+    over = ", mean over the therapies," if later.every_arm.shape[1] > 1 else ""
     sentence = (
-        f"What is predicted, mean over the therapies, "
+        f"What is predicted{over} "
         f"{'moved' if large else 'did not move much'} (stability index "
         f"{float(found.stability[0]):.2f})."
     )
@@ -367,7 +379,10 @@ def _expected(
 
 
 def _calibration(
-    reference: Reference, residual: Float[ndarray, " patient"], asked: MonitorSettings
+    reference: Reference,
+    residual: Float[ndarray, " patient"],
+    asked: MonitorSettings,
+    what: str = "what happened less what was expected",
 ) -> Question:
     known = residual[np.isfinite(residual)]
     n, mean, spread = (float(each) for each in reference.residual)
@@ -375,12 +390,31 @@ def _calibration(
         return Question(CALIBRATION, None, False, "Too few outcomes to judge calibration.")
     change = float(known.mean()) - mean
     sentence = (
-        f"What happened less what was expected: {known.mean():+.3f} on average, {mean:+.3f} in "
-        f"training, over {len(known)} patients."
+        f"{what.capitalize()}: {known.mean():+.3f} on average, {mean:+.3f} in training, over "
+        f"{len(known)} patients."
     )
     numbers = {"residual": float(known.mean()), "residual_in_training": mean}
     large = abs(change) >= asked.least_bias * spread
     return Question(CALIBRATION, means_differ(mean, spread, n, known), large, sentence, numbers)
+
+
+def _coverage(
+    reference: Reference, inside: Float[ndarray, " patient"] | None, asked: MonitorSettings
+) -> Question:
+    if inside is None or reference.inside is None:
+        return Question(COVERAGE, None, False, "How often intervals held is not known.")
+    known = inside[np.isfinite(inside)]
+    n, mean, spread = (float(each) for each in reference.inside)
+    # Where all intervals held there is no spread to test with.
+    if len(known) < asked.fewest or n < asked.fewest or not spread + known.std() > 0:
+        return Question(COVERAGE, None, False, "Too few next visits to judge intervals.")
+    sentence = (
+        f"Intervals of 90 % held {known.mean():.3f} of the next visits, {mean:.3f} in training, "
+        f"over {len(known)} patients."
+    )
+    large = abs(float(known.mean()) - mean) >= asked.least_coverage
+    p = means_differ(mean, spread, n, known)
+    return Question(COVERAGE, p, large, sentence, {"share": float(known.mean())})
 
 
 def _discrimination(model: TrainedModel, outcome: Outcome, later: Later) -> Question:
@@ -466,15 +500,19 @@ def proposal(found: Monitored) -> tuple[str, ...]:
             "Look at how data come in first: what is measured has changed, and a new training "
             "cures no broken delivery."
         )
-    if DISCRIMINATION in alarms or CALIBRATION in alarms:
+    if {DISCRIMINATION, CALIBRATION, COVERAGE} & set(alarms):
         told.append(
             "Retrain on a cohort with these patients in it, and compare it with the champion "
             "(omics-twin promote): predictions do not hold for them as the card says."
         )
     elif {FEATURES, UNLIKE_THEM, EXPECTED} & set(alarms):
+        followed = any(each.name == COVERAGE and each.p is not None for each in found.questions)
         told.append(
-            "Gather outcomes of these patients and evaluate on them (omics-twin evaluate) before "
-            "relying on the ranking: they differ from those trained on, and whether predictions "
-            "still hold is not shown. Retrain if they do not."
+            "Go on watching forecasts, which hold so far: these patients differ at first from "
+            "those trained on. Retrain with them where forecasts no longer hold."
+            if followed
+            else "Gather outcomes of these patients and evaluate on them (omics-twin evaluate) "
+            "before relying on the ranking: they differ from those trained on, and whether "
+            "predictions still hold is not shown. Retrain if they do not."
         )
     return tuple(told) or ("Nothing has to be done: no alarm.",)

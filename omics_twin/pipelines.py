@@ -34,7 +34,7 @@ from omics_twin.asked import (
     read_cohort,
     with_own_cohort,
 )
-from omics_twin.belief import write_belief
+from omics_twin.belief import Beliefs, write_belief
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, plain, recorded
 from omics_twin.dynamics.settings import DynamicsKind
@@ -49,11 +49,14 @@ from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate, read_truth
 from omics_twin.kept import belief_asked, beliefs_folder, visits_in_cohort, visits_told
 from omics_twin.living import LivingModel
+from omics_twin.monitoring import Later
+from omics_twin.patients import Patients
 from omics_twin.record import modalities_of
 from omics_twin.report.console import Console
 from omics_twin.report.model_card import write_card
 from omics_twin.settings import Engine
 from omics_twin.trust.consent import Purpose
+from omics_twin.validity import governed_by
 
 
 def _site_notes(task: tasks.Task) -> list[str]:
@@ -70,6 +73,7 @@ def train(config: Config, console: Console) -> runs.Trained:
     cohort = read_cohort(config, console, Purpose.TRAINING)
     if config.dynamics.kind is not DynamicsKind.NONE:
         federated.check_together(config, "a twin of visits")
+        private_training.check_ranks(config)
         return _train_living(cohort, config, console)
     task = tasks.task_of(cohort, config, console)
     if private_training.is_private(config):
@@ -196,6 +200,7 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> runs.Trai
         write_card(LivingModel.load(run / tracking.MODEL_FOLDER), run)
         write_json(run / "metrics.json", metrics)
         numbers = judging.numbers_of(metrics) | subgroups.numbers_of(metrics)
+        numbers |= membership.numbers_of(metrics.get("privacy") or {"attack": {}})
         runs.record(cohort, config, run, "progression", numbers, console)
     return runs.reported(runs.Trained(run, metrics), console)
 
@@ -452,18 +457,16 @@ def monitor(config: Config, console: Console) -> Path:
     AlarmError
         If something has changed; the report is written before.
     """
-    from omics_twin import desk, monitoring
+    from omics_twin import monitoring
     from omics_twin.report.drift_page import record_of, write_drift
 
-    model = model_asked(config, console)
+    if not config.model_uri:
+        raise ConfigError("no model was named: add model_uri=FOLDER or model_uri=models:/NAME/1")
+    model = introduced(model_of_any_kind(config), config, console)
     output = output_asked(config, ".html", ".json") if config.output else None
-    cohort = (
-        desk.patients_of(config, model, console)
-        if config.chart is not None
-        else read_cohort(config, console, Purpose.SCORING)
-    )
+    cohort, later = _later(config, model, console)
     with console.stage("later patients beside those trained on"):
-        found = monitoring.monitor(model, cohort, config.twin, config.monitor)
+        found = monitoring.compared(model, later, config.monitor)
     run = runs.folder_of(config, "monitor", f"{cohort.fingerprint} {model.digest}")
     told = record_of(
         found,
@@ -487,6 +490,28 @@ def monitor(config: Config, console: Console) -> Path:
             f"({', '.join(found.alarms)}): see '{output or page}'"
         )
     return output or page
+
+
+def _later(
+    config: Config, model: LivingModel | tracking.TrainedModel, console: Console
+) -> tuple[Cohort | Patients | Beliefs, Later]:
+    """Return whom a model is monitored on, and what it says of them."""
+    from omics_twin import desk, living_reference, monitoring
+
+    charted = config.chart is not None
+    if isinstance(model, LivingModel):
+        followed = (
+            desk.patients_of(config, model, console)
+            if charted
+            else read_cohort(config, console, Purpose.SCORING)
+        )
+        return followed, living_reference.later_of(model, followed, config.twin, console)
+    people = (
+        desk.patients_of(config, model, console)
+        if charted
+        else read_cohort(config, console, Purpose.SCORING)
+    )
+    return people, monitoring.later_of(model, people, config.twin)
 
 
 def promote(config: Config, console: Console) -> None:
@@ -520,6 +545,7 @@ def serve(config: Config, console: Console) -> None:
     if not asked.model_uri:
         raise ConfigError("'serve' needs model_uri=… or demo=true")
     living = tracking.living_model(asked.model_uri, asked.tracking)
+    living = living and governed_by(living, asked.trust.unlike)
     if living is not None and asked.chart is None:
         raise ConfigError(
             f"'{asked.model_uri}' learns from visit to visit: it is served as the page of a chart, "

@@ -82,6 +82,22 @@ def is_private(config: Config) -> bool:
     return config.trainer.privacy.epsilon is not None
 
 
+def check_ranks(config: Config) -> None:
+    """Refuse a privacy budget for a twin that learns from visit to visit, which keeps to none.
+
+    Raises
+    ------
+    TrainingError
+        In this case.
+    """
+    if is_private(config):
+        raise TrainingError(
+            f"trainer.privacy.epsilon is {config.trainer.privacy.epsilon:g}, but a twin that "
+            "learns from visit to visit is not trained under a privacy budget: leave it out, or "
+            "train a twin that ranks"
+        )
+
+
 def prepared(task: Task, config: Config, console: Console) -> tuple[Task, Config]:
     """Return what is left of a task and its settings under a privacy budget; unchanged without.
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from omics_twin.answers import received_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, recorded
 from omics_twin.dynamics.plan import Plan, plan_of
@@ -31,7 +32,7 @@ from omics_twin.evaluate.influence import Estimate, mean_of_cells, share_inside
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
 from omics_twin.settings import SplitBy, SplitSettings
-from omics_twin.tensors.history import Histories
+from omics_twin.tensors.history import Histories, given_of
 from omics_twin.tracking import commit
 from omics_twin.trust.privacy import site_mark
 from omics_twin.trust.roster import Roster
@@ -69,6 +70,13 @@ def treatment(arm: str | None) -> Intervention:
     """Return an arm whose doses are not known: its standard treatment, from day 0 on."""
     name = arm or "treatment"
     return Intervention(name, (Dose(name),))
+
+
+def given_in(cohort: Cohort) -> list[Intervention]:
+    """Return what each patient was given: dose by dose where it is known, else the arm."""
+    if cohort.doses is not None:
+        return given_of(cohort)
+    return [treatment(arm) for arm in received_of(cohort)]
 
 
 def learned(histories: Histories, arms: Sequence[str | None], name: str) -> GrowthProcessTwin:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omics_twin import judging, tracking
+from omics_twin.belief import Beliefs
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, recorded
 from omics_twin.federated import compare as federated
@@ -35,7 +36,7 @@ def folder_of(config: Config, kind: str, fingerprint: str, also: str = "") -> Pa
 
 
 def record(
-    cohort: Cohort | Patients,
+    cohort: Cohort | Patients | Beliefs,
     config: Config,
     run: Path,
     kind: str,

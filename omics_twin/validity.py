@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from omics_twin.errors import TwinError
+from omics_twin.living import LivingModel
 from omics_twin.settings import Unlike
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.checks import scheduled
@@ -21,15 +24,17 @@ from omics_twin.types import Ranking, Visit
 # Share of the training patients who are as unusual, below which a patient is unlike them.
 UNLIKE = 0.01
 REFUSED = "not answered: the patient is unlike the training patients, and such are refused"
+AnyModel = TrainedModel | LivingModel
+_Model = TypeVar("_Model", bound=AnyModel)
 
 
-def policy_of(model: TrainedModel) -> Unlike:
+def policy_of(model: AnyModel) -> Unlike:
     """Return what becomes of a patient outside the domain."""
     config = model.provenance.get("config") or {}
     return Unlike[(config.get("trust") or {}).get("unlike", Unlike.WARN.name)]
 
 
-def governed_by(model: TrainedModel, asked: Unlike) -> TrainedModel:
+def governed_by(model: _Model, asked: Unlike) -> _Model:
     """Return the model under the stricter of its own policy and the one asked for."""
     if asked is not Unlike.REFUSE or policy_of(model) is Unlike.REFUSE:
         return model
@@ -38,7 +43,7 @@ def governed_by(model: TrainedModel, asked: Unlike) -> TrainedModel:
     return replace(model, provenance={**model.provenance, "config": config})
 
 
-def shares_of(model: TrainedModel, values: Mapping[str, Tensor]) -> tuple[float | None, ...]:
+def shares_of(model: AnyModel, values: Mapping[str, Tensor]) -> tuple[float | None, ...]:
     """Return the share of the training patients who are at least as unusual as each patient.
 
     Parameters
@@ -61,15 +66,19 @@ def shares_of(model: TrainedModel, values: Mapping[str, Tensor]) -> tuple[float 
 
 
 def shares_of_visits(
-    model: TrainedModel, visits: Sequence[Visit], patients: int = 1
+    model: AnyModel, visits: Sequence[Visit], patients: int = 1
 ) -> tuple[float | None, ...]:
     """Return the same for the patients of some visits, the same patients at each.
+
+    A twin that learns from visit to visit compares the first visit of one patient alone.
 
     Parameters
     ----------
     patients
         How many they are, who may have no visit.
     """
+    if isinstance(model, LivingModel):
+        return shares_of(model, model.first_of(visits))
     channels = model.twin.design.channels
     values = {
         channel.name: torch.full((patients, len(channel.features)), torch.nan)
@@ -89,13 +98,38 @@ def unlike_them(share: float | None) -> bool:
     return share is not None and share <= UNLIKE
 
 
+def refused(model: LivingModel, visits: Sequence[Visit]) -> bool:
+    """Whether the only patient of some visits gets no answer."""
+    (share,) = shares_of_visits(model, visits)
+    return unlike_them(share) and policy_of(model) is Unlike.REFUSE
+
+
+def check_like(model: LivingModel, visits: Sequence[Visit]) -> None:
+    """Refuse a patient outside the domain, where the policy says so.
+
+    Raises
+    ------
+    TwinError
+        In this case.
+    """
+    if refused(model, visits):
+        raise TwinError(f"{REFUSED}: check what the first visit measured, its unit and its day")
+
+
+def unlike_lines(share: float | None) -> list[str]:
+    """Return what is told of a patient outside the domain; nothing of others."""
+    if not unlike_them(share):
+        return []
+    return [f"  unlike the training patients: more unusual than {1.0 - UNLIKE:.0%} of them"]
+
+
 def governed(model: TrainedModel, ranking: Ranking, shares: Sequence[float | None]) -> Ranking:
     """Return the ranking with how alike each patient is; who is to be refused gets no answer."""
-    refused = [unlike_them(each) and policy_of(model) is Unlike.REFUSE for each in shares]
+    barred = [unlike_them(each) and policy_of(model) is Unlike.REFUSE for each in shares]
     found = replace(ranking, likeness=tuple(shares))
-    if not any(refused):
+    if not any(barred):
         return found
-    rows = torch.tensor(refused)
+    rows = torch.tensor(barred)
     return replace(
         found,
         eligible=ranking.eligible & ~rows[:, None],
@@ -105,11 +139,11 @@ def governed(model: TrainedModel, ranking: Ranking, shares: Sequence[float | Non
         probability_best=torch.where(rows[:, None], torch.nan, ranking.probability_best),
         reasons=tuple(
             (REFUSED,) * len(ranking.interventions) if refuse else told
-            for refuse, told in zip(refused, ranking.reasons, strict=True)
+            for refuse, told in zip(barred, ranking.reasons, strict=True)
         ),
         abstained=ranking.abstained | rows,
         abstention=tuple(
             REFUSED if refuse else told
-            for refuse, told in zip(refused, ranking.abstention, strict=True)
+            for refuse, told in zip(barred, ranking.abstention, strict=True)
         ),
     )

@@ -17,6 +17,7 @@ from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord, RecordedVisit, without
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose
+from omics_twin.validity import refused
 
 
 @overload
@@ -114,7 +115,9 @@ def _change(
     *,
     is_last: bool,
 ) -> RankingChange | Change | None:
-    """Return what the last visit changed; None where another one was added, or nothing shown.
+    """Return what the last visit changed.
+
+    None where another one was added, nothing shown, or the patient is refused an answer.
 
     Raises
     ------
@@ -125,7 +128,7 @@ def _change(
         doses = [each.dose for each in doses_of(chart, told.patient_id)]
         kept = lived.kept_of(model, told, doses, settings)
         shown = kept.visits and float(kept.visits[-1].observation.days[0]) == told.visits[-1].day
-        if not is_last or not shown:
+        if not is_last or not shown or refused(model, kept.visits):
             replay(model.twin, kept)
             return None
         return bedside.shown(

@@ -24,6 +24,7 @@ from omics_twin.told import PatientRecord, RecordedDose
 from omics_twin.trust.consent import Purpose
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.types import Dose, Intervention, TwinState
+from omics_twin.validity import refused
 
 GIVEN, PLANNED = "as given", "as planned"
 
@@ -143,7 +144,8 @@ def live(
 ) -> Lived:
     """Return the plans that are open compared from the chart, kept there before it is returned.
 
-    Where the patient's last ranking was made from the same, it is that one again.
+    Where the patient's last ranking was made from the same, it is that one again. Who is outside
+    the domain of validity, where such are refused, has a ranking without any line.
 
     Raises
     ------
@@ -169,12 +171,18 @@ def live(
     before = chart.last_ranking(patient_id)
     beliefs = Beliefs(model, kept)
     rest = (record, beliefs, visits, withheld, doses, settings.interval)
-    if before is not None and replace(before[1], lines=[]) == told:
+    # Under another policy the same visits have another answer.
+    barred = refused(model, kept.visits)
+    if (
+        before is not None
+        and replace(before[1], lines=[]) == told
+        and barred != bool(before[1].lines)
+    ):
         return Lived(before[0], before[1].lines, *rest)
     plans = plans_open(model, kept, doses)
     if not plans:
         raise TherapyError("the twin knows no therapy to compare: train it with one arm or more")
-    lines = lines_of(beliefs.compared(plans, settings.interval))
+    lines = [] if barred else lines_of(beliefs.compared(plans, settings.interval))
     return Lived(chart.add_ranking(replace(told, lines=lines), by=by), lines, *rest)
 
 
@@ -248,7 +256,8 @@ def relived(chart: Chart, model: LivingModel, number: int) -> list[dict[str, Any
     doses = tuple(each.dose for each in doses_of(chart, belief.patient_id, belief.doses))
     settings = TwinSettings(belief.draws, belief.seed, told.interval)
     kept = kept_of(model, record, doses, settings)
-    lines = lines_of(compared(model, kept, _plans_in(told.lines), told.interval))
+    plans = _plans_in(told.lines)
+    lines = lines_of(compared(model, kept, plans, told.interval)) if plans else []
     return as_given(lines, told.lines, number)
 
 

@@ -91,3 +91,16 @@ def measured_in_words(model: TrainedModel) -> list[str]:
         for each in model.twin.design.channels
         if each.name in known
     ]
+
+
+def attack_in_words(found: Mapping[str, Any] | None) -> str:
+    """Return how far an attack on membership got."""
+    if not found or "advantage" not in found:
+        return "Whether it can be inferred who was trained on was not measured."
+    low, high = found["advantage_lower"], found["advantage_upper"]
+    return (
+        "Who holds a patient's whole record and outcome, and asks as about somebody new, tells "
+        f"training patients from others with an advantage of {found['advantage']:.2f} (95 % "
+        f"interval {low:.2f} to {high:.2f}; by noise alone up to {found['floor']['upper']:.2f}): "
+        "true less false positive rate, 0 where nothing can be told."
+    )

@@ -11,6 +11,7 @@ from omics_twin.living import LivingModel
 from omics_twin.report import living_card
 from omics_twin.report.card_facts import (
     Described,
+    attack_in_words,
     cohort_title,
     patients_in_words,
     people_in_words,
@@ -358,19 +359,7 @@ def _privacy(model: TrainedModel) -> Section:
             told.append(f"Patients count by secret weights of variance {variance:g}.")
     else:
         told = [f"{_plain(name)}: {value}." for name, value in _flat(promised)]
-    return Section("Privacy", (*told, _attack((found or {}).get("attack")), kept))
-
-
-def _attack(found: Mapping[str, Any] | None) -> str:
-    if not found or "advantage" not in found:
-        return "Whether it can be inferred who was trained on was not measured."
-    low, high = found["advantage_lower"], found["advantage_upper"]
-    return (
-        "Who holds a patient's whole record and outcome, and asks as about somebody new, tells "
-        f"training patients from others with an advantage of {found['advantage']:.2f} (95 % "
-        f"interval {low:.2f} to {high:.2f}; by noise alone up to {found['floor']['upper']:.2f}): "
-        "true less false positive rate, 0 where nothing can be told."
-    )
+    return Section("Privacy", (*told, attack_in_words((found or {}).get("attack")), kept))
 
 
 def _flat(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ _TITLES = {
     "expected": "What is predicted",
     "calibration": "Whether predictions are calibrated",
     "discrimination": "Whether patients are told apart",
+    "coverage": "Whether intervals of the next visit hold",
 }
 _LISTED, _DRAWN = 20, 6
 

@@ -25,6 +25,7 @@ from omics_twin.report.words import (
     visible,
 )
 from omics_twin.tracking import TrainedModel
+from omics_twin.types import Visit
 from omics_twin.validity import REFUSED, UNLIKE
 
 _MODEL = "this twin"
@@ -245,11 +246,27 @@ def unlike(model: TrainedModel, patients: Patients) -> str:
     if found is None or found.share > UNLIKE:
         return ""
     channel = next(each for each in model.twin.design.channels if each.name == found.channel)
-    names = [visible(name_in_words(channel.features[each].column)) for each in found.features]
+    columns = [channel.features[each].column for each in found.features]
+    return _more_unusual("before treatment", channel.modality, columns)
+
+
+def unlike_at_first(model: LivingModel, visits: Sequence[Visit]) -> str:
+    """Return the same of who is followed from visit to visit: a clause, empty where not."""
+    if model.likeness is None:
+        return ""
+    found = model.likeness.verdict(model.first_of(visits))
+    if found is None or found.share > UNLIKE:
+        return ""
+    columns = [model.features_at_first[each] for each in found.features]
+    return _more_unusual("at the first visit", found.channel, columns)
+
+
+def _more_unusual(when: str, modality: str, columns: Sequence[str]) -> str:
+    names = [visible(name_in_words(each)) for each in columns]
     far = f", above all {listed(list(dict.fromkeys(names)))}" if names else ""
     return (
-        f"What was measured before treatment is more unusual than in {percent(1.0 - UNLIKE)} of "
-        f"the training patients ({visible(name_in_words(channel.modality))}{far})"
+        f"What was measured {when} is more unusual than in {percent(1.0 - UNLIKE)} of "
+        f"the training patients ({visible(name_in_words(modality))}{far})"
     )
 
 

@@ -11,6 +11,7 @@ from omics_twin.report.card_answers import SHARED
 from omics_twin.report.card_facts import (
     REPO_LICENCE,
     Answer,
+    attack_in_words,
     cohort_title,
     people_in_words,
     performance_in,
@@ -25,6 +26,8 @@ from omics_twin.report.words import (
     percent,
     visible,
 )
+from omics_twin.settings import Unlike
+from omics_twin.validity import UNLIKE, policy_of
 
 _BUILT = {
     GROWTH: "growth, inhibition that wears off and chance, in closed form, with patients' "
@@ -136,9 +139,19 @@ def calibration_of(model: LivingModel) -> Answer:
 
 def domain_of(model: LivingModel) -> Answer:
     """Return how a patient is found out who is unlike the training patients."""
+    compared = model.likeness
     return (
-        "Whether a new patient resembles the training patients is not tested before the first "
-        "visit.",
+        "Whether a new patient resembles the training patients is not tested: too few of them, or "
+        "none, were there to compare with."
+        if compared is None
+        else f"The first visit ({listed([visible(e) for e in model.features_at_first], most=20)}) "
+        f"is compared with that of {len(compared.calibration)} training patients: who is more "
+        f"unusual than {percent(1.0 - UNLIKE)} of them is "
+        + (
+            "refused an answer."
+            if policy_of(model) is Unlike.REFUSE
+            else "answered with a warning."
+        ),
         "From the second visit on each forecast is held against what came: a patient whom the "
         f"twin does not fit raises an alert, of those whom it fits at most "
         f"{percent(model.false_alarms)} ever.",
@@ -156,9 +169,10 @@ def privacy_of(model: LivingModel) -> Answer:
     }[model.kind]
     return (
         "Trained without differential privacy.",
-        "Whether it can be inferred who was trained on was not measured.",
-        f"The files hold salted digests of the patients' identifiers and {held}; no row of a "
-        "patient.",
+        attack_in_words((performance_in(model).get("privacy") or {}).get("attack")),
+        f"The files hold salted digests of the patients' identifiers, {held}, and of the first "
+        "visit means, spreads, counts in bins of at least ten and how unusual patients were in "
+        "steps of a quarter; no row of a patient.",
     )
 
 

@@ -19,6 +19,7 @@ from omics_twin.files import write_whole
 from omics_twin.living import LivingModel
 from omics_twin.therapy.rank import order
 from omics_twin.tracking import TrainedModel
+from omics_twin.validity import unlike_them
 
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
 _STYLES = ("-", "--", ":", "-.", "-", "--")
@@ -129,6 +130,7 @@ def write_plans(
         if curves
         else "The answer under each plan with its interval",
         heading=found.axis or model.title,
+        unlike=unlike_them(ranking.likeness[0] if ranking.likeness else None),
         picture=base64.b64encode(picture.getvalue()).decode(),
         interval=f"{100 * ranking.interval:.0f} %",
         lines=lines,

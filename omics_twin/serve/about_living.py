@@ -25,6 +25,7 @@ from omics_twin.dynamics.recist import Response, response_lines, responses
 from omics_twin.errors import TherapyError, nearest
 from omics_twin.living import LivingModel
 from omics_twin.report.course import Course, course_of
+from omics_twin.report.limits import unlike_at_first
 from omics_twin.report.words import (
     counted,
     day_in_words,
@@ -43,6 +44,7 @@ from omics_twin.therapy.utility import Utility
 from omics_twin.told import RecordedVisit
 from omics_twin.twin.published import AMOUNTS
 from omics_twin.types import NO_INTERVENTION, Intervention, Modality
+from omics_twin.validity import check_like
 
 _DIAMETERS = "size_mm"
 _MOST_DAYS = 730.0
@@ -102,6 +104,8 @@ def about(desk: LivingDesk, patient_id: str, *, by: str) -> tuple[Lived, dict[st
 
 
 def _of_the_twin(desk: LivingDesk, told: Lived) -> dict[str, Any]:
+    if not told.lines:
+        return {"course": None, "response": "", "own": []}
     found = told.compared
     own = desk.model.twin.summary(told.beliefs.states[-1], told.interval)
     return {
@@ -169,7 +173,12 @@ def order_in_words(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _limits(desk: LivingDesk, told: Lived) -> list[str]:
     """Return what limits the answer, which stands above it."""
-    found = []
+    far = unlike_at_first(desk.model, told.kept.visits)
+    found = [] if not far else [f"{far}."]
+    if not told.lines:
+        found.insert(
+            0, "No answer: such patients are refused one by policy. Is the first visit right?"
+        )
     if not told.kept.visits:
         found.append("Nothing that the twin can be shown was measured: it tells of the population.")
     elif len(told.kept.visits) == 1:
@@ -318,6 +327,7 @@ def what_if(desk: LivingDesk, told: Lived, asked: Supposed) -> dict[str, Any]:
     TwinError
         If a number is none.
     """
+    check_like(desk.model, told.kept.visits)
     plan = _plan(desk, told, asked)
     rest = plans_open(desk.model, told.kept, told.doses)
     # The one that is asked for stands in the place of the same among the others.

@@ -92,6 +92,8 @@ class MonitorSettings:
         Nor do smaller changes of the share of patients in whom something is measured,
     least_bias
         nor smaller changes of the mean residual, in its standard deviations.
+    least_coverage
+        nor smaller changes of the share of intervals that hold.
     fewest
         Fewer patients, or outcomes, are not judged.
     since
@@ -102,13 +104,14 @@ class MonitorSettings:
     least_stability: float = 0.1
     least_missing: float = 0.05
     least_bias: float = 0.1
+    least_coverage: float = 0.03
     fewest: int = 20
     since: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse levels that always or never raise an alarm, and a day that is none."""
         require("monitor.level", self.level, 1e-6, 0.5)
-        for name in ("least_stability", "least_missing", "least_bias"):
+        for name in ("least_stability", "least_missing", "least_bias", "least_coverage"):
             require(f"monitor.{name}", getattr(self, name), 0.0, 10.0)
         require("monitor.fewest", self.fewest, 10, 1_000_000)
         _ = self.since_day

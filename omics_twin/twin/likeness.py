@@ -66,6 +66,9 @@ class ChannelLikeness:
     def unusual(self, values: Float[Tensor, "patient feature"]) -> Float[Tensor, " patient"]:
         """Return how unusual patients are, on one scale for every modality; -inf: not measured."""
         found = (self.distances(values) - self.scale[[0, 2]]) / self.scale[[1, 3]].clamp(min=1e-6)
+        if float(self.scale[3]) < 1e-6:
+            # As many components as features: nothing is left over, of anybody.
+            found = found[:, :1]
         measured = torch.isfinite(values).any(dim=1)
         return torch.where(measured, found.max(dim=1).values, -torch.inf)
 

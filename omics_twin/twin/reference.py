@@ -16,7 +16,7 @@ from torch import Tensor
 
 _BINS, _FEWEST = 20, 10
 _PARTS = ("edges", "counts", "measured")
-_EXPECTED, _RESIDUAL = "expected", "residual"
+_EXPECTED, _RESIDUAL, _INSIDE = "expected", "residual", "inside"
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,21 @@ class Reference:
         Of the expected endpoint, mean over the therapies; one feature.
     residual
         Number, mean and standard deviation of what happened less what was expected, (3,).
+    inside
+        The same of the share of each patient's forecasts whose interval held what came, (3,); None
+        of a twin that foresees no visits.
     """
 
     channels: Mapping[str, Binned]
     expected: Binned
     residual: Float[Tensor, "3"]
+    inside: Float[Tensor, "3"] | None = None
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return what is stored."""
         stored = {_RESIDUAL: self.residual.contiguous()}
+        if self.inside is not None:
+            stored[_INSIDE] = self.inside.contiguous()
         for name, each in {**self.channels, _EXPECTED: self.expected}.items():
             kind = _EXPECTED if each is self.expected else "channel"
             stored |= {f"{kind}/{p}/{name}": getattr(each, p).contiguous() for p in _PARTS}
@@ -89,6 +95,7 @@ class Reference:
             {name: Binned(*(stored[f"channel/{p}/{name}"] for p in _PARTS)) for name in names},
             Binned(*(stored[f"{_EXPECTED}/{p}/{_EXPECTED}"] for p in _PARTS)),
             stored[_RESIDUAL],
+            stored.get(_INSIDE),
         )
 
 
@@ -175,6 +182,7 @@ def fit_reference(
     values: Mapping[str, Float[Tensor, "patient _"]],
     expected: Float[Tensor, " patient"],
     residual: Float[Tensor, " patient"],
+    inside: Float[Tensor, " patient"] | None = None,
 ) -> Reference:
     """Return what patients looked like.
 
@@ -186,12 +194,20 @@ def fit_reference(
         The expected endpoint of each patient while held out, mean over the therapies.
     residual
         What happened less what was expected; NaN where the outcome is not known.
+    inside
+        Share of the patient's forecasts that held; NaN where there were none.
     """
-    known = residual[torch.isfinite(residual)].double()
-    spread = known.std() if len(known) > 1 else torch.tensor(torch.nan, dtype=torch.float64)
-    mean = known.mean() if len(known) else torch.tensor(torch.nan, dtype=torch.float64)
     return Reference(
         {name: binned(each) for name, each in values.items()},
         binned(expected[:, None]),
-        torch.stack([torch.tensor(float(len(known)), dtype=torch.float64), mean, spread]).float(),
+        _moments(residual),
+        None if inside is None else _moments(inside),
     )
+
+
+def _moments(values: Float[Tensor, " patient"]) -> Float[Tensor, "3"]:
+    """Return number, mean and standard deviation of what is known."""
+    known = values[torch.isfinite(values)].double()
+    spread = known.std() if len(known) > 1 else torch.tensor(torch.nan, dtype=torch.float64)
+    mean = known.mean() if len(known) else torch.tensor(torch.nan, dtype=torch.float64)
+    return torch.stack([torch.tensor(float(len(known)), dtype=torch.float64), mean, spread]).float()

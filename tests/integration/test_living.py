@@ -288,3 +288,79 @@ def test_versions_are_promoted_compared_and_rolled_back(
         "models:/tumour_size@champion", TrackingSettings(uri=own[2].split("=", 1)[1])
     )
     assert isinstance(champion, LivingModel)
+
+
+def test_who_is_unlike_the_training_patients_is_told_or_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = LivingModel.load(run_of(folder) / "model")
+    assert twin.likeness is not None
+    # Among 60 patients nobody can be more unusual than 99 % of them.
+    many = twin.likeness.calibration.repeat_interleave(3)
+    replace(twin, likeness=replace(twin.likeness, calibration=many)).save(tmp_path / "model")
+    visit, page = tmp_path / "visit.json", tmp_path / "plans.html"
+    values = {"tumour": {FEATURE: 900.0}}
+    visit.write_text(json.dumps({"day": 0, "values": values, "under": "arm_1"}))
+    given = [f"model_uri={tmp_path / 'model'}", *asked(folder), f"beliefs={tmp_path / 'b'}"]
+    given += ["patient=new"]
+    assert main(["update", *given, f"observation={visit}", "trust.unlike=REFUSE"]) == 1
+    assert "check what the first visit measured" in capsys.readouterr().err
+    assert main(["update", *given, f"observation={visit}"]) == 0
+    assert "more unusual than 99% of them" in capsys.readouterr().out
+    assert main(["simulate", *given, f"output={page}"]) == 0
+    assert "is unlike the training patients" in " ".join(page.read_text().split())
+    numbers = tmp_path / "plans.json"
+    assert main(["simulate", *given, f"output={numbers}"]) == 0
+    assert json.loads(numbers.read_text())["unlike"] is True
+    assert main(["simulate", *given, f"output={numbers}", "trust.unlike=REFUSE"]) == 1
+    assert "900" not in capsys.readouterr().err
+
+
+def test_no_size_of_a_training_patient_is_read_from_what_the_twin_remembers(folder: Path) -> None:
+    twin = LivingModel.load(run_of(folder) / "model")
+    assert twin.likeness is not None
+    assert twin.reference is not None
+    steps = 4.0 * twin.likeness.calibration
+    assert bool((steps == steps.round()).all())
+    (kept,) = twin.reference.channels.values()
+    assert float(kept.counts[kept.counts > 0].min()) >= 10
+
+
+def test_later_patients_are_monitored_from_files_and_from_a_chart(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "m.json"
+    quick = [*model(folder), "tracking=off"]
+    assert main(["monitor", *quick, f"output={record}"]) == 0
+    found = json.loads(record.read_text())
+    names = ["features", "missing", "unlike", "expected", "calibration", "coverage"]
+    assert [each["name"] for each in found["questions"]] == names
+    assert all(each["p"] is not None for each in found["questions"])
+    assert (found["patients"], found["outcomes"]) == (60, 60)
+    # Scans of which everybody's are read in centimetres, and grow where nobody's did.
+    write_scans(tmp_path / "other" / "tumour_size", patients=30)
+    table = tmp_path / "other" / "tumour_size" / "measurements.csv"
+    lines = table.read_text().replace("TOO SMALL TO MEASURE", "5").splitlines()
+    cells = [each.split(",") for each in lines[1:]]
+    grown = [[p, d, f"{float(s) * (0.1 + int(d) / 100):.1f}", *r] for p, d, s, *r in cells]
+    table.write_text("\n".join([lines[0], *map(",".join, grown)]) + "\n")
+    quick[2] = f"data_root={tmp_path / 'other'}"
+    assert main(["monitor", *quick, f"output={record}"]) == 2
+    found = json.loads(record.read_text())
+    assert {"features", "coverage"} <= set(found["alarms"])
+    assert "Retrain" in found["proposal"][0]
+    place = f"chart=sqlite:///{tmp_path / 'chart.db'}"
+    assert main(["admit", *quick, place]) == 0
+    assert main(["monitor", *quick, place, f"output={record}"]) == 2
+    charted = json.loads(record.read_text())
+    assert charted["features"] == found["features"]
+    assert charted["patients"] == 30
+    assert "30 of 30 patients" in capsys.readouterr().out
+
+
+def test_a_privacy_budget_that_would_not_be_kept_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private = ["experiment=tumour_size", "trainer.privacy.epsilon=4", *asked(folder)]
+    assert main(["train", *private]) == 1
+    assert "is not trained under a privacy budget" in capsys.readouterr().err

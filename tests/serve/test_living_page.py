@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import torch
 import uvicorn
 from playwright.sync_api import Browser, expect
 
@@ -29,10 +30,12 @@ from omics_twin.errors import ChartError, ConsentError, TherapyError, TwinError
 from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
 from omics_twin.serve.about_living import LivingDesk, Supposed, about, visit_in, what_if
-from omics_twin.settings import TwinSettings
+from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.told import RecordedDose, RecordedVisit
 from omics_twin.trust.consent import Decision, Entry
+from omics_twin.twin.likeness import fit_likeness
 from omics_twin.types import Dose, Endpoint, Intervention
+from omics_twin.validity import governed_by
 from tests.serve.hospital import PASSWORD, free_port, token_in
 from tests.serve.screens import clinician_at, kept
 from tests.twins import visit_twin
@@ -307,3 +310,35 @@ def test_a_twin_of_one_arm_or_none_is_asked_about(tmp_path: Path, arms: tuple[st
 def test_a_living_twin_is_not_served_without_a_chart(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "model_uri=published:sunitinib", "serve.port=0"]) == 1
     assert "add chart=…" in capsys.readouterr().err
+
+
+def test_who_is_unlike_the_others_is_told_so_and_can_be_amended(tmp_path: Path) -> None:
+    sizes = torch.linspace(3.9, 4.3, 200, dtype=torch.float64)[:, None]
+    model = replace(MODEL, likeness=fit_likeness({"tumour": sizes}))
+    barring = governed_by(model, Unlike.REFUSE)
+    with closing(Chart.open(f"sqlite:///{tmp_path / 'chart.db'}")) as chart:
+        fill(chart, "ada")
+        assert about(LivingDesk(chart, barring, SETTINGS), "ada", by=BY)[0].lines
+        wrong = chart.visits("ada")[0]
+        learn(
+            chart, barring, "ada", scan(0.0, 600.0), SETTINGS,
+            key="x", by=BY, amends=wrong, reason="typed",
+        )  # fmt: skip
+        warned, page = about(LivingDesk(chart, model, SETTINGS), "ada", by=BY)
+        assert "more unusual than in 99" in page["limits"][0]
+        assert "diameter mm" in page["limits"][0]
+        desk = LivingDesk(chart, barring, SETTINGS)
+        told, page = about(desk, "ada", by=BY)
+        assert (warned.lines != [], told.lines, page["course"]) == (True, [], None)
+        assert page["limits"][0].startswith("No answer")
+        assert relived(chart, barring, told.number) == []
+        with pytest.raises(TwinError, match="such are refused"):
+            what_if(desk, told, Supposed("paclitaxel", "1", "daily"))
+        # Shown again without the policy, the plans are there.
+        assert about(LivingDesk(chart, model, SETTINGS), "ada", by=BY)[0].lines == warned.lines
+        right = chart.visits("ada")[0]
+        learn(
+            chart, barring, "ada", scan(0.0, 60.0), SETTINGS,
+            key="y", by=BY, amends=right, reason="misread",
+        )  # fmt: skip
+        assert about(desk, "ada", by=BY)[0].lines
