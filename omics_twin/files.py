@@ -19,6 +19,8 @@ from omics_twin.errors import ModelError, TrainingError, quoted
 MANIFEST = "manifest.json"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _MOST_DIGITS = 300
+# What may be no finite number, or one that is too long: with an exponent, or of many digits.
+_LARGE = re.compile(rb"\d[eE][+-]?\d|\d{300}")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -95,13 +97,9 @@ def json_of(content: bytes) -> Any:
     """
     try:
         text = content.decode("utf-8-sig")
-        found = json.loads(
-            text,
-            object_pairs_hook=_once,
-            parse_constant=_finite,
-            parse_float=_finite,
-            parse_int=_whole,
-        )
+        # Called for each number, which takes time, and told of none but these.
+        numbers = {"parse_float": _finite, "parse_int": _whole} if _LARGE.search(content) else {}
+        found = json.loads(text, object_pairs_hook=_once, parse_constant=_finite, **numbers)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if _SURROGATE.search(content):

@@ -50,6 +50,13 @@ def visits_of(model: TrainedModel, record: PatientRecord) -> tuple[Visit, ...]:
     return tuple(found)
 
 
+def check_record(model: TrainedModel, record: PatientRecord) -> None:
+    """Refuse a record that a model cannot be asked about, see :func:`visits_of`, `stratum_of`."""
+    for place, (told, _) in enumerate(_read(model, record)):
+        _under(model, told, place)
+    stratum_of(model, record)
+
+
 def patients_told(
     model: TrainedModel, record: PatientRecord, *, source: str, basis: str
 ) -> Patients:

@@ -152,7 +152,7 @@ class Gate:
         """Return what MLflow's scoring app answers."""
         told = StringIO()
         try:
-            predictions_to_json(self.scored.predict(records), told)
+            predictions_to_json(self.scored.unwrap_python_model().lines(records), told)
         except Exception as error:
             # Whatever it is, it may hold what is a patient's: its kind alone is told.
             _LOG.error("the model gave no answer: %s", type(error).__name__)

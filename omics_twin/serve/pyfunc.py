@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,11 @@ class RankingModel(mlflow.pyfunc.PythonModel):
         params: dict[str, Any] | None = None,
     ) -> list[dict[str, Cell]]:
         """Return each patient's open therapies, best first, from all that the record tells."""
-        return [line for record in model_input for line in rank_record(self.model, record)]
+        return self.lines(model_input)
+
+    def lines(self, records: Sequence[PatientRecord]) -> list[dict[str, Cell]]:
+        """Return the same of records that were checked; MLflow checks those of `predict` anew."""
+        return [line for record in records for line in rank_record(self.model, record)]
 
 
 def rank_record(model: TrainedModel, record: PatientRecord) -> list[dict[str, Cell]]:

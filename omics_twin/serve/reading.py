@@ -9,7 +9,7 @@ from typing import Any
 
 from omics_twin.errors import OmicsTwinError, TwinError
 from omics_twin.files import json_of
-from omics_twin.record import strata_in, stratum_of, visits_of
+from omics_twin.record import check_record, strata_in
 from omics_twin.tensors.design import Feature
 from omics_twin.told import PatientRecord, record_of, without
 from omics_twin.tracking import TrainedModel
@@ -107,8 +107,7 @@ def permitted(records: Sequence[PatientRecord], permits: Permits) -> list[Patien
 def _checked(model: TrainedModel, given: Any, place: int) -> PatientRecord:
     try:
         record = record_of(given)
-        visits_of(model, record)
-        stratum_of(model, record)
+        check_record(model, record)
         if any(abs(told.day) > LATEST_DAY for told in record.visits):
             raise TwinError(f"a visit is more than {LATEST_DAY:g} days from the index date")
     except OmicsTwinError as error:

@@ -169,9 +169,9 @@ def encoded(channel: ChannelDesign, columns: Mapping[str, object]) -> list[float
     ModelError
         If a column or category level is unknown, or a number is not a finite number.
     """
-    for column in columns:
-        if column not in channel.columns:
-            raise ModelError(f"unknown column '{column}'{nearest(column, channel.columns)}")
+    if not columns.keys() <= channel.columns.keys():
+        column = next(each for each in columns if each not in channel.columns)
+        raise ModelError(f"unknown column '{column}'{nearest(column, channel.columns)}")
     row = []
     for feature, (low, high) in zip(channel.features, channel.ranges, strict=True):
         value = columns.get(feature.column)

@@ -1,4 +1,7 @@
-"""One patient over HTTP: the gate beside the same network behind a bare endpoint: RUN [seconds]."""
+"""One patient over HTTP: the gate beside a bare endpoint of the same network: RUN [seconds].
+
+Without seconds (0) only what each way adds to the model's own answer, asked in turns.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +30,7 @@ from omics_twin.settings import ServeSettings, TrackingSettings
 from omics_twin.told import record_of
 
 CLIENTS = (1, 8, 32)
+IN_TURNS = 80
 
 
 def listening(app: Any) -> int:
@@ -54,19 +60,49 @@ def record_for(schema: dict[str, Any]) -> dict[str, Any]:
 
 def waited(port: int, path: str, body: bytes, seconds: float) -> list[float]:
     """Return how long each answer of one client took [ms]."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    connection.connect()
-    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection = connected(port)
     found, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end:
         begun = time.perf_counter()
-        connection.request("POST", path, body, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        answer.read()
-        if answer.status != 200:
-            raise SystemExit(f"{path} answered {answer.status}")
+        posted(connection, path, body)
         found.append(1000 * (time.perf_counter() - begun))
     return found
+
+
+def posted(connection: http.client.HTTPConnection, path: str, body: bytes) -> None:
+    """Send a body and read the answer."""
+    connection.request("POST", path, body, {"content-type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    if answer.status != 200:
+        raise SystemExit(f"{path} answered {answer.status}")
+
+
+def connected(port: int) -> http.client.HTTPConnection:
+    """Return a connection that sends at once."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection.connect()
+    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def in_turns(asked: dict[str, Callable[[], object]]) -> None:
+    """Print what each way takes, one after the other so that all meet the same machine."""
+    took: dict[str, list[float]] = {name: [] for name in asked}
+    for _ in range(IN_TURNS):
+        for name, ask in asked.items():
+            begun = time.perf_counter()
+            ask()
+            took[name].append(1000 * (time.perf_counter() - begun))
+    first: list[float] = []
+    for name, each in took.items():
+        least, tenth, middle = np.quantile(each, [0.0, 0.1, 0.5])
+        first = first or [least, tenth, middle]
+        added = [now - then for now, then in zip((least, tenth, middle), first, strict=True)]
+        print(
+            f"{name:<14} least {least:6.1f} ms ({added[0]:+.1f}), tenth part {tenth:6.1f} "
+            f"({added[1]:+.1f}), p50 {middle:6.1f} ({added[2]:+.1f})"
+        )
 
 
 def main(run: str, seconds: float = 5.0) -> None:
@@ -89,12 +125,15 @@ def main(run: str, seconds: float = 5.0) -> None:
         ),
     }
     columns = sum(len(each) for each in record["visits"][0]["values"].values())
-    begun = time.perf_counter()
-    for _ in range(20):
-        rank_record(scorer.model, record_of(record))
-    inside = 50 * (time.perf_counter() - begun)
-    print(f"{columns} columns; in process {inside:.1f} ms")
-    for clients in CLIENTS:
+    told = record_of(record)
+    ways: dict[str, Callable[[], object]] = {"in process": lambda: rank_record(scorer.model, told)}
+    for name, (port, path, body) in servers.items():
+        ways[name] = partial(posted, connected(port), path, body)
+    print(
+        f"{columns} columns, {len(json.dumps(record))} bytes; what is added to the model's answer:"
+    )
+    in_turns(ways)
+    for clients in CLIENTS if seconds else ():
         first = 0.0
         for name, (port, path, body) in servers.items():
             waited(port, path, body, 0.5)
