@@ -114,13 +114,19 @@ def hybrid_twin(seed: int = 0, members: int = 6) -> HybridTwin:
     effects = 0.3 * torch.randn(members, len(AGENTS), 6, generator=generator)
     effects[..., :2] = 0.0
     root = 0.3 * torch.randn(members, 6, 6, generator=generator)
+    # Of the first feature a logarithm is taken, by every member another one.
+    offset = torch.stack([8.0 + torch.arange(members), torch.full((members,), torch.inf)], dim=1)
+    level = 0.2 * torch.randn(members, 6, generator=generator)
+    level[:, ::2] += offset[:, :1].log()
     course = Course(
         modality="mri",
         days=torch.tensor([0.0, 21.0, 84.0], dtype=torch.float64),
-        level=0.2 * torch.randn(members, 6, generator=generator),
+        offset=offset,
+        level=level,
         response=torch.tensor([0.0, 0.0, -0.6, 0.1, -1.0, 0.2]).expand(members, -1).contiguous(),
         effects=effects,
         covariance=root @ root.mT + 0.3 * torch.eye(6),
+        tails=torch.tensor([8.0, 16.0, 1e4]).repeat(members)[:members],
         lowest=torch.full((2,), -torch.inf),
     )
     prior = neural_twin(seed, members=members, design=DESIGN.before_treatment())

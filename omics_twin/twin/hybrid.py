@@ -109,8 +109,8 @@ class HybridTwin:
             If there are fewer draws than members, no patient or a patient twice.
         """
         proposed = self.prior.start(patient_ids, draws=draws, seed=seed)
-        own = patient_noise(patient_ids, draws, 1 + self.course.level.shape[1], seed + 2)
-        names = ("threshold", *(f"course_{k}" for k in range(own.shape[2] - 1)))
+        own = patient_noise(patient_ids, draws, self._own, seed + 2)
+        names = ("threshold", *(f"course_{k}" for k in range(self.course.noises)))
         return replace(
             proposed,
             draws=torch.cat([proposed.draws, own], dim=2),
@@ -182,12 +182,12 @@ class HybridTwin:
         ratio = (likely[1] - likely[0]).T
         then, now = _updated(received, asked, ratio)
         path = self._path(state, seen, agents, intervention, then, now)
-        columns = self.course.at(path, days)
+        columns = self.course.at(path, days, state.draws[0, :, 0].long())
         told = now[:, :, None, None].expand(-1, -1, len(days), 1)
         return Trajectory(
             patient_ids=state.patient_ids,
             days=days.double(),
-            values=torch.cat([told, self.natural(columns)], dim=-1),
+            values=torch.cat([told, columns], dim=-1),
             log_weights=state.log_weights,
             names=self.quantities,
             units=(*proposed.units, *(feature.unit for feature in self.visits[0].features)),
@@ -205,6 +205,19 @@ class HybridTwin:
         place = torch.searchsorted(asked, days.double())
         return found[torch.arange(len(days)), :, place]
 
+    def repeated(self, state: TwinState, times: int) -> TwinState:
+        """Return the belief with each draw several times, a course of its own drawn each time.
+
+        What was seen weighs members and codes, and nothing of the noise that makes a course.
+        """
+        draws = state.draws.repeat_interleave(times, dim=1)
+        own = patient_noise(state.patient_ids, draws.shape[1], self._own, state.seed + 3)
+        return replace(
+            state,
+            draws=torch.cat([draws[..., : -self._own], own], dim=2),
+            log_weights=normalised(state.log_weights.repeat_interleave(times, dim=1)),
+        )
+
     def shown(self, state: TwinState) -> Bool[Tensor, "patient channel"]:
         """Return which channels of the design each patient was shown."""
         before = self.prior.shown(self._proposed(state))
@@ -220,7 +233,7 @@ class HybridTwin:
     @property
     def _own(self) -> int:
         """How many columns of a draw are not the neural twin's."""
-        return 1 + self.course.level.shape[1]
+        return 1 + self.course.noises
 
     @property
     def visits(self) -> list[ChannelDesign]:
@@ -246,12 +259,12 @@ class HybridTwin:
                 )
 
     def _seen(self, state: TwinState) -> Float[Tensor, "patient column"]:
-        """Return what was measured of the course, NaN where nothing was."""
+        """Return what was measured of the course in its units, NaN where nothing was."""
         visits = len(self.course.days)
         found = torch.full((len(state.patient_ids), visits, self.course.features), torch.nan)
         for visit, values in visits_with(state, self.course.modality):
             for place, rows in scheduled(self.visits, visit.observation.days, values).items():
-                found[rows, place] = values[rows].to(found)
+                found[rows, place] = self.natural(values[rows]).to(found)
         return found.flatten(1)
 
     def _received(
@@ -296,14 +309,15 @@ class HybridTwin:
         then: Float[Tensor, "patient draw"],
         now: Float[Tensor, "patient draw"],
     ) -> Float[Tensor, "patient draw column"]:
-        """Return every draw's measurements at the scheduled visits, as seen where they were."""
+        """Return every draw's measurements at the scheduled visits, as its member takes them."""
         member = state.draws[0, :, 0].long()
+        shown = self.course.scaled(seen)[member].transpose(0, 1)
         rank = torch.special.ndtr(state.draws[..., -self._own])
         asked = multi_hot(self.agents, intervention).expand(len(seen), -1)
         past = self._of(self.course.expected(agents)[:, member], rank < then)
         ahead = self._of(self.course.expected(asked)[:, member], rank < now)
-        off = self.course.drawn(seen[:, None] - past, state.draws[..., 1 - self._own :], member)
-        return torch.where(torch.isnan(seen)[:, None], ahead + off, seen[:, None])
+        off = self.course.drawn(shown - past, state.draws[..., 1 - self._own :], member)
+        return torch.where(torch.isnan(shown), ahead + off, shown)
 
     @staticmethod
     def _of(
@@ -315,8 +329,15 @@ class HybridTwin:
 
     def natural(self, columns: Float[Tensor, "*rest feature"]) -> Float[Tensor, "*rest feature"]:
         """Return measurements of the course in their units."""
-        log = torch.tensor([feature.log for feature in self.visits[0].features])
-        return torch.where(log, torch.expm1(columns), columns)
+        return in_units(self.visits[0], columns)
+
+
+def in_units(
+    channel: ChannelDesign, columns: Float[Tensor, "*rest feature"]
+) -> Float[Tensor, "*rest feature"]:
+    """Return a channel's measurements in their units."""
+    log = torch.tensor([feature.log for feature in channel.features])
+    return torch.where(log, torch.expm1(columns), columns)
 
 
 def _updated(

@@ -25,7 +25,16 @@ from omics_twin.twin.reference import Reference
 
 FORMAT = 1
 _WEIGHTS, _TWIN = "weights.safetensors", "twin.json"
-_COURSE = ("days", "level", "response", "effects", "covariance", "lowest")
+_COURSE = (
+    "days",
+    "offset",
+    "level",
+    "response",
+    "effects",
+    "covariance",
+    "tails",
+    "lowest",
+)
 
 
 def save_twin(

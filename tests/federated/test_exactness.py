@@ -26,7 +26,7 @@ from omics_twin.settings import (
 )
 from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.sums import Total, here
-from omics_twin.twin.course import fit_course
+from omics_twin.twin.course_fit import fit_course
 from omics_twin.twin.likeness import fit_likeness
 from tests.federated.meetings import together
 

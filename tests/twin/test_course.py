@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_t
 
 from omics_twin.errors import TrainingError
-from omics_twin.twin.course import Course, fit_course
+from omics_twin.twin.course import Course
+from omics_twin.twin.course_fit import fit_course
 from tests.twins import hybrid_twin
 
 PATIENTS = 3000
@@ -82,7 +83,25 @@ def test_nothing_given_moves_what_was_measured_before() -> None:
     assert torch.equal(learned(values, responded, agents).effects[..., 0], torch.zeros(1, 1))
 
 
-def test_the_evidence_is_that_of_the_conditional_normal() -> None:
+def test_under_which_logarithm_changes_are_alike_and_how_far_they_go_is_found() -> None:
+    values, responded, agents = simulated()
+    generator = torch.Generator().manual_seed(3)
+    # A t of 8 degrees of freedom: one size for all changes of a patient.
+    normal = torch.randn(PATIENTS, 8, generator=generator, dtype=torch.float64)
+    size = (8.0 / normal.square().sum(dim=1)).sqrt()[:, None]
+    mean = LEVEL + responded[:, None] * RESPONSE + agents * EFFECT
+    natural = torch.expm1(2.0 + mean + size * (values[..., 0] - mean)).clamp(min=0.0)
+    course = learned(natural.unsqueeze(-1), responded, agents)
+    assert float(course.offset[0, 0]) < 0.1 * float(natural.mean())
+    assert float(course.tails[0]) in (8.0, 16.0)
+    assert float(course.lowest[0]) == 0.0
+    # Some are below zero, of which there is no logarithm, and all change alike.
+    plain = learned(values, responded, agents)
+    assert math.isinf(plain.offset[0, 0])
+    assert float(plain.tails[0]) >= 64.0
+
+
+def test_the_evidence_is_that_of_the_conditional_t() -> None:
     course = hybrid_twin(seed=2).course
     generator = torch.Generator().manual_seed(4)
     seen = torch.randn(4, 6, generator=generator)
@@ -94,18 +113,23 @@ def test_the_evidence_is_that_of_the_conditional_normal() -> None:
     for member, patient, kind in np.ndindex(6, 4, 2):
         mean = course.level[member] + agents[patient] @ course.effects[member]
         mean = (mean + kind * course.response[member]).numpy()
-        values, covariance = seen[patient].numpy(), course.covariance[member].numpy()
+        values, covariance = seen[patient].numpy().copy(), course.covariance[member].numpy()
+        offset, tails = float(course.offset[member, 0]), float(course.tails[member])
+        slope = float(np.nansum(np.log(values[2::2] + offset)))
+        values[::2] = np.log(values[::2] + offset)
 
-        def density(there: np.ndarray, values=values, mean=mean, covariance=covariance) -> float:
+        def density(
+            there: np.ndarray, values=values, mean=mean, covariance=covariance, tails=tails
+        ) -> float:
             if not there.any():
                 return 0.0
-            return multivariate_normal.logpdf(
-                values[there], mean[there], covariance[np.ix_(there, there)]
-            )
+            shape = covariance[np.ix_(there, there)].astype(float)
+            # Up to a constant of the number of columns.
+            pi = 0.5 * there.sum() * math.log(math.pi)
+            return multivariate_t.logpdf(values[there], mean[there], shape, df=tails) + pi
 
         there, first = np.isfinite(values), np.arange(6) < 2
-        later = int(there.sum() - (there & first).sum())
-        expected = density(there) - density(there & first) + later * math.log(2 * math.pi) / 2
+        expected = density(there) - density(there & first) - slope
         assert float(found[kind, member, patient]) == pytest.approx(expected, abs=1e-4)
 
 
@@ -113,8 +137,9 @@ def test_between_visits_a_measurement_changes_at_a_constant_rate() -> None:
     course = hybrid_twin().course
     columns = torch.tensor([0.0, 1.0, 2.1, 1.0, 4.2, 0.0]).expand(1, 1, -1)
     days = torch.tensor([-5.0, 0.0, 10.0, 21.0, 52.5, 84.0, 200.0])
-    found = course.at(columns, days)[0, 0]
+    found = course.at(columns, days, torch.tensor([1]))[0, 0]
     expected = [[0, 1], [0, 1], [1, 1], [2.1, 1], [3.15, 0.5], [4.2, 0], [4.2, 0]]
+    found[:, 0] = (found[:, 0] + course.offset[1, 0]).log()
     torch.testing.assert_close(found, torch.tensor(expected))
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_t
 
 from omics_twin.errors import TwinError
+from omics_twin.twin.course import logged
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.types import Dose, Intervention, Observation, TwinState
 from tests.twins import DESIGN, hybrid_twin, neural_twin, visit_of
@@ -51,17 +52,20 @@ def test_odds_and_members_move_by_the_likelihood_of_the_visit() -> None:
     course, agents = twin.course, torch.tensor([1.0, 0.0, 0.0])
     first = visit_of(twin, PATIENTS, 0.0).values["mri"].numpy()
     evidence = np.zeros((4, 12))
+    later = np.array([-1.0, 0.3])
     for patient, draw in np.ndindex(4, 12):
         member = int(before.draws[0, draw, 0])
-        covariance = course.covariance[member].numpy().astype(float)
-        gain = covariance[2:4, :2] @ np.linalg.inv(covariance[:2, :2])
-        left = covariance[2:4, 2:4] - gain @ covariance[:2, 2:4]
+        covariance = course.covariance[member].numpy().astype(float)[:4, :4]
+        offset, tails = float(course.offset[member, 0]), float(course.tails[member])
+        values = np.concatenate([first[patient], later])
+        values[::2] = np.log(values[::2] + offset)
         likely = []
         for kind in (0, 1):
             mean = course.level[member] + agents @ course.effects[member]
-            mean = (mean + kind * course.response[member]).numpy()
-            expected = mean[2:4] + gain @ (first[patient] - mean[:2])
-            likely.append(multivariate_normal.pdf([-1.0, 0.3], expected, left))
+            mean = (mean + kind * course.response[member]).numpy()[:4]
+            joint = multivariate_t.pdf(values, mean, covariance, df=tails)
+            alone = multivariate_t.pdf(values[:2], mean[:2], covariance[:2, :2], df=tails)
+            likely.append(joint / alone / (later[0] + offset))
         p = float(prior[patient, draw])
         evidence[patient, draw] = (1 - p) * likely[0] + p * likely[1]
         assert float(found[patient, draw]) == pytest.approx(
@@ -122,7 +126,7 @@ def test_a_simulated_course_passes_through_what_was_measured() -> None:
     assert float(course.values[:, :, 2, 1].std(dim=1).min()) > 0.1
 
 
-def test_a_forecast_is_the_courses_own_normal() -> None:
+def test_a_forecast_is_the_courses_own_t() -> None:
     twin = hybrid_twin(members=3)
     state = started(twin, draws=30000)
     draws = twin.forecast(state, torch.full((4,), 21.0, dtype=torch.float64), CONTROL)
@@ -131,16 +135,16 @@ def test_a_forecast_is_the_courses_own_normal() -> None:
     first = visit_of(twin, PATIENTS, 0.0).values["mri"]
     for member in range(3):
         own = state.draws[0, :, 0].long() == member
-        covariance = course.covariance[member]
+        covariance, offset = course.covariance[member], course.offset[member]
         gain = covariance[2:4, :2] @ torch.linalg.inv(covariance[:2, :2])
         kinds = []
         for kind in (0.0, 1.0):
             mean = course.level[member] + agents @ course.effects[member]
             mean = mean + kind * course.response[member]
-            kinds.append(mean[2:4] + (first - mean[:2]) @ gain.T)
+            kinds.append(mean[2:4] + (logged(first, offset) - mean[:2]) @ gain.T)
         share = p[:, own].mean(dim=1, keepdim=True)
         torch.testing.assert_close(
-            draws[:, own].mean(dim=1),
+            logged(draws[:, own], offset).mean(dim=1),
             (1 - share) * kinds[0] + share * kinds[1],
             rtol=0,
             atol=0.05,
