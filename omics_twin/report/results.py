@@ -11,10 +11,10 @@ from typing import Any
 
 from omics_twin.errors import TrackingError
 from omics_twin.files import write_whole
+from omics_twin.past_runs import StoredRun
 from omics_twin.report import markdown, policy_section, sections
 from omics_twin.report.console import metric_columns
 from omics_twin.report.pictures import small
-from omics_twin.tracking import StoredRun
 
 PLACE = "docs/results.md"
 # A curve whose steps are single patients' events (ROC, Kaplan-Meier) is not among these.
