@@ -34,17 +34,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "fold"), counted(5, "repeat")
-    ('1 fold', '5 repeats')
-    """
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def numbers(found: Mapping[str, Any]) -> list[str]:
     """Return nested numbers as tables, one for each set of columns; bare lists stay in the file."""
     rows = list(_leaves(found, ""))

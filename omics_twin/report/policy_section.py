@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from omics_twin.report.markdown import as_sentence, counted, plain, table
+from omics_twin.report.markdown import as_sentence, plain, table
 from omics_twin.report.policy import (
     interval,
     policy_caption,
@@ -14,6 +14,7 @@ from omics_twin.report.policy import (
     rule_title,
     shown,
 )
+from omics_twin.report.words import counted
 
 
 def policy(found: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from omics_twin.past_runs import StoredRun
 from omics_twin.report import markdown, policy_section, sections
 from omics_twin.report.console import metric_columns
 from omics_twin.report.pictures import small
+from omics_twin.report.words import counted
 
 PLACE = "docs/results.md"
 # A curve whose steps are single patients' events (ROC, Kaplan-Meier) is not among these.
@@ -235,15 +236,15 @@ def _protocol(run: StoredRun, found: Mapping[str, Any]) -> str:
     told = [
         f"cohort {found['cohort']}",
         f"endpoint {found['endpoint']}",
-        markdown.counted(found["n"], "patient"),
+        counted(found["n"], "patient"),
     ]
     if "folds" in found:
         folds, repeats = found["folds"], found["repeats"]
-        told.append(f"{markdown.counted(folds, 'fold')} × {markdown.counted(repeats, 'repeat')}")
+        told.append(f"{counted(folds, 'fold')} × {counted(repeats, 'repeat')}")
         replicas = run.parameters.get("split.replicas", "")
         if replicas.isdecimal():
             each = int(replicas)
-            told.append(markdown.counted(folds * repeats * each, "member") + f" ({each} per fold)")
+            told.append(counted(folds * repeats * each, "member") + f" ({each} per fold)")
     split = run.parameters.get("split.by", "PATIENT")
     if split != "PATIENT":
         told.append(f"held out by {split.lower()}")

@@ -17,7 +17,8 @@ from omics_twin.report.console import (
     visit_learners,
 )
 from omics_twin.report.fairness import group_lines
-from omics_twin.report.markdown import as_sentence, counted, numbers, plain, table, text_of
+from omics_twin.report.markdown import as_sentence, numbers, plain, table, text_of
+from omics_twin.report.words import counted
 
 _TWIN = "omics_twin"
 
