@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from omics_twin import tracking
+from omics_twin import past_runs, tracking
 from omics_twin.belief import KeptBelief
 from omics_twin.chart.store import CHART, Chart
 from omics_twin.cohort.cohort import Cohort, build_cohort
@@ -248,7 +248,7 @@ def containing(config: Config, called: Collection[str]) -> list[str]:
     if not config.tracking.enabled:
         return ["models: tracking is off, which of them learned from the patient was not asked"]
     found, asked = [], 0
-    for uri in tracking.recorded_models(config.tracking):
+    for uri in past_runs.recorded_models(config.tracking):
         asked += 1
         model = tracking.load_any(uri, config.tracking)
         learned = [model.learned_from(each) for each in called]

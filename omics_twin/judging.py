@@ -17,6 +17,7 @@ from omics_twin import (
     comparing,
     holding,
     interval_coverage,
+    recording,
     subgroups,
     tracking,
     worth,
@@ -40,13 +41,14 @@ from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.synthetic import holds_truth, read_truth
 from omics_twin.learning import Fitted
 from omics_twin.offers import offers_of
+from omics_twin.recording import RunRecord
 from omics_twin.report.console import Console
 from omics_twin.report.effects import effect_summary
 from omics_twin.settings import CalibrationBy
 from omics_twin.tasks import Task
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tensors.members import MemberPlan
-from omics_twin.tracking import RunRecord, TrainedModel
+from omics_twin.tracking import TrainedModel
 from omics_twin.trust.vault import read_sealed, write_sealed
 from omics_twin.twin.draws import select
 
@@ -454,7 +456,7 @@ def record(
     numbers |= holding.numbers_of(found.get("calibration") or {})
     numbers |= subgroups.numbers_of(found)
     numbers |= membership.numbers_of(found.get("privacy") or {"attack": {}})
-    where = tracking.record_run(
+    where = recording.record_run(
         RunRecord(
             name=config.name,
             parameters=flattened(recorded(config)),

@@ -16,6 +16,7 @@ from omics_twin import (
     judging,
     learning,
     living_training,
+    past_runs,
     private_training,
     runs,
     subgroups,
@@ -600,7 +601,7 @@ def results(config: Config, console: Console) -> Path:
     from omics_twin.report import results as page
 
     output = output_asked(replace(config, output=config.output or page.PLACE), ".md")
-    runs = tracking.newest_runs(config.tracking, page.KINDS, page.FILES)
+    runs = past_runs.newest_runs(config.tracking, page.KINDS, page.FILES)
     for run in runs:
         console.note(f"{run.experiment}, {run.kind}: {run.finished_on}, run {run.run_id}")
     pictures = page.publish(runs, output)

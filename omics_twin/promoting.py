@@ -22,11 +22,12 @@ from omics_twin.evaluate.paired import LOSS, Difference, paired_difference, pair
 from omics_twin.evaluate.score import HEADLINE
 from omics_twin.files import sha256
 from omics_twin.living import LivingModel
+from omics_twin.recording import CARD
 from omics_twin.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
 from omics_twin.report.console import Console
 from omics_twin.report.model_card import problems_of, read_card, waiting
 from omics_twin.settings import TrackingSettings, TwinSettings
-from omics_twin.tracking import CARD, MODEL_FOLDER, TrainedModel, load_folder
+from omics_twin.tracking import MODEL_FOLDER, TrainedModel, load_folder
 
 Model = TrainedModel | LivingModel
 _TIMES = {"c_index": 300}

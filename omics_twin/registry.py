@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omics_twin import tracking
+from omics_twin import recording, tracking
 from omics_twin.errors import ConfigError, ModelError, TrackingError
 from omics_twin.logs import quiet
 from omics_twin.settings import TrackingSettings
 
-CHAMPION, CHALLENGER, PREVIOUS = "champion", tracking.CHALLENGER, "previous"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", recording.CHALLENGER, "previous"
 _ADDRESS = re.compile(r"models:/([^/@]+)(?:/([0-9]+)|@([^/@]+))")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omics_twin import judging, tracking
+from omics_twin import judging, recording, tracking
 from omics_twin.belief import Beliefs
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, recorded
@@ -49,7 +49,7 @@ def record(
 
     A twin of visits that it leaves becomes a version of the model of the experiment's name.
     """
-    told = tracking.RunRecord(
+    told = recording.RunRecord(
         name=f"{config.name} {kind}",
         parameters=judging.flattened(recorded(config)),
         tags={
@@ -64,7 +64,7 @@ def record(
         served=False,
         registered_as=config.name,
     )
-    where = tracking.record_run(told, config.tracking)
+    where = recording.record_run(told, config.tracking)
     if where:
         console.say(f"MLflow run {where['run_id']} at {where['tracking_uri']}")
         if "model_uri" in where:

@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import func, insert, select
 
 from omics_twin.chart.database import transaction
-from omics_twin.chart.store import Chart, lock
+from omics_twin.chart.rows import lock
+from omics_twin.chart.store import Chart
 from omics_twin.chart.tables import BELIEFS, PATIENTS, RANKINGS, STRATA, VISITS
 from omics_twin.errors import ChartError
 from omics_twin.told import RecordedVisit, record_of

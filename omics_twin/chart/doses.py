@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from omics_twin.chart.database import transaction
-from omics_twin.chart.store import Chart, added, holding, kept_before
+from omics_twin.chart.rows import added, holding, kept_before
+from omics_twin.chart.store import Chart
 from omics_twin.chart.tables import DOSES
 from omics_twin.errors import ChartError
 from omics_twin.told import RecordedDose, dose_of

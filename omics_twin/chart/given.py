@@ -9,7 +9,8 @@ from typing import Any
 from omics_twin.answers import ranking_lines
 from omics_twin.belief import KeptBelief
 from omics_twin.chart.replay import as_given, ranking_by
-from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
+from omics_twin.chart.store import Chart
+from omics_twin.chart.stored import StoredBelief, StoredRanking
 from omics_twin.record import belief_in, kept_of, modalities_of, ranked, ranking_of
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord

@@ -15,7 +15,8 @@ from omics_twin.bedside import Compared, compared, goes_on, plans_asked
 from omics_twin.belief import KeptBelief, intervention_of, replay, states, visit_of
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.replay import as_given, ranking_by
-from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
+from omics_twin.chart.store import Chart
+from omics_twin.chart.stored import StoredBelief, StoredRanking
 from omics_twin.errors import ConsentError, TherapyError, quoted
 from omics_twin.living import LivingModel
 from omics_twin.settings import TwinSettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from omics_twin.chart.store import Chart, StoredRanking
+from omics_twin.chart.store import Chart
+from omics_twin.chart.stored import StoredRanking
 from omics_twin.errors import ChartError
 
 

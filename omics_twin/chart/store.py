@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, exists, func, insert, select
+from sqlalchemy import Engine, func, insert, select
 
 from omics_twin.chart.database import open_database, transaction
+from omics_twin.chart.rows import added, has_chart, holding, kept_before, lock, of_patient, row_of
+from omics_twin.chart.stored import StoredAlert, StoredBelief, StoredDecision, StoredRanking
 from omics_twin.chart.tables import (
     ALERTS,
     BELIEF_DOSES,
@@ -29,65 +30,6 @@ from omics_twin.trust.consent import Decision, Entry, Ledger, Purpose, judged
 from omics_twin.trust.privacy import Pseudonyms, called_by
 
 CHART = "the consents in the chart"
-_LONGEST_KEY = 64
-_WHAT = {"visits": "visit", "doses": "dose"}
-_DAY = {"visits": "day", "doses": "start_days"}
-
-
-@dataclass(frozen=True)
-class StoredBelief:
-    """What made a belief: the model, the start, and the visits by their numbers in the chart.
-
-    Attributes
-    ----------
-    withheld
-        Modalities of the visits that were not to be used.
-    doses
-        Numbers of the doses given that the twin was told of.
-    """
-
-    patient_id: str
-    model: str
-    draws: int
-    seed: int
-    stratum: Mapping[str, str]
-    visits: tuple[int, ...]
-    withheld: tuple[str, ...] = ()
-    doses: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class StoredRanking:
-    """A ranking as it was given: its lines, the settings, and the belief it was read from."""
-
-    belief: StoredBelief
-    interval: float
-    confidence: float
-    lines: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class StoredAlert:
-    """An alert, the visit that raised it, and who has dealt with it; empty where nobody has."""
-
-    number: int
-    visit: int
-    day: float
-    kind: str
-    sentence: str
-    closed_by: str
-    note: str
-
-
-@dataclass(frozen=True)
-class StoredDecision:
-    """Which therapy was chosen after a ranking, by whom and when."""
-
-    ranking: int
-    intervention: str
-    reason: str
-    by: str
-    at: datetime
 
 
 @dataclass(frozen=True)
@@ -134,14 +76,14 @@ class Chart:
         record = record_of({"patient_id": patient_id, "stratum": dict(stratum or {})})
         row = {"patient_id": record.patient_id, "stratum": record.stratum, "written_by": by}
         with transaction(self.engine) as connection:
-            if _known(connection, patient_id):
+            if has_chart(connection, patient_id):
                 raise ChartError("the patient already has a chart: add visits to it")
             connection.execute(insert(PATIENTS).values(row))
 
     def has(self, patient_id: str) -> bool:
         """Whether a patient has a chart."""
         with transaction(self.engine, reads=True) as connection:
-            return connection.execute(_of(PATIENTS, patient_id)).first() is not None
+            return connection.execute(of_patient(PATIENTS, patient_id)).first() is not None
 
     def patients(self, since: date | None = None) -> tuple[str, ...]:
         """Return whose charts were begun, on a day (UTC) or later, in the order of names."""
@@ -282,10 +224,10 @@ class Chart:
         """
         chosen = self.visits(patient_id) if visits is None else tuple(visits)
         with transaction(self.engine, reads=True) as connection:
-            patient = connection.execute(_of(PATIENTS, patient_id)).mappings().first()
-            amended = _of(STRATA, patient_id).order_by(STRATA.c.id.desc()).limit(1)
+            patient = connection.execute(of_patient(PATIENTS, patient_id)).mappings().first()
+            amended = of_patient(STRATA, patient_id).order_by(STRATA.c.id.desc()).limit(1)
             stratum = connection.execute(amended).mappings().first() or patient
-            rows = connection.execute(_of(VISITS, patient_id)).mappings().all()
+            rows = connection.execute(of_patient(VISITS, patient_id)).mappings().all()
         if patient is None or stratum is None:
             raise ChartError("the patient has no chart: begin one first")
         found = {row["id"]: row for row in rows}
@@ -343,8 +285,8 @@ class Chart:
             If there is none of this number.
         """
         with transaction(self.engine, reads=True) as connection:
-            told = _row(connection, RANKINGS, number)
-            made = _row(connection, BELIEFS, told["belief_id"])
+            told = row_of(connection, RANKINGS, number)
+            made = row_of(connection, BELIEFS, told["belief_id"])
             shown = BELIEF_VISITS.c
             asked = select(shown.visit_id).where(shown.belief_id == made["id"])
             visits = tuple(connection.execute(asked.order_by(shown.place)).scalars())
@@ -365,7 +307,7 @@ class Chart:
             chosen without a reason.
         """
         with transaction(self.engine) as connection:
-            lines = _row(connection, RANKINGS, ranking)["lines"]
+            lines = row_of(connection, RANKINGS, ranking)["lines"]
             known = [line["intervention"] for line in lines]
             if intervention not in known:
                 raise ChartError(
@@ -440,78 +382,3 @@ class Chart:
         with transaction(self.engine, reads=True) as connection:
             rows = connection.execute(asked).all()
         return [Entry(patient, Decision(what), *rest) for patient, what, *rest in rows]
-
-
-def _of(table: Any, patient_id: str) -> Any:
-    return select(table).where(table.c.patient_id == patient_id)
-
-
-def _known(connection: Connection, patient_id: str) -> bool:
-    # Writers of one patient's chart wait for each other; SQLite has one writer anyway.
-    locked = _of(PATIENTS, patient_id).with_for_update()
-    return connection.execute(locked).first() is not None
-
-
-def lock(connection: Connection, patient_id: str) -> None:
-    """Hold a patient's chart until the transaction ends, so that writers wait for each other."""
-    if not _known(connection, patient_id):
-        raise ChartError("the patient has no chart: begin one first")
-
-
-def _row(connection: Connection, table: Any, number: int) -> dict[str, Any]:
-    row = connection.execute(select(table).where(table.c.id == number)).mappings().first()
-    if row is None:
-        raise ChartError(f"no row {number} in the chart's {table.name}: check the number")
-    return dict(row)
-
-
-def holding(connection: Connection, table: Table, patient_id: str) -> tuple[int, ...]:
-    """Return the numbers of a patient's visits, or doses, that were not amended, in time order."""
-    later, day = table.alias(), table.c[_DAY[table.name]]
-    holds = ~exists().where(later.c.amends == table.c.id)
-    wanted = (table.c.patient_id == patient_id) & holds
-    asked = select(table.c.id).where(wanted).order_by(day, table.c.id)
-    return tuple(connection.execute(asked).scalars())
-
-
-def kept_before(connection: Connection, table: Table, row: Mapping[str, Any]) -> int | None:
-    """Return the number of a visit, or a dose, that is in the chart under the writer's own key.
-
-    Where it is not, the patient's chart is held until the transaction ends.
-
-    Raises
-    ------
-    ChartError
-        If the patient has no chart, the key is none or was used for something else, or what is
-        amended is not the patient's, or was amended before.
-    """
-    patient_id, key, amends = row["patient_id"], row["key"], row["amends"]
-    what = _WHAT[table.name]
-    if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
-        raise ChartError(
-            f"the key of a {what} has {len(key)} characters, expected 1 to {_LONGEST_KEY} that "
-            "can be printed"
-        )
-    lock(connection, patient_id)
-    same = (table.c.patient_id == patient_id) & (table.c.key == key)
-    before = connection.execute(select(table).where(same)).mappings().first()
-    if before is not None:
-        if any(before[name] != value for name, value in row.items()):
-            raise ChartError(
-                f"a {what} with this key is in the chart and says something else: send a "
-                f"correction under a new key, with the number of the {what} it amends"
-            )
-        return int(before["id"])
-    if amends is not None:
-        if _row(connection, table, amends)["patient_id"] != patient_id:
-            raise ChartError(f"{what} {amends} is not of this patient: amend one of its own")
-        later = select(table.c.id).where(table.c.amends == amends)
-        if connection.execute(later).first() is not None:
-            raise ChartError(f"{what} {amends} was amended before: amend the {what} that did")
-    return None
-
-
-def added(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
-    """Add a row and return its number."""
-    asked = insert(table).values(row).returning(table.c.id)
-    return int(connection.execute(asked).scalar_one())

@@ -40,21 +40,6 @@ def approached(effect: Any, driver: Any, rate: Any) -> Any:
 
 @register_jitable
 @no_type_check
-def saturated(driver: Any, half: Any) -> Any:
-    """Return the share of the greatest effect, E_max with a Hill coefficient of 1."""
-    return driver / (half + driver)
-
-
-@register_jitable
-@no_type_check
-def sigmoid_saturated(driver: Any, half: Any, hill: Any) -> Any:
-    """Return the share of the greatest effect, sigmoid E_max."""
-    raised = power(maximum(driver, 1e-12) / half, hill)
-    return raised / (1.0 + raised)
-
-
-@register_jitable
-@no_type_check
 def neutrophils(
     proliferating: Any,
     first: Any,

@@ -171,10 +171,11 @@ def curves(
         upwards = list(zip(across, upper, strict=True))
         back = list(zip(across, lower, strict=True))[::-1]
         points = tuple(zip(across, expected, strict=True))
-        drawn.append(Curve(label, number, _corners(points), _corners([*upwards, *back]), points))
+        drawn.append(Curve(label, number, corners(points), corners([*upwards, *back]), points))
     named = tuple(Tick(place, visit) for place, visit in zip(across, visits, strict=True))
     return Curves(tuple(drawn), named, _ticks(marks, down))
 
 
-def _corners(points: Sequence[tuple[float, float]]) -> str:
+def corners(points: Sequence[tuple[float, float]]) -> str:
+    """Return the points of a line as SVG has them."""
     return " ".join(f"{x:g},{y:g}" for x, y in points)

@@ -15,7 +15,8 @@ from omics_twin.report.card_facts import (
     protocol_in_words,
     settings_in,
 )
-from omics_twin.report.limits import evidence_of, performance_of
+from omics_twin.report.limits import evidence_of
+from omics_twin.report.performance import performance_of
 from omics_twin.report.words import (
     METRIC_NAMES,
     counted,

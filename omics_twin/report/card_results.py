@@ -15,7 +15,7 @@ from omics_twin.report.card_facts import (
     performance_in,
     protocol_in_words,
 )
-from omics_twin.report.limits import performance_of
+from omics_twin.report.performance import performance_of
 from omics_twin.report.policy import policy_sentence
 from omics_twin.report.words import listed, name_in_words, percent, visible
 from omics_twin.tracking import TrainedModel

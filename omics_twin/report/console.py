@@ -12,6 +12,7 @@ from typing import Any
 from omics_twin.errors import public
 from omics_twin.report.fairness import group_lines
 from omics_twin.report.policy import policy_lines
+from omics_twin.report.words import counted
 
 _MODEL = "omics_twin"
 _SPARSE_STEP = 0.2
@@ -145,7 +146,7 @@ def metrics_lines(found: Mapping[str, Any]) -> list[str]:
     rows = {_MODEL: found["model"], **found["baselines"]}
     columns = metric_columns(rows) + truth_columns(found.get("truth"), list(rows))
     spread = _spread(found)
-    lines = ["", f"{found['endpoint']}: {_counted(found['n'], 'patient')}{spread}"]
+    lines = ["", f"{found['endpoint']}: {counted(found['n'], 'patient')}{spread}"]
     lines += _table(list(rows), columns)
     if any(column.direction and len(rows) > 1 for column in columns):
         lines.append("* best of the column; > higher is better, < lower is better")
@@ -258,7 +259,7 @@ def _number(cell: Mapping[str, float | None] | None) -> str:
 def _spread(found: Mapping[str, Any]) -> str:
     if "repeats" not in found:
         return ""
-    folds, repeats = _counted(found["folds"], "fold"), _counted(found["repeats"], "repeat")
+    folds, repeats = counted(found["folds"], "fold"), counted(found["repeats"], "repeat")
     return f", held out in {folds}, mean ± sd over {repeats}"
 
 
@@ -341,10 +342,6 @@ def verdict_lines(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"the baseline '{name}' is better than {_MODEL} on {headline} "
         f"({theirs:.3f} against {own:.3f}): prefer it for prediction alone"
     ]
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _elapsed(seconds: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from omics_twin.bedside import Compared, Told
+from omics_twin.report.bars import corners
 from omics_twin.report.forest import Tick, ticks
 from omics_twin.report.words import day_in_words, name_in_words, visible
 from omics_twin.therapy.rank import order
@@ -119,7 +120,7 @@ def course_of(
         back = [(x, down(float(y))) for x, y in zip(places, lower, strict=True)][::-1]
         line = [(x, down(float(y))) for x, y in zip(places, middle, strict=True)]
         curves.append(
-            CourseCurve(visible(labels[named[each]]), number, _points(line), _points(up + back))
+            CourseCurve(visible(labels[named[each]]), number, corners(line), corners(up + back))
         )
     dots = []
     for day, value in measured:
@@ -145,7 +146,3 @@ def course_of(
             for each in drawn
         ),
     )
-
-
-def _points(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:g},{y:g}" for x, y in points)

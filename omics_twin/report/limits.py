@@ -2,216 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-from omics_twin.evaluate.score import HIGHER_IS_BETTER
 from omics_twin.living import LivingModel
 from omics_twin.patients import Patients
 from omics_twin.report.comparison import Comparison
-from omics_twin.report.console import better_baseline
 from omics_twin.report.measured import Measured
-from omics_twin.report.policy import policy_sentence
-from omics_twin.report.words import (
-    METRIC_NAMES,
-    Scale,
-    counted,
-    listed,
-    mean_and_spread,
-    name_in_words,
-    percent,
-    probability,
-    visible,
-)
+from omics_twin.report.summary import Patient, optimistic_sentences
+from omics_twin.report.words import counted, listed, name_in_words, percent, visible
 from omics_twin.tracking import TrainedModel
 from omics_twin.types import Visit
-from omics_twin.validity import REFUSED, UNLIKE
-
-_MODEL = "this twin"
-
-
-@dataclass(frozen=True)
-class Patient:
-    """Who the answer is about.
-
-    Attributes
-    ----------
-    stratum
-        In words; empty where the model has no strata.
-    similar
-        Training patients of the same stratum, in words: where an arm has few of them, at most.
-    members, unseen
-        Members of the ensemble, and those that never saw this patient.
-    as_of_days, received
-        Day of the last visit shown [day], and the arm received where a visit came after it.
-    """
-
-    name: str
-    stratum: str
-    similar: str
-    members: int
-    unseen: int
-    as_of_days: float
-    received: str
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The answer in short.
-
-    Attributes
-    ----------
-    state
-        ``abstains`` or ``ranks``.
-    headline, sentences
-        What to read if nothing else is read.
-    """
-
-    state: str
-    headline: str
-    sentences: tuple[str, ...]
-
-
-def summary_of(
-    model: TrainedModel,
-    patient: Patient,
-    comparison: Comparison,
-    scale: Scale,
-    measured: Sequence[Measured],
-    interval: float,
-    likeness: str = "",
-) -> Summary:
-    """Return the answer in short, abstaining where it must.
-
-    Parameters
-    ----------
-    likeness
-        Why the patient is unlike the training patients, see :func:`unlike`; empty where not.
-    """
-    opened = comparison.opened
-    absent = _absent(measured)
-    if not opened:
-        reasons = list(dict.fromkeys(each.reason for each in comparison.closed))
-        if likeness and reasons == [REFUSED]:
-            return Summary(
-                "abstains",
-                "No answer: the patient is unlike the training patients.",
-                (f"{likeness}.", "Such patients are refused an answer by policy.", *absent),
-            )
-        told = "Reason: " if len(reasons) == 1 else "Reasons: "
-        return Summary(
-            "abstains",
-            "No ranking: the twin does not know of a therapy open to this patient.",
-            (told + "; ".join(reasons) + ".", *absent),
-        )
-    sentences = [
-        _leading(model, comparison, scale, interval),
-        _others(comparison),
-        *_likelier(comparison),
-        *_own_support(model, comparison),
-        *absent,
-        *_optimistic(patient),
-    ]
-    if len(comparison.thin) == len(opened):
-        sentences.insert(0, "Do not rely on this order: every open therapy has thin support.")
-    if comparison.abstention:
-        headline = f"No therapy is recommended: {comparison.abstention}."
-        if likeness:
-            sentences.insert(0, f"{likeness}.")
-        # That only one therapy is known says that there is nothing to tell apart.
-        apart = [_told_apart(comparison)] if len(model.catalogue.arms) > 1 else []
-        return Summary("abstains", headline, (*apart, *sentences))
-    if likeness:
-        headline = "Do not rely on this ranking: the patient is unlike the training patients."
-        why = (f"{likeness}.", _told_apart(comparison), *sentences)
-        return Summary("unreliable", headline, why)
-    return Summary("ranks", _told_apart(comparison), tuple(sentences))
-
-
-def _leading(model: TrainedModel, comparison: Comparison, scale: Scale, interval: float) -> str:
-    opened = comparison.opened
-    first = opened[0]
-    rank = "highest" if model.endpoint.higher_is_better else "lowest"
-    asked = "chance of " if model.outcome_kind == "binary" else ""
-    found, ends = scale.value(first.expected), scale.interval(first.lower, first.upper)
-    if scale.months:
-        found = f"{scale.in_months(first.expected)} of {scale.in_months(1.0)} months ({found})"
-        ends = f"{scale.in_months(first.lower)} to {scale.in_months(first.upper)} months"
-    if len(opened) == 1:
-        return (
-            f"Expected {asked}{visible(model.title)} under {first.label}: {found}, "
-            f"{percent(interval)} interval {ends}."
-        )
-    return (
-        f"{first.label} has the {rank} expected {asked}{visible(model.title)}: {found}, "
-        f"{percent(interval)} interval {ends}; probability of being best "
-        f"{probability(first.probability_best)}."
-    )
-
-
-def _told_apart(comparison: Comparison) -> str:
-    if len(comparison.opened) == 1:
-        return "Only one therapy is open: there is nothing to compare."
-    tied = len(comparison.tied)
-    if tied == 1:
-        return "One therapy stands apart from the others."
-    if tied == len(comparison.opened):
-        return f"The twin cannot clearly tell the {tied} open therapies apart."
-    return f"The twin cannot clearly tell the first {tied} therapies apart."
-
-
-def _others(comparison: Comparison) -> str:
-    tied, separate = len(comparison.tied) - 1, len(comparison.separate)
-    if not tied and not separate:
-        return ""
-    parts = []
-    if tied:
-        parts.append(f"{counted(tied, 'other')} not clearly different from it")
-    if separate:
-        parts.append(f"{separate} clearly worse")
-    told = f"Of the other open therapies: {', '.join(parts)}."
-    leaning = len(comparison.leaning)
-    if leaning:
-        told += (
-            f" For {leaning} of those not clearly different the interval of the difference leaves "
-            "out 0: a hint, not a clear difference."
-        )
-    return told
-
-
-def _likelier(comparison: Comparison) -> list[str]:
-    likeliest = max(comparison.opened, key=lambda each: each.probability_best)
-    if likeliest.probability_best <= comparison.opened[0].probability_best:
-        return []
-    return [
-        f"{likeliest.label} is more often the best in the twin's belief "
-        f"({probability(likeliest.probability_best)}), but not on average."
-    ]
-
-
-def _optimistic(patient: Patient) -> list[str]:
-    if patient.unseen:
-        return []
-    return [
-        "This patient was in the training of every member of the ensemble: the numbers are "
-        "optimistic."
-    ]
-
-
-def _own_support(model: TrainedModel, comparison: Comparison) -> list[str]:
-    first = comparison.opened[0]
-    if not first.thin or len(comparison.thin) == len(comparison.opened):
-        return []
-    return [
-        f"{first.label} has thin support: {first.received_by} training patients of this "
-        f"stratum received it, fewer than {model.catalogue.thin_support}."
-    ]
-
-
-def _absent(measured: Sequence[Measured]) -> list[str]:
-    absent = [each.name for each in measured if each.status == "missing" and not each.follow_up]
-    return [f"Not measured at baseline: {listed(absent)}."] if absent else []
+from omics_twin.validity import UNLIKE
 
 
 def limits_of(
@@ -315,7 +116,7 @@ def _about_the_patient(patient: Patient, measured: Sequence[Measured]) -> list[s
     ]
     if "not measured" in patient.stratum:
         found.append(f"The stratum itself is incomplete: {patient.stratum}.")
-    found += _optimistic(patient)
+    found += optimistic_sentences(patient)
     if patient.as_of_days > 0:
         given = f" while on {patient.received}" if patient.received else ""
         found.append(
@@ -386,66 +187,3 @@ def evidence_of(model: TrainedModel | LivingModel) -> list[str]:
             "stratum received is taken as not open to it."
         )
     return sentences
-
-
-@dataclass(frozen=True)
-class Performance:
-    """Held-out performance as a table.
-
-    Attributes
-    ----------
-    metrics
-        Names with their direction.
-    rows
-        Name of a learner and its numbers.
-    """
-
-    caption: str
-    metrics: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[str, ...]], ...]
-    verdict: str
-
-
-def performance_of(model: TrainedModel) -> Performance | None:
-    """Return the held-out performance beside its baselines; None where it is not recorded."""
-    found: Mapping[str, Any] | None = model.provenance.get("performance")
-    if not found:
-        return None
-    rows = {_MODEL: found["model"], **found["baselines"]}
-    names = list(dict.fromkeys(metric for each in rows.values() for metric in each))
-    patients = counted(int(found["n"]), "patient")
-    spread = ""
-    if "repeats" in found:
-        folds, repeats = counted(found["folds"], "fold"), counted(found["repeats"], "repeat")
-        spread = f", each held out in one of {folds}; mean ± standard deviation over {repeats}"
-    return Performance(
-        caption=f"Held-out performance in {patients} of the training cohort{spread}",
-        metrics=tuple(_metric_name(name) for name in names),
-        rows=tuple(
-            (_learner(row), tuple(mean_and_spread(each.get(name)) for name in names))
-            for row, each in rows.items()
-        ),
-        verdict=" ".join(filter(None, [_verdict(rows), policy_sentence(found.get("policy"))])),
-    )
-
-
-def _learner(name: str) -> str:
-    return "This twin" if name == _MODEL else f"Baseline: {visible(name_in_words(name))}"
-
-
-def _metric_name(name: str) -> str:
-    direction = {True: ", higher is better", False: ", lower is better", None: ""}
-    return METRIC_NAMES.get(name, visible(name)) + direction[HIGHER_IS_BETTER.get(name)]
-
-
-def _verdict(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    if len(rows) < 2:
-        return "No baseline was compared."
-    better = better_baseline(rows)
-    if better is None:
-        return "No baseline was better on the first measure. This says nothing of the ranking."
-    headline, name, theirs, own = better
-    return (
-        f"A simple baseline, {visible(name_in_words(name))}, predicts better than this twin on "
-        f"{headline.replace('_', '-').upper()}: {theirs:.3f} against {own:.3f}."
-    )

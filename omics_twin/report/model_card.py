@@ -15,6 +15,7 @@ from markupsafe import Markup
 from omics_twin.errors import ModelError, quoted
 from omics_twin.files import write_json, write_whole
 from omics_twin.living import LivingModel
+from omics_twin.recording import CARD
 from omics_twin.report import living_card
 from omics_twin.report.card_answers import answers_of
 from omics_twin.report.card_facts import Answer, Described, performance_in, settings_in
@@ -23,7 +24,7 @@ from omics_twin.report.patient import environment, template_text
 from omics_twin.report.pictures import small
 from omics_twin.report.tripod import ITEMS
 from omics_twin.report.words import visible
-from omics_twin.tracking import CARD, MODEL_FOLDER, digest_of_folder
+from omics_twin.tracking import MODEL_FOLDER, digest_of_folder
 
 FORMAT = 1
 PAGE = "model_card.html"

@@ -22,17 +22,12 @@ from omics_twin.files import write_whole
 from omics_twin.patients import Patients, patients_in
 from omics_twin.report.comparison import ClosedTherapy, Comparison, compare, plot_of, table_of
 from omics_twin.report.genes import genes_of
-from omics_twin.report.limits import (
-    Patient,
-    evidence_of,
-    limits_of,
-    performance_of,
-    summary_of,
-    unlike,
-)
+from omics_twin.report.limits import evidence_of, limits_of, unlike
 from omics_twin.report.measured import measured_in
+from omics_twin.report.performance import performance_of
 from omics_twin.report.similar import Pool, pool_of, similar_patients
 from omics_twin.report.subgroups import group_limits
+from omics_twin.report.summary import Patient, summary_of
 from omics_twin.report.why import Alike, alike_in_words, moved_of, why_of
 from omics_twin.report.words import Scale, percent, stratum_in_words, visible
 from omics_twin.settings import TwinSettings

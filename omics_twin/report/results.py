@@ -11,10 +11,11 @@ from typing import Any
 
 from omics_twin.errors import TrackingError
 from omics_twin.files import write_whole
-from omics_twin.report import sections
+from omics_twin.past_runs import StoredRun
+from omics_twin.report import markdown, policy_section, sections
 from omics_twin.report.console import metric_columns
 from omics_twin.report.pictures import small
-from omics_twin.tracking import StoredRun
+from omics_twin.report.words import counted
 
 PLACE = "docs/results.md"
 # A curve whose steps are single patients' events (ROC, Kaplan-Meier) is not among these.
@@ -132,7 +133,7 @@ def page(runs: Sequence[StoredRun], folder: str) -> tuple[str, dict[str, bytes]]
     lines = [_PREFACE, *_overview(runs, numbers)]
     pictures: dict[str, bytes] = {}
     for experiment in dict.fromkeys(run.experiment for run in runs):
-        lines += [f"## {sections.plain(experiment)}", ""]
+        lines += [f"## {markdown.plain(experiment)}", ""]
         mine = [run for run in runs if run.experiment == experiment]
         for run in sorted(mine, key=lambda each: KINDS.index(each.kind)):
             with _understood(run):
@@ -150,7 +151,7 @@ def _pictures(run: StoredRun, taken: Container[str]) -> Iterator[tuple[str, str,
             name = f"{_file_name(run.experiment)}-{stem}.png"
             if name in taken:
                 name = f"{run.run_id}-{stem}.png"
-            described = sections.plain(f"{run.experiment}: {alternative}")
+            described = markdown.plain(f"{run.experiment}: {alternative}")
             yield name, described, small(f"{stem}.png", run.files[f"{stem}.png"])
 
 
@@ -196,15 +197,15 @@ def _overview(runs: Sequence[StoredRun], numbers: Mapping[str, Any]) -> list[str
         best = max(means, key=lambda name: means[name], default=None)
         rows.append(
             [
-                sections.plain(run.experiment),
+                markdown.plain(run.experiment),
                 str(found["n"]),
-                sections.plain(headline.name),
+                markdown.plain(headline.name),
                 own,
-                "none" if best is None else f"{others[best]} ({sections.plain(best)})",
+                "none" if best is None else f"{others[best]} ({markdown.plain(best)})",
             ]
         )
     header = ["experiment", "patients", "metric", "omics_twin", "best baseline"]
-    return sections.table(header, rows) if rows else []
+    return markdown.table(header, rows) if rows else []
 
 
 def _part(run: StoredRun, found: Mapping[str, Any]) -> list[str]:
@@ -222,7 +223,7 @@ def _part(run: StoredRun, found: Mapping[str, Any]) -> list[str]:
         sections.next_visit,
         sections.forecasts,
         sections.calibration,
-        sections.policy,
+        policy_section.policy,
         sections.groups,
         sections.unknown,
     ):
@@ -235,20 +236,20 @@ def _protocol(run: StoredRun, found: Mapping[str, Any]) -> str:
     told = [
         f"cohort {found['cohort']}",
         f"endpoint {found['endpoint']}",
-        sections.counted(found["n"], "patient"),
+        counted(found["n"], "patient"),
     ]
     if "folds" in found:
         folds, repeats = found["folds"], found["repeats"]
-        told.append(f"{sections.counted(folds, 'fold')} × {sections.counted(repeats, 'repeat')}")
+        told.append(f"{counted(folds, 'fold')} × {counted(repeats, 'repeat')}")
         replicas = run.parameters.get("split.replicas", "")
         if replicas.isdecimal():
             each = int(replicas)
-            told.append(sections.counted(folds * repeats * each, "member") + f" ({each} per fold)")
+            told.append(counted(folds * repeats * each, "member") + f" ({each} per fold)")
     split = run.parameters.get("split.by", "PATIENT")
     if split != "PATIENT":
         told.append(f"held out by {split.lower()}")
     code = f"commit {run.tags.get('commit', 'unknown')}, {run.finished_on}, run {run.run_id[:8]}"
-    return sections.plain(f"{_VERBS[run.kind]}: {', '.join(told)}; {code}.")
+    return markdown.plain(f"{_VERBS[run.kind]}: {', '.join(told)}; {code}.")
 
 
 def _file_name(text: str) -> str:

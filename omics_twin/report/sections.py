@@ -5,7 +5,7 @@ What a run did not measure has no section. The best value of a column is bold, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omics_twin.report.console import (
@@ -17,17 +17,11 @@ from omics_twin.report.console import (
     visit_learners,
 )
 from omics_twin.report.fairness import group_lines
-from omics_twin.report.policy import (
-    interval,
-    policy_caption,
-    policy_notes,
-    policy_rows,
-    rule_title,
-    shown,
-)
+from omics_twin.report.markdown import as_sentence, numbers, plain, table, text_of
+from omics_twin.report.words import counted
 
 _TWIN = "omics_twin"
-_MOST_ROWS, _MOST_COLUMNS = 60, 8
+
 _KNOWN = {
     "endpoint",
     "outcome",
@@ -53,6 +47,7 @@ _KNOWN = {
     "subgroups",
     "fairness",
 }
+
 _KNOWN_OF_TRUTH = {
     "model",
     "baselines",
@@ -62,52 +57,15 @@ _KNOWN_OF_TRUTH = {
 }
 
 
-def plain(text: object) -> str:
-    r"""Return text that Markdown shows as it is, on one line.
-
-    Examples
-    --------
-    >>> print(plain("a|b <c>"))
-    a\|b &lt;c>
-    """
-    line = " ".join(str(text).split())
-    for sign, written in (("\\", "\\\\"), ("<", "&lt;"), ("|", "\\|"), ("`", "\\`"), ("*", "\\*")):
-        line = line.replace(sign, written)
-    return line
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table; the cells are Markdown already.
-
-    Examples
-    --------
-    >>> table(["rule", "value"], [["a", "1"]])
-    ['| rule | value |', '|---|---|', '| a | 1 |', '']
-    """
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "fold"), counted(5, "repeat")
-    ('1 fold', '5 repeats')
-    """
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def prediction(found: Mapping[str, Any]) -> list[str]:
     """Return the twin beside every baseline on the same folds."""
     rows = {_TWIN: found["model"], **found["baselines"]}
     columns = metric_columns(rows) + truth_columns(found.get("truth"), list(rows))
     lines = ["### Prediction, held out", "", *_metric_table("", list(rows), columns)]
     for sentence in [*truth_lines(found.get("truth")), *verdict_lines(rows)]:
-        lines += [f"{plain(_sentence(sentence))}", ""]
+        lines += [f"{plain(as_sentence(sentence))}", ""]
     rest = {k: v for k, v in (found.get("truth") or {}).items() if k not in _KNOWN_OF_TRUTH}
-    return [*lines, *_numbers(rest)]
+    return [*lines, *numbers(rest)]
 
 
 def visits(found: Mapping[str, Any]) -> list[str]:
@@ -173,7 +131,7 @@ def next_visit(found: Mapping[str, Any]) -> list[str]:
     measured = found.get("next_visit") or {}
     if not measured:
         return []
-    return ["### The next visit foreseen", "", *_numbers(measured)]
+    return ["### The next visit foreseen", "", *numbers(measured)]
 
 
 def forecasts(found: Mapping[str, Any]) -> list[str]:
@@ -182,7 +140,7 @@ def forecasts(found: Mapping[str, Any]) -> list[str]:
     ahead, known = found.get("one_ahead") or {}, found.get("by_scans_known") or {}
     if ahead:
         rows = {_TWIN: ahead["model"], **ahead["baselines"]}
-        lines += [f"### {plain(_sentence(ahead['endpoint']))[:-1]}", ""]
+        lines += [f"### {plain(as_sentence(ahead['endpoint']))[:-1]}", ""]
         lines += _metric_table("", list(rows), metric_columns(rows))
     for question, groups_of in (found.get("by_group") or {}).items():
         lines += [f"### By group, {plain(question)}", "", *_compared("group", groups_of)]
@@ -194,7 +152,7 @@ def forecasts(found: Mapping[str, Any]) -> list[str]:
             for number, scores in known.items()
         }
         lines += ["### By how many visits were known", "", *_compared("visits", told)]
-    return [*lines, *_numbers(found.get("calibration_of_forecasts") or {})]
+    return [*lines, *numbers(found.get("calibration_of_forecasts") or {})]
 
 
 def _compared(corner: str, measured: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -229,29 +187,12 @@ def paired(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def policy(found: Mapping[str, Any]) -> list[str]:
-    """Return the value of every rule, the support it rests on and whether benefits come true."""
-    worth = found.get("policy") or {}
-    if not worth:
-        return []
-    lines = ["### Value of following the ranking", ""]
-    if worth.get("rules"):
-        lines += [plain(_sentence(policy_caption(worth))), "", *_rule_table(worth)]
-        for note in policy_notes(worth):
-            lines += [plain(_sentence(note)), ""]
-        lines += [*_gains(worth), *_arm_table(worth), *_benefits(worth)]
-    for rule, reason in (worth.get("not_judged") or {}).items():
-        who = "Nothing could be judged" if rule == "all" else f"Not judged: {rule_title(rule)}"
-        lines += [plain(f"{who}: {reason}"), ""]
-    return lines
-
-
 def calibration(found: Mapping[str, Any]) -> list[str]:
     """Return how often intervals and probabilities hold, as the run has measured it."""
     if not found.get("calibration"):
         return []
     title = "### Calibration of intervals and probabilities"
-    return [title, "", *_numbers(found["calibration"])]
+    return [title, "", *numbers(found["calibration"])]
 
 
 def groups(found: Mapping[str, Any]) -> list[str]:
@@ -259,7 +200,7 @@ def groups(found: Mapping[str, Any]) -> list[str]:
     lines = group_lines(found)
     if not lines:
         return []
-    shown = [line for sentence in lines for line in (plain(_sentence(sentence)), "")]
+    shown = [line for sentence in lines for line in (plain(as_sentence(sentence)), "")]
     return ["### Groups of patients", "", *shown]
 
 
@@ -299,7 +240,7 @@ def search(found: Mapping[str, Any]) -> list[str]:
         for name in who
     }
     gain = nested["difference"]
-    chosen = ", ".join(f"{key} {_text(value)}" for key, value in found["chosen"].items())
+    chosen = ", ".join(f"{key} {text_of(value)}" for key, value in found["chosen"].items())
     return [
         "### Search of settings, nested",
         "",
@@ -344,148 +285,3 @@ def _difference(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return ""
     return f"{found['mean']:+.3f} ({found['lower']:+.3f} to {found['upper']:+.3f})"
-
-
-def _rule_table(worth: Mapping[str, Any]) -> list[str]:
-    header, *rows = policy_rows(worth)
-    sign = 1 if worth["higher_is_better"] else -1
-    values = [sign * float(row[1]) for row in rows]
-    best = max(values)
-    marked = [
-        [plain(row[0]), f"**{row[1]}**" if value == best else row[1], *row[2:]]
-        for row, value in zip(rows, values, strict=True)
-    ]
-    return table([f"{header[0]}rule", f"value {'↑' if sign > 0 else '↓'}", *header[2:]], marked)
-
-
-def _gains(worth: Mapping[str, Any]) -> Iterator[str]:
-    """Yield whom the ranking is better than, whom it is not, and whom it cannot be told from."""
-    told: dict[str, list[str]] = {"above": [], "below": [], "around": []}
-    for name, rule in worth["rules"].items():
-        gain = rule["gain"]
-        if gain:
-            side = "above" if gain["lower"] > 0 else "below" if gain["upper"] < 0 else "around"
-            told[side].append(rule_title(name))
-    for side, sentence in (
-        ("above", "Worth less than the ranking (the interval of the gain is above 0)"),
-        ("around", "Not told apart from the ranking (the interval holds 0)"),
-        ("below", "Worth more than the ranking (the interval is below 0)"),
-    ):
-        if told[side]:
-            yield f"{sentence}: {plain('; '.join(told[side]))}."
-            yield ""
-
-
-def _arm_table(worth: Mapping[str, Any]) -> list[str]:
-    support, judged = worth["overlap"], worth["calibration"]
-    rows = []
-    for arm, each in support["arms"].items():
-        cell = judged.get(arm)
-        rows.append(
-            [
-                plain(arm),
-                str(each["patients"]),
-                f"{each['effective_patients']:.0f}",
-                f"{100 * worth['chosen'].get(arm, 0.0):.0f} %",
-                *(
-                    [shown(worth, cell["predicted"]), shown(worth, cell["estimated"])]
-                    if cell
-                    else ["", ""]
-                ),
-                interval(worth, cell) if cell else "",
-            ]
-        )
-    header = ["therapy", "received by", "effective", "ranked first", "predicted mean"]
-    return [
-        *table([*header, "estimated mean", "95 % interval"], rows),
-        f"The smallest propensity of a therapy received is {support['smallest']:.3f}; it is below "
-        f"0.05 in {100 * support['thin']:.1f} % of patients and below 0.02 in "
-        f"{100 * support['very_thin']:.1f} %.",
-        "",
-    ]
-
-
-def _benefits(worth: Mapping[str, Any]) -> Iterator[str]:
-    targeting = worth.get("targeting") or {}
-    pair = plain(f"{targeting.get('arm')} over {targeting.get('control')}")
-    for found, what in (
-        (worth.get("benefit"), "the therapy ranked first over the best single arm"),
-        (targeting.get("benefit"), pair),
-    ):
-        if found:
-            yield (
-                f"Calibration of benefit, {what}: slope {found['slope']:.2f} "
-                f"(standard error {found['slope_error']:.2f}), mean estimated less predicted "
-                f"{shown(worth, found['mean_gap'], signed=True)} "
-                f"(standard error {shown(worth, found['mean_gap_error'])})."
-            )
-            yield ""
-    for key, name in (("autoc", "AUTOC"), ("qini", "Qini")):
-        if targeting.get(key):
-            each = targeting[key]
-            yield (
-                f"Targeting, {pair}, {counted(targeting['n'], 'patient')}: {name} "
-                f"{shown(worth, each['estimate'], signed=True)} (95 % interval "
-                f"{interval(worth, each, signed=True)})."
-            )
-            yield ""
-
-
-def _numbers(found: Mapping[str, Any]) -> list[str]:
-    """Return nested numbers as tables, one for each set of columns; bare lists stay in the file."""
-    rows = list(_leaves(found, ""))
-    if len(rows) > _MOST_ROWS:
-        return [f"{len(rows)} rows: see the run's metrics.json.", ""]
-    lines = []
-    for header in dict.fromkeys(tuple(each) for _, each in rows):
-        cells = [
-            [plain(name or "overall"), *map(_text, each.values())]
-            for name, each in rows
-            if tuple(each) == header
-        ]
-        lines += table(["", *map(_words, header)], cells)
-    return lines
-
-
-def _leaves(found: Mapping[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what is no mapping, with the path to it; many names are rows and not columns."""
-    own = {k: v for k, v in found.items() if v is None or isinstance(v, bool | int | float | str)}
-    if len(own) > _MOST_COLUMNS:
-        yield from ((_below(path, key), {"value": value}) for key, value in own.items())
-    elif own:
-        yield path, own
-    for key, value in found.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, _below(path, key))
-        elif key == "curve" and all(isinstance(each, Mapping) for each in value):
-            for each in value:
-                yield from _leaves(each, path)
-
-
-def _below(path: str, key: str) -> str:
-    return ", ".join(each for each in (path, key.replace("_", " ")) if each)
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.3f}" if 0.01 <= abs(value) < 1e4 or value == 0 else f"{value:.3g}"
-    return plain(value)
-
-
-def _words(key: str) -> str:
-    return plain(key.replace("_", " "))
-
-
-def _sentence(line: str) -> str:
-    """Return a line that ends as a sentence does.
-
-    Examples
-    --------
-    >>> _sentence("truth: known")
-    'Truth: known.'
-    """
-    return line[:1].upper() + line[1:].rstrip(".") + "."

@@ -18,8 +18,9 @@ from omics_twin.chart.accounts import Account, Role
 from omics_twin.chart.store import Chart
 from omics_twin.chart.worklist import worklist
 from omics_twin.errors import ChartError, ConsentError, OmicsTwinError
-from omics_twin.report.limits import evidence_of, performance_of
+from omics_twin.report.limits import evidence_of
 from omics_twin.report.patient import template_text
+from omics_twin.report.performance import performance_of
 from omics_twin.report.words import name_in_words, visible
 from omics_twin.serve import visit_form
 from omics_twin.serve.about import Desk

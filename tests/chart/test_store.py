@@ -17,7 +17,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import insert, text
 
 from omics_twin.chart.database import open_database, transaction
-from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
+from omics_twin.chart.store import Chart
+from omics_twin.chart.stored import StoredBelief, StoredRanking
 from omics_twin.chart.tables import METADATA, PATIENTS
 from omics_twin.errors import ChartError, ConsentError, TwinError
 from omics_twin.told import RecordedVisit

@@ -9,7 +9,8 @@ from datetime import date
 import pytest
 
 from omics_twin.chart.accounts import Account, Role, account, set_account, signed_in
-from omics_twin.chart.store import Chart, StoredBelief, StoredRanking
+from omics_twin.chart.store import Chart
+from omics_twin.chart.stored import StoredBelief, StoredRanking
 from omics_twin.chart.worklist import worklist
 from omics_twin.errors import ChartError
 from omics_twin.told import RecordedVisit

@@ -13,9 +13,10 @@ import pytest
 from omics_twin import registry
 from omics_twin.cli import main
 from omics_twin.files import write_json, write_manifest
+from omics_twin.recording import CARD, RunRecord, record_run
 from omics_twin.report.model_card import write_card
 from omics_twin.settings import TrackingSettings
-from omics_twin.tracking import CARD, RunRecord, TrainedModel, load_model, record_run, tracker
+from omics_twin.tracking import TrainedModel, load_model, tracker
 from tests.conftest import SmallRun
 
 NAME = "synthetic_response"

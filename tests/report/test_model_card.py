@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from omics_twin.errors import ConfigError, ModelError
+from omics_twin.recording import CARD
 from omics_twin.report.card_sections import sections_of
 from omics_twin.report.model_card import (
     PAGE,
@@ -25,7 +26,7 @@ from omics_twin.report.model_card import (
 )
 from omics_twin.report.tripod import ITEMS
 from omics_twin.settings import TRIPOD_ITEMS, CardSettings
-from omics_twin.tracking import CARD, TrainedModel
+from omics_twin.tracking import TrainedModel
 from tests.conftest import SmallRun
 
 

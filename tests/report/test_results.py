@@ -16,9 +16,10 @@ from PIL import Image
 
 from omics_twin.cli import main
 from omics_twin.errors import TrackingError
+from omics_twin.past_runs import StoredRun, newest_runs
+from omics_twin.recording import RunRecord, record_run
 from omics_twin.report.results import FILES, KINDS, page, publish
 from omics_twin.settings import TrackingSettings
-from omics_twin.tracking import RunRecord, StoredRun, newest_runs, record_run
 from tests.conftest import SmallRun
 
 # MLflow's storage library warns about itself.

@@ -17,10 +17,11 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.errors import ModelError, TwinError
 from omics_twin.logs import quiet
+from omics_twin.recording import packing
 from omics_twin.report.console import Console
 from omics_twin.serve.pyfunc import rank_record
 from omics_twin.told import PatientRecord, record_of
-from omics_twin.tracking import TrainedModel, packing
+from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose
 from tests.conftest import SmallRun
 
