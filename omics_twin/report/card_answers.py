@@ -482,6 +482,21 @@ def _interpretation(model: TrainedModel) -> Answer:
     )
 
 
+def not_seen(model: Described) -> str:
+    """Return for whom a model was not evaluated, by what was held out together."""
+    held = str(settings_in(model, "split", "by") or "PATIENT")
+    unseen = {
+        "SITE": "Evaluated on whole centres held out of the same cohort: cohorts, times and assays "
+        "other than its own",
+        "TIME": "Evaluated on later patients of the same cohort: other centres and assays",
+    }
+    told = unseen.get(
+        held,
+        "Evaluated on held-out patients of the same cohort only: other centres, times and assays",
+    )
+    return f"{told} were not seen."
+
+
 def limits_in(model: TrainedModel) -> Answer:
     """Return what may be wrong with a model's answers, whoever the patient is."""
     return (
@@ -490,8 +505,7 @@ def limits_in(model: TrainedModel) -> Answer:
         if by_lot(model)
         else "Therapies were not assigned at random as far as the cohort says: differences may "
         "reflect whom they were chosen for, and unmeasured causes are not adjusted for.",
-        "Evaluated on held-out patients of the same cohort only: other centres, times and assays "
-        "were not seen.",
+        not_seen(model),
         "Intervals say how unsure the model is about an expected value, not what may happen to a "
         "patient; what the model itself gets wrong is not in them.",
         "Toxicity, quality of life, other doses, sequences and contraindications are not "
