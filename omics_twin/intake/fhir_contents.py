@@ -201,9 +201,9 @@ class _Reader:
         elif _not_understood(resource):
             yield Reason(f"{held}: has a modifierExtension or implicitRules, which is not read")
         elif kind == "Observation":
-            told, found = list(observed(held, self.mapping)), surface_of(held)
+            told = list(observed(held, self.mapping))
             # A body surface area that doses are by is used.
-            used = found is not None and found[0] in self.surfaces
+            used = bool(self.surfaces) and surface_of(held) is not None
             yield from _without_reasons(told) if used else told
         elif kind == "Consent":
             yield from consented(held, self.mapping, self.patient_id)

@@ -81,7 +81,8 @@ class Dosed:
 def surface_of(held: Held) -> tuple[date, float] | None:
     """Return the day and the body surface area [m2] that an Observation says; None: another."""
     resource = held.resource
-    if held.kind != "Observation" or not _SURFACE & codes_of(object_in(resource, "code")):
+    codes = codes_of(object_in(resource, "code"))
+    if held.kind != "Observation" or _SURFACE.isdisjoint(codes):
         return None
     on = day_of(text_in(resource, "effectiveDateTime"))
     area = quantity_in(object_in(resource, "valueQuantity"), "m2")
