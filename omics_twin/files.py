@@ -97,9 +97,15 @@ def json_of(content: bytes) -> Any:
     """
     try:
         text = content.decode("utf-8-sig")
-        # Called for each number, which takes time, and told of none but these.
-        numbers = {"parse_float": _finite, "parse_int": _whole} if _LARGE.search(content) else {}
-        found = json.loads(text, object_pairs_hook=_once, parse_constant=_finite, **numbers)
+        # Called for each number, which takes time, and of use for these alone.
+        large = _LARGE.search(content) is not None
+        found = json.loads(
+            text,
+            object_pairs_hook=_once,
+            parse_constant=_finite,
+            parse_float=_finite if large else None,
+            parse_int=_whole if large else None,
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if _SURROGATE.search(content):

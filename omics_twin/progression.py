@@ -80,7 +80,18 @@ def given_in(cohort: Cohort) -> list[Intervention]:
 
 
 def learned(histories: Histories, arms: Sequence[str | None], name: str) -> GrowthProcessTwin:
-    """Return the twin of some training patients."""
+    """Return the twin of some training patients.
+
+    Raises
+    ------
+    CohortError
+        If their sizes are no diameters in mm.
+    """
+    if histories.modality.unit != "mm":
+        raise CohortError(
+            f"'{histories.modality.name}' is in {histories.modality.unit}, expected diameters in "
+            "mm: declare the column with convert_to: mm, or choose dynamics=tumour_volume"
+        )
     population = fit_growth(histories.days, histories.values, _plans(histories, arms))
     return GrowthProcessTwin(name, histories.modality, population)
 

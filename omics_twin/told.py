@@ -17,6 +17,8 @@ _Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^(?:[^\p{C}
 _Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 # Daily for 27 years; more is a slip.
 MOST_REPEATED = 10_000
+LARGEST_SURFACE_M2 = 4.0
+"""No body surface area is larger [m2]."""
 # A category's level, a call of 0 or 1, a number; left out or null: not measured.
 _Value = _Whole | FiniteFloat | str | None
 

@@ -93,8 +93,12 @@ def give_key(path: Path, old: bytes | None, new: bytes) -> bool:
         if before is not None and not _opens(connection, library, before):
             raise ChartError(f"the chart '{path}' was sealed with another key than {STORE}")
         _copy_sealed(connection, library, partial, after, path)
-    flush(partial)
-    os.replace(partial, path)
+        flush(partial)
+        # Nobody writes to the old file meanwhile, and who waits for it finds no database.
+        old = os.open(path, os.O_WRONLY)
+        os.replace(partial, path)
+        os.pwrite(old, b"moved".ljust(16), 0)
+        os.close(old)
     flush(path.parent)
     return True
 

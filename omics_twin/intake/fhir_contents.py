@@ -14,7 +14,7 @@ from datetime import date
 
 from omics_twin.errors import IntakeError, quoted, shown
 from omics_twin.intake.fhir_consent import consented
-from omics_twin.intake.fhir_doses import Dosed, doses_in
+from omics_twin.intake.fhir_doses import BY_SURFACE, Dosed, doses_in, surface_of
 from omics_twin.intake.fhir_json import objects
 from omics_twin.intake.fhir_mapping import FhirMapping, IndexEvent, IndexRule
 from omics_twin.intake.fhir_parts import (
@@ -103,7 +103,8 @@ def contents_of(bundle: Object, mapping: FhirMapping, patient_id: str | None) ->
     name = patient_id or text_in(patient.resource, "id")
     if not name:
         raise IntakeError("the Patient has no id: give the name that the record is to have")
-    reader = _Reader(mapping, name, Named.of(patient), _medications(held))
+    names = Named.of(patient)
+    reader = _Reader(mapping, name, names, _medications(held), _surfaces(held, names))
     told = [each for one in held for each in reader.read(one)]
     return Contents(
         patient=patient,
@@ -152,6 +153,19 @@ def _medications(held: list[Held]) -> dict[str, tuple[Named, Object]]:
     return found
 
 
+def _surfaces(held: list[Held], names: Named) -> dict[date, float]:
+    """Return the patient's body surface areas [m2] by day; none where no dose is by them."""
+    if not any(each.get("code") in BY_SURFACE for h in held for _, each in objects(h.resource)):
+        return {}
+    own = [
+        each
+        for each in held
+        if names.meant_by(object_in(each.resource, "subject"), each)
+        and not _not_understood(each.resource)
+    ]
+    return dict(found for found in map(surface_of, own) if found is not None)
+
+
 def _incomplete(bundle: Object) -> Iterator[str]:
     if any(each.get("relation") == "next" for each in objects_of(bundle, "link")):
         yield "the Bundle is one page of several: the others are not read"
@@ -172,6 +186,7 @@ class _Reader:
     patient_id: str
     names: Named
     medications: dict[str, tuple[Named, Object]]
+    surfaces: dict[date, float]
 
     def read(self, held: Held) -> Iterator[Told]:
         kind, resource = held.kind, held.resource
@@ -186,7 +201,10 @@ class _Reader:
         elif _not_understood(resource):
             yield Reason(f"{held}: has a modifierExtension or implicitRules, which is not read")
         elif kind == "Observation":
-            yield from observed(held, self.mapping)
+            told = list(observed(held, self.mapping))
+            # A body surface area that doses are by is used.
+            used = bool(self.surfaces) and surface_of(held) is not None
+            yield from _without_reasons(told) if used else told
         elif kind == "Consent":
             yield from consented(held, self.mapping, self.patient_id)
         elif kind in _EVENTS:
@@ -200,7 +218,7 @@ class _Reader:
             yield given
             if isinstance(given, Reason):
                 return
-        yield from doses_in(held, self.mapping, self.medications)
+        yield from doses_in(held, self.mapping, self.medications, self.surfaces)
 
     def _of_another(self, focus: Object, held: Held) -> bool:
         is_person = text_in(focus, "reference").startswith(_PERSONS)

@@ -16,16 +16,30 @@ from typing import Any
 
 from omics_twin.errors import TwinError, shown
 from omics_twin.intake.fhir_mapping import FhirMapping
-from omics_twin.intake.fhir_parts import Held, Named, Object, Reason, day_of, object_in, text_in
+from omics_twin.intake.fhir_parts import (
+    Code,
+    Held,
+    Named,
+    Object,
+    Reason,
+    codes_of,
+    day_of,
+    object_in,
+    text_in,
+)
 from omics_twin.intake.fhir_rules import objects_of
 from omics_twin.intake.fhir_therapy import medication_of
-from omics_twin.intake.fhir_values import quantity_in
-from omics_twin.told import RecordedDose, dose_of
+from omics_twin.intake.fhir_values import LOINC, quantity_in
+from omics_twin.told import LARGEST_SURFACE_M2, RecordedDose, dose_of
 
 _GIVEN = "MedicationAdministration"
 # Eight hours are a third of a day, which no float is.
 _ROUNDING = 1e-9
 _ORDERED = ("active", "completed", "on-hold")
+# Body surface area, as measured or derived; what is written as a dose by it.
+_SURFACE: frozenset[Code] = frozenset({(LOINC, "3140-1"), (LOINC, "8277-6")})
+BY_SURFACE = ("mg/m2", "g/m2")
+_MEASURED = ("final", "amended", "corrected")
 _DAYS = {"d": 1.0, "wk": 7.0, "h": 1 / 24}
 # What a schedule may say; more would be another schedule.
 _REPEAT = {
@@ -64,13 +78,35 @@ class Dosed:
             return Reason(f"{self.where}: its dose is below 0, or given too often to be kept")
 
 
+def surface_of(held: Held) -> tuple[date, float] | None:
+    """Return the day and the body surface area [m2] that an Observation says; None: another."""
+    resource = held.resource
+    codes = codes_of(object_in(resource, "code"))
+    if held.kind != "Observation" or _SURFACE.isdisjoint(codes):
+        return None
+    on = day_of(text_in(resource, "effectiveDateTime"))
+    area = quantity_in(object_in(resource, "valueQuantity"), "m2")
+    known = text_in(resource, "status") in _MEASURED and on is not None
+    if not known or isinstance(area, Reason) or not 0.0 < area <= LARGEST_SURFACE_M2:
+        return None
+    return on, float(area)
+
+
 def doses_in(
-    held: Held, mapping: FhirMapping, medications: Mapping[str, tuple[Named, Object]]
+    held: Held,
+    mapping: FhirMapping,
+    medications: Mapping[str, tuple[Named, Object]],
+    surfaces: Mapping[date, float],
 ) -> Iterator[Dosed | Reason]:
     """Yield the doses that a resource tells of an agent of the mapping, and why others are not.
 
     A MedicationAdministration tells what was given, the others what is planned. A resource that
     says nothing of a dose yields nothing.
+
+    Parameters
+    ----------
+    surfaces
+        Body surface areas of the patient by the day they were measured on [m2].
     """
     where, agent = medication_of(held, mapping, medications)
     resource, dosages = held.resource, _dosages(held)
@@ -92,7 +128,22 @@ def doses_in(
             if isinstance(told, str):
                 yield Reason(f"{where}: {told}")
             else:
-                yield Dosed(agent, **told, planned=held.kind != _GIVEN, where=where)
+                yield _in_mg(agent, told, held.kind != _GIVEN, where, surfaces)
+
+
+def _in_mg(
+    agent: str, told: dict[str, Any], planned: bool, where: str, surfaces: Mapping[date, float]
+) -> Dosed | Reason:
+    """Return a dose in mg; one by body surface by the last surface that was measured by then."""
+    if told.pop("by_surface"):
+        known = [day for day in surfaces if day <= told["start"]]
+        if not known:
+            return Reason(
+                f"{where}: its dose is by body surface, and none was measured by its first day: "
+                "send one (LOINC 3140-1, in m2)"
+            )
+        told["amount"] *= surfaces[max(known)]
+    return Dosed(agent, **told, planned=planned, where=where)
 
 
 def _dosages(held: Held) -> Sequence[Object]:
@@ -133,13 +184,14 @@ def _read(dosage: Object, resource: Object, kind: str) -> Iterator[dict[str, Any
         return
     if any(each.startswith(("asNeeded", "doseRange")) for each in unread):
         return
-    milligrams = quantity_in(amount, "mg")
+    by_surface = text_in(amount, "code") in BY_SURFACE
+    milligrams = quantity_in(amount, "mg/m2" if by_surface else "mg")
     if isinstance(milligrams, Reason):
         yield f"of its dose, {milligrams.sentence}"
     elif isinstance(timed, str):
         yield timed
     else:
-        yield from ({"amount": milligrams, **each} for each in timed)
+        yield from ({"amount": milligrams, "by_surface": by_surface, **each} for each in timed)
 
 
 def _administered(resource: Object) -> list[dict[str, Any]] | str:

@@ -51,6 +51,9 @@ UNITS: Mapping[str, str] = {
     "mm3": "mm3",
     "cm3": "cm3",
     "mL": "cm3",
+    "m2": "m2",
+    "mg/m2": "mg/m2",
+    "g/m2": "g/m2",
     "ng": "ng",
     "ug": "ug",
     "mg": "mg",
@@ -70,14 +73,14 @@ UNITS: Mapping[str, str] = {
 _WRITTEN = frozenset(UNITS.values())
 # Units that a bare number is in, which UCUM writes as 1.
 _UNITY = frozenset({"1", "count", "score", "fraction", "z"})
-_LOINC = "http://loinc.org"
-_VARIANT: Code = (_LOINC, "69548-6")
-_GENE: Code = (_LOINC, "48018-6")
-_SOURCE: Code = (_LOINC, "48002-0")
+LOINC = "http://loinc.org"
+_VARIANT: Code = (LOINC, "69548-6")
+_GENE: Code = (LOINC, "48018-6")
+_SOURCE: Code = (LOINC, "48002-0")
 # Present, absent; any other answer is neither.
-_PRESENCE: Mapping[Code, int] = {(_LOINC, "LA9633-4"): 1, (_LOINC, "LA9634-2"): 0}
+_PRESENCE: Mapping[Code, int] = {(LOINC, "LA9633-4"): 1, (LOINC, "LA9634-2"): 0}
 # The change in DNA or protein, or the variant by its identifier: one variant is meant.
-_ONE_VARIANT = frozenset((_LOINC, each) for each in ("48004-6", "48005-3", "81290-9", "81252-9"))
+_ONE_VARIANT = frozenset((LOINC, each) for each in ("48004-6", "48005-3", "81290-9", "81252-9"))
 _GENE_SYSTEMS = ("http://www.genenames.org/geneId", "http://www.genenames.org")
 _VALID = ("final", "amended", "corrected")
 _ASSERTED = "http://hl7.org/fhir/StructureDefinition/condition-assertedDate"

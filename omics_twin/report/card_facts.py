@@ -104,3 +104,18 @@ def attack_in_words(found: Mapping[str, Any] | None) -> str:
         f"interval {low:.2f} to {high:.2f}; by noise alone up to {found['floor']['upper']:.2f}): "
         "true less false positive rate, 0 where nothing can be told."
     )
+
+
+def not_seen(model: Described) -> str:
+    """Return for whom a model was not evaluated, by what was held out together."""
+    held = str(settings_in(model, "split", "by") or "PATIENT")
+    unseen = {
+        "SITE": "Evaluated on whole centres held out of the same cohort: cohorts, times and assays "
+        "other than its own",
+        "TIME": "Evaluated on later patients of the same cohort: other centres and assays",
+    }
+    told = unseen.get(
+        held,
+        "Evaluated on held-out patients of the same cohort only: other centres, times and assays",
+    )
+    return f"{told} were not seen."

@@ -11,6 +11,7 @@ from omics_twin.report.card_facts import (
     Answer,
     by_lot,
     measured_in_words,
+    not_seen,
     patients_in_words,
     performance_in,
     protocol_in_words,
@@ -124,8 +125,7 @@ def limits_in(model: TrainedModel) -> Answer:
         if by_lot(model)
         else "Therapies were not assigned at random as far as the cohort says: differences may "
         "reflect whom they were chosen for, and unmeasured causes are not adjusted for.",
-        "Evaluated on held-out patients of the same cohort only: other centres, times and assays "
-        "were not seen.",
+        not_seen(model),
         "Intervals say how unsure the model is about an expected value, not what may happen to a "
         "patient; what the model itself gets wrong is not in them.",
         "Toxicity, quality of life, other doses, sequences and contraindications are not "

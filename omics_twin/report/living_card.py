@@ -13,6 +13,7 @@ from omics_twin.report.card_facts import (
     Answer,
     attack_in_words,
     cohort_title,
+    not_seen,
     people_in_words,
     performance_in,
     settings_in,
@@ -113,8 +114,7 @@ def limits_of(model: LivingModel) -> Answer:
         own,
         "What-if under another plan is causal only as far as assignment was random and the model "
         "is right; unmeasured causes are not adjusted for.",
-        "Evaluated on held-out patients of the same cohort only: other centres, times and assays "
-        "were not seen.",
+        not_seen(model),
         "Who leaves the study leaves the forecasts too: visits that did not take place are not "
         "judged.",
         "Never tested prospectively.",

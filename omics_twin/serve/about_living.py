@@ -91,7 +91,7 @@ def about(desk: LivingDesk, patient_id: str, *, by: str) -> tuple[Lived, dict[st
         "ranking": told.number,
         "title": visible(desk.model.title),
         "higher_is_better": desk.model.endpoint.higher_is_better,
-        "lines": [_line(each) for each in told.lines],
+        "lines": _lines(told.lines),
         "interval": percent(told.interval),
         "limits": _limits(desk, told),
         "timeline": _timeline(desk, told),
@@ -135,7 +135,10 @@ def _course(desk: LivingDesk, told: Lived, found: Compared, chosen: Sequence[str
         expected,
         chosen,
         rules=rules,
-        dosed=lambda plan: bedside.dosed_days(told.kept, plan, float(found.days[-1])),
+        # Where the twin knows arms alone, nobody wrote down a day of a dose.
+        dosed=(lambda plan: bedside.dosed_days(told.kept, plan, float(found.days[-1])))
+        if desk.drugs
+        else None,
         most=most,
     )
 
@@ -156,7 +159,12 @@ def _response(found: Compared) -> str:
     )
 
 
-def _line(each: Mapping[str, Any]) -> dict[str, str]:
+def _lines(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return plans as they are told; tied: the interval reaches into that of the first."""
+    return [_line(each) | {"tied": _overlap(lines[0], each)} for each in lines]
+
+
+def _line(each: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": visible(each["intervention"]),
         "expected": f"{each['expected']:.2f}",
@@ -337,10 +345,14 @@ def what_if(desk: LivingDesk, told: Lived, asked: Supposed) -> dict[str, Any]:
     others = (each["intervention"] for each in lines if each["intervention"] != plan.name)
     best = next(others, plan.name)
     drawn = dict.fromkeys([plan.name, best, NO_INTERVENTION.name])
+    place = [each["intervention"] for each in lines].index(plan.name)
     return {
         "plan": visible(plan.name),
-        "place": 1 + [each["intervention"] for each in lines].index(plan.name),
-        "lines": [_line(each) for each in lines],
+        "place": place + 1,
+        "clear": not any(
+            _overlap(lines[place], each) for each in lines if each is not lines[place]
+        ),
+        "lines": _lines(lines),
         "raw": lines,
         "course": _course(desk, told, found, tuple(drawn)),
         "studied": _studied(desk, asked),

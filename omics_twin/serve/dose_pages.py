@@ -17,7 +17,7 @@ from omics_twin.serve.about_living import LivingDesk
 from omics_twin.serve.kept import told_in_words
 from omics_twin.serve.site import Filled, Site, address
 from omics_twin.serve.visit_form import number_in
-from omics_twin.told import RecordedDose, dose_of
+from omics_twin.told import LARGEST_SURFACE_M2, RecordedDose, dose_of
 from omics_twin.trust.consent import Purpose
 from omics_twin.trust.event import Action, Outcome
 
@@ -28,6 +28,9 @@ _NUMBERS = {
     "repeat": "how many administrations",
     "duration_days": "length of one",
 }
+
+
+_BY_SURFACE = "mg/m2"
 
 
 def add_dose_pages(app: FastAPI, site: Site) -> None:
@@ -68,18 +71,32 @@ def add_dose_pages(app: FastAPI, site: Site) -> None:
 
 
 def dose_in(form: Mapping[str, str]) -> RecordedDose:
-    """Return the dose of a form.
+    """Return the dose of a form, in mg; one by body surface times the surface that it tells.
 
     Raises
     ------
     TwinError
         If the drug, a number or the schedule is none.
+
+    Examples
+    --------
+    >>> written = {"drug": "paclitaxel", "amount": "80", "unit": "mg/m2", "surface": "1.75"}
+    >>> dose_in({**written, "start_days": "0"}).amount
+    140.0
     """
     numbers = {
         name: number_in(label, form[name]) for name, label in _NUMBERS.items() if form.get(name)
     }
     if "amount" not in numbers or "start_days" not in numbers:
         raise TwinError("the amount or the first day is missing: write both")
+    if form.get("unit") == _BY_SURFACE:
+        surface = number_in("body surface", form.get("surface", ""))
+        if not 0.0 < surface <= LARGEST_SURFACE_M2:
+            raise TwinError(
+                f"the body surface is no area above 0 and at most {LARGEST_SURFACE_M2:g} m²: write "
+                "the one that the dose was worked out for, or the amount in mg"
+            )
+        numbers["amount"] *= surface
     repeat = numbers.pop("repeat", 1.0)
     if not repeat.is_integer():
         raise TwinError("how many administrations there are is no whole number: write one")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,20 +11,18 @@ from fastapi.responses import JSONResponse, Response
 
 from omics_twin.chart import amended
 from omics_twin.chart.accounts import Role
-from omics_twin.chart.given import Given, give
+from omics_twin.chart.given import give
 from omics_twin.chart.learned import learn
-from omics_twin.errors import ChartError, ConsentError, OmicsTwinError
+from omics_twin.errors import ConsentError
 from omics_twin.record import NOT_MEASURED, strata_in, stratum_of
 from omics_twin.report.risk import risk_assessments
-from omics_twin.report.words import name_in_words, visible
 from omics_twin.serve import about, visit_form
 from omics_twin.serve.about import Desk
-from omics_twin.serve.kept import told_in_words
 from omics_twin.serve.site import Filled, Site
-from omics_twin.tensors.design import ChannelDesign
+from omics_twin.serve.visit_pages import Form, Lines, Twin, add_visit_pages
 from omics_twin.told import RecordedVisit
 from omics_twin.trust.consent import Purpose
-from omics_twin.trust.event import Action, Outcome
+from omics_twin.trust.event import Action
 
 
 def add_ranking_pages(app: FastAPI, site: Site, desk: Desk) -> None:
@@ -75,43 +71,18 @@ def add_ranking_pages(app: FastAPI, site: Site, desk: Desk) -> None:
         site.note(who, Action.SIMULATE, id, shown=given.record.model_dump(), answer=lines)
         return site.page(request, "what_if", who, told)
 
-    @app.get("/visit")
-    def visit(request: Request, id: str, channel: str, amends: int | None = None) -> Response:
-        who = site.allowed(request, Role.CLINICIAN)
-        shown = _asked(desk, id, channel, amends)
-        if shown.visit is not None:
-            site.note(who, Action.OPEN_PATIENT, id, shown=shown.visit.model_dump())
-        return site.page(request, "visit", who, _visit_page(desk, id, shown, {}, ""))
+    def now(patient_id: str, by: str) -> Lines:
+        return give(*desk.asked(patient_id), by=by).lines
 
-    @app.post("/visit")
-    def add_visit(
-        request: Request, id: str, channel: str, form: Filled, amends: int | None = None
-    ) -> Response:
-        who = site.allowed(request, Role.CLINICIAN, form=form)
-        written = {name: str(text) for name, text in form.items()}
-        action = Action.ADD_VISIT if amends is None else Action.AMEND
-        shown = _asked(desk, id, channel, amends)
-        reason = written.get("reason", "")[:2000]
-        try:
-            if amends is not None and not reason.strip():
-                raise ChartError("a visit is amended without a reason: say why")
-            told = visit_form.visit_in(shown.channel, written, shown.visit)
-            before = None if amends is None else give(*desk.asked(id), by=who.name)
-            _, change = learn(
-                desk.chart, desk.model, id, told, desk.settings,
-                key=written.get("key", ""), by=who.name, amends=amends, reason=reason,
-            )  # fmt: skip
-        except ConsentError:
-            raise
-        except OmicsTwinError as error:
-            site.note(who, action, id, outcome=Outcome.REFUSED)
-            values = _visit_page(desk, id, shown, written, told_in_words(error))
-            return site.page(request, "visit", who, values, 422)
-        learned = about.learned(desk, change)
-        again = None if before is None else _amended(desk, id, before, who.name)
-        site.note(who, action, id, shown=told.model_dump(), answer=[learned, again])
-        page = {"patient_id": id, "learned": learned, "amended": again}
-        return site.page(request, "learned", who, page)
+    def learn_from(patient_id: str, visit: RecordedVisit, **more: Any) -> tuple[int, Any]:
+        return learn(desk.chart, desk.model, patient_id, visit, desk.settings, **more)
+
+    def learned(change: Any, *_: Lines) -> dict[str, Any] | None:
+        return about.learned(desk, change)
+
+    form_of, in_words = partial(_form, desk), partial(about.order_in_words, desk)
+    twin = Twin(desk.chart, desk.labels, form_of, now, learn_from, learned, in_words)
+    add_visit_pages(app, site, twin)
 
     @app.post("/stratum")
     def amend_stratum(request: Request, id: str, form: Filled) -> Response:
@@ -124,62 +95,26 @@ def add_ranking_pages(app: FastAPI, site: Site, desk: Desk) -> None:
         stratum_of(desk.model, before.record.model_copy(update={"stratum": stratum}))
         reason = str(form.get("reason", ""))[:2000]
         amended.amend_stratum(desk.chart, id, stratum, reason=reason, by=who.name)
-        again = _amended(desk, id, before, who.name)
+        pair = (before.lines, now(id, who.name))
+        again = dict(zip(("before", "after"), map(in_words, pair), strict=True))
         site.note(who, Action.AMEND, id, shown=stratum, answer=again)
         page = {"patient_id": id, "learned": None, "amended": again}
         return site.page(request, "learned", who, page)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """Which visit is written: a scheduled one, and the visit of the chart that it amends."""
-
-    channel: ChannelDesign
-    amends: int | None
-    visit: RecordedVisit | None
-
-
-def _asked(desk: Desk, patient_id: str, name: str, amends: int | None) -> _Asked:
+def _form(desk: Desk, patient_id: str, name: str, amends: int | None) -> Form:
     channel = visit_form.channel_of(desk.model, name)
     withheld = desk.chart.check_consent(patient_id, Purpose.SCORING, desk.modalities)
     if channel.modality in withheld:
         raise ConsentError("the patient withholds what would be written: it may not be used")
-    if amends is None:
-        return _Asked(channel, None, None)
-    return _Asked(channel, amends, desk.chart.record(patient_id, [amends]).visits[0])
-
-
-def _amended(desk: Desk, patient_id: str, before: Given, by: str) -> dict[str, list[str]]:
-    """Return the ranking that rested on what was wrong, and the one that is given now."""
-    after = give(*desk.asked(patient_id), by=by)
-    return {
-        "before": about.order_in_words(desk, before.lines),
-        "after": about.order_in_words(desk, after.lines),
-    }
-
-
-def _visit_page(
-    desk: Desk, patient_id: str, asked: _Asked, written: Mapping[str, str], told: str
-) -> dict[str, Any]:
-    channel = asked.channel
-    if asked.visit is None:
-        given = [each.under for each in desk.chart.record(patient_id).visits if each.under]
-        decided = [each.intervention for each in desk.chart.decisions(patient_id)]
-        first = {"under": (given or decided or [""])[-1], "day": f"{channel.visit_day:g}"}
-    else:
-        first = visit_form.written_in(channel.modality, asked.visit)
-    return {
-        "patient_id": patient_id,
-        "channel": channel.name,
-        "planned": f"planned on day {channel.visit_day:g}, at most {channel.window_days:g} days "
-        "from it",
-        "ask_therapy": channel.follow_up,
-        "amends": asked.amends,
-        "name": visible(name_in_words(channel.modality)),
-        "fields": visit_form.fields_of(channel),
-        "arms": list(desk.labels.items()),
-        "written": written or first,
-        # A form that is sent twice counts once.
-        "key": written.get("key") or secrets.token_urlsafe(24),
-        "told": told,
-    }
+    before = None if amends is None else desk.chart.record(patient_id, [amends]).visits[0]
+    return Form(
+        channel.name,
+        channel.modality,
+        f"planned on day {channel.visit_day:g}, at most {channel.window_days:g} days from it",
+        f"{channel.visit_day:g}",
+        channel.follow_up,
+        visit_form.fields_of(channel),
+        lambda written: visit_form.visit_in(channel, written, before),
+        before,
+    )

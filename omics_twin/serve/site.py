@@ -24,6 +24,9 @@ from omics_twin.trust.audit import AuditLog
 from omics_twin.trust.consent import Purpose
 from omics_twin.trust.event import Action, Event, Outcome, digest_of
 
+NOBODY = Account("nobody", Role.AUDITOR)
+"""Who asks without being signed in, as the log names them."""
+
 
 class Turned(Exception):
     """Somebody who is sent elsewhere, or told why not."""
@@ -62,6 +65,8 @@ class Site:
         """Return who asks, where the role may; the others are turned away."""
         who = self.sessions.who(request)
         if who is None:
+            # Nobody's session, or one that is forged or over: a door that stays closed is told too.
+            self.note(NOBODY, Action.REFUSED, outcome=Outcome.REFUSED)
             raise Turned(RedirectResponse("/sign-in", 303))
         if form is not None and not self.sessions.is_own(request, form):
             self.note(who, Action.REFUSED, outcome=Outcome.REFUSED)

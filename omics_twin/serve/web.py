@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.middleware.sessions import SessionMiddleware
 
-from omics_twin.chart.accounts import Account, Role
+from omics_twin.chart.accounts import Role
 from omics_twin.chart.store import Chart
 from omics_twin.chart.worklist import worklist
 from omics_twin.errors import ChartError, ConsentError, OmicsTwinError
@@ -32,7 +32,7 @@ from omics_twin.serve.living_pages import add_living_pages
 from omics_twin.serve.ranking_pages import add_ranking_pages
 from omics_twin.serve.sessions import COOKIE, LONGEST, Sessions
 from omics_twin.serve.signed import Hospital
-from omics_twin.serve.site import Filled, Site, Turned, address, text_of
+from omics_twin.serve.site import NOBODY, Filled, Site, Turned, address, text_of
 from omics_twin.serve.small import SmallBodies
 from omics_twin.trust.audit import AuditLog, read_events
 from omics_twin.trust.consent import Purpose
@@ -41,7 +41,6 @@ from omics_twin.trust.privacy import PREFIX
 
 _ON_A_PAGE = 50
 _RECENT = 200
-_NOBODY = Account("nobody", Role.AUDITOR)
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -106,7 +105,7 @@ def page_app(
         who = site.sessions.who(request)
         status = 403 if isinstance(error, ConsentError) else 404 if _strange(error) else 422
         site.note(
-            who or _NOBODY,
+            who or NOBODY,
             Action.REFUSED,
             request.query_params.get("id") or None,
             outcome=Outcome.REFUSED,
@@ -116,14 +115,19 @@ def page_app(
     @app.exception_handler(RequestValidationError)
     def misread(request: Request, error: RequestValidationError) -> Response:
         told = "the address is not one of this site: go back to the worklist"
-        return site.refusal(request, site.sessions.who(request), 422, told)
+        return _nothing(site, request, 422, told)
 
     @app.exception_handler(404)
     def unknown(request: Request, error: Exception) -> Response:
-        told = "nothing is here: go back to the worklist"
-        return site.refusal(request, site.sessions.who(request), 404, told)
+        return _nothing(site, request, 404, "nothing is here: go back to the worklist")
 
     return app
+
+
+def _nothing(site: Site, request: Request, status: int, told: str) -> Response:
+    who = site.sessions.who(request)
+    site.note(who or NOBODY, Action.REFUSED, outcome=Outcome.REFUSED)
+    return site.refusal(request, who, status, told)
 
 
 def _call_by_pseudonym(request: Request, chart: Chart) -> None:
@@ -171,7 +175,7 @@ def _add_doors(app: FastAPI, site: Site) -> None:
         found = site.sessions.sign_in(request, name, str(form.get("password", "")))
         if found is None:
             # A wrong name may be a password typed into the wrong field: it is not written down.
-            site.note(_NOBODY, Action.SIGN_IN_REFUSED, outcome=Outcome.REFUSED)
+            site.note(NOBODY, Action.SIGN_IN_REFUSED, outcome=Outcome.REFUSED)
             told = "Nobody has this name and password. After five tries a name rests for a minute."
             return site.page(request, "sign_in", None, {"told": told}, 401)
         site.note(found, Action.SIGN_IN)

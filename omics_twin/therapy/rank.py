@@ -121,7 +121,7 @@ def _abstention(
         elif first[patient] != usual[patient] and belief < confidence:
             told.append(
                 f"the belief that the first is better than '{name}', which most of the stratum "
-                f"received, is {belief:.2f}, below {confidence:g}"
+                f"received, is {_below(belief, confidence)}, below {confidence:g}"
             )
         else:
             told.append("")
@@ -172,3 +172,11 @@ def order(ranking: Ranking, patient: int) -> list[int]:
     sign = -1.0 if ranking.endpoint.higher_is_better else 1.0
     chosen = torch.nonzero(ranking.eligible[patient])[:, 0].tolist()
     return sorted(chosen, key=lambda each: sign * float(ranking.expected[patient, each]))
+
+
+def _below(belief: float, confidence: float) -> str:
+    """Return a belief in two digits, or in as many as show that it is less."""
+    digits = 2
+    while digits < 6 and round(belief, digits) >= confidence:
+        digits += 1
+    return f"{belief:.{digits}f}"

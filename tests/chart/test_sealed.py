@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -69,7 +70,11 @@ def test_a_plain_chart_is_not_opened_where_a_key_is_set_until_it_is_sealed(
     monkeypatch.setenv(VARIABLE, KEY.hex())
     with pytest.raises(ChartError, match="seal it by omics-twin rotate"):
         patients(path)
-    assert give_key(path, None, KEY)
+    with closing(sqlite3.connect(path)) as waiting:
+        assert give_key(path, None, KEY)
+        # Whoever opened the old file before it was sealed writes nothing into it that is lost.
+        with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+            waiting.execute("create table late (day)")
     assert patients(path)
     assert PATIENT.encode() not in path.read_bytes()
 

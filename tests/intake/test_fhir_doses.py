@@ -91,7 +91,8 @@ BOUNDS = {"boundsPeriod": {"start": DAY}}
         (ordered(dosage(weekly(**BOUNDS, dayOfWeek=["mon"]))), "'dayOfWeek' is not read"),
         (ordered(dosage({**BOUNDS, "frequency": 1, "period": 1, "periodUnit": "mo"})),
          "in no days, weeks or hours"),
-        (ordered(dosage(weekly(**BOUNDS, count=3), amount(80.0, "mg/m2"))), "'mg/m2' is not conv"),
+        (ordered(dosage(weekly(**BOUNDS, count=3), amount(80.0, "mg/m2"))), "none was measured by"),
+        (ordered(dosage(weekly(**BOUNDS, count=3), amount(80.0, "mg/kg"))), "'mg/kg' is not"),
         (ordered(dosage(weekly(**BOUNDS, count=3), asNeededBoolean=True)), "'asNeededBoolean'"),
         (ordered(dosage(weekly(**BOUNDS, count=3, duration=30, durationUnit="min"))),
          "lasts each time for no days"),
@@ -116,3 +117,20 @@ def test_what_is_no_dose_is_listed(
     told = read(mapping, resource)
     assert not told.doses
     assert any(sentence in each for each in told.unmapped), told.unmapped
+
+
+def test_a_dose_by_body_surface_is_by_the_last_one_measured_before_it(mapping: FhirMapping) -> None:
+    def surface(day: str, value: float, code: str = "3140-1") -> fhir.Resource:
+        return fhir.observation(code, day, **fhir.quantity(value, "m2"))
+
+    dose = ordered(dosage(weekly(**BOUNDS, count=3), amount(80.0, "mg/m2")))
+    measured = [
+        surface("2024-02-01", 1.9),
+        surface(DAY, 1.75, "8277-6"),
+        surface("2024-04-01", 2.0),
+    ]
+    told = read(mapping, *measured, dose)
+    assert [each.amount for each in told.doses] == [pytest.approx(140.0)]
+    assert not [each for each in told.unmapped if "3140-1" in each or "8277-6" in each]
+    # Where no dose is by it, it is told as what is not used.
+    assert sum("3140-1" in each for each in read(mapping, *measured).unmapped) == 2

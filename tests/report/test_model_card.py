@@ -145,6 +145,17 @@ def test_performance_stands_beside_baselines_with_intervals(model: TrainedModel)
     assert f"{auc['lower']:.3f} to {auc['upper']:.3f}" in interval["rows"][0][1]
 
 
+@pytest.mark.parametrize(
+    ("by", "told"), [("PATIENT", "other centres, times"), ("SITE", "on whole centres held out")]
+)
+def test_limits_say_who_was_not_seen(model: TrainedModel, by: str, told: str) -> None:
+    config = {**model.provenance["config"], "split": {"by": by}}
+    card = card_of(replace(model, provenance={**model.provenance, "config": config}))
+    limits = " ".join(section(card, "Limits")["sentences"])
+    assert told in limits
+    assert ("other centres" in limits) is (by == "PATIENT")
+
+
 def test_subgroups_that_were_not_measured_are_told_so(model: TrainedModel) -> None:
     told = section(card_of(with_performance(model, subgroups=None)), "Subgroups")
     assert "was not measured" in told["sentences"][0]

@@ -88,6 +88,16 @@ def test_the_page_is_read_on_a_tablet_and_by_keyboard(screen: Page) -> None:
     kept(screen, "phone")
 
 
+def test_a_page_is_light(screen: Page) -> None:
+    screen.get_by_role("link", name="SYN0000003").click()
+    expect(screen.get_by_role("heading", level=1)).to_be_visible()
+    # Itself, and what it loads; nothing is compressed.
+    kinds = "['navigation', 'resource'].flatMap(kind => performance.getEntriesByType(kind))"
+    sizes = screen.evaluate(f"{kinds}.map(each => each.decodedBodySize)")
+    assert len(sizes) >= 2
+    assert sum(sizes) < 1_500_000
+
+
 def test_who_may_not_look_is_told_so(browser: Browser, served: Running) -> None:
     page = browser.new_page()
     page.goto(f"{served.url}/sign-in")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -111,9 +112,20 @@ def schema(model: TrainedModel) -> dict[str, Any]:
     return json.loads(json.dumps(found))
 
 
+# The server of these tests has neither what trains a model nor the data that it was trained on.
+WITHOUT = (
+    "import sys\n"
+    "for name in ('lightning', 'pytorch_lightning', 'torch_geometric', 'scanpy'):\n"
+    "    sys.modules[name] = None\n"
+    "from omics_twin.cli import main\n"
+    "sys.exit(main(sys.argv[1:]))\n"
+)
+
+
 @pytest.fixture(scope="module")
-def port(small_run: SmallRun) -> Iterator[int]:
-    command = [sys.executable, "-m", "omics_twin", "serve", f"model_uri={small_run.run}"]
+def port(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    alone = shutil.copytree(small_run.model, tmp_path_factory.mktemp("alone") / "model")
+    command = [sys.executable, "-c", WITHOUT, "serve", f"model_uri={alone}"]
     with subprocess.Popen(
         [*command, "serve.port=0", "serve.most_bytes=200000", "serve.timeout_seconds=5"],
         stdout=subprocess.PIPE,

@@ -187,6 +187,7 @@ def test_what_may_not_be_is_refused_with_a_sentence(url: str, place: str) -> Non
         "whole number": {"repeat": "1.5"},
         "interval_days": {"repeat": "3"},
         "of a dose": {"drug": " "},
+        "The body surface is no area": {"unit": "mg/m2", "surface": "175"},
     }
     for told, wrong in refused.items():
         answer = session.post(f"{url}/dose?id={PATIENT}", {**dose, **wrong}, timeout=60)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 import requests
+from itsdangerous import TimestampSigner
 
 from omics_twin.chart.accounts import set_account
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 from omics_twin.trust.audit import read_events, verify
 from tests.conftest import SmallRun
-from tests.serve.hospital import CANARY, LEAVING, WITHDRAWN, Running, running, token_in
+from tests.serve.hospital import CANARY, LEAVING, PASSWORD, WITHDRAWN, Running, running, token_in
 
 PATIENT = "SYN0000001"
 VISIT = "radiomics@84"
@@ -247,6 +250,74 @@ def test_hostile_questions_get_a_sentence(served: Running, clinician: requests.S
     assert page(clinician, served, "/patient").status_code == 422
     large = {"csrf_token": "x" * 300_000}
     assert clinician.post(f"{served.url}/alert?id=x", large, timeout=60).status_code == 413
+
+
+def test_thirty_things_that_a_role_must_not_do_are_refused_and_logged(served: Running) -> None:
+    with closing(Chart.open(served.chart)) as chart:
+        roles = {"eve": "clinician", "sam": "scientist", "ada": "auditor", "out": "clinician"}
+        for name, role in roles.items():
+            set_account(chart, name, role, PASSWORD, by="test")
+        other = chart.visits("SYN0000003")[0]
+    eve, sam, ada, out = (served.signed_in(each) for each in roles)
+    tokens = {each: token_in(page(each, served, "/").text) for each in (eve, sam, ada)}
+    gone = requests.Session()
+    gone.cookies.update(out.cookies)
+    out.post(f"{served.url}/sign-out", {"csrf_token": token_in(page(out, served, "/").text)})
+    forged, foreign = requests.Session(), requests.Session()
+    forged.cookies.set("omics_twin", "eyJudW1iZXIiOiAieCJ9.forged.signature")
+    number = base64.b64encode(json.dumps({"number": "x"}).encode())
+    foreign.cookies.set("omics_twin", TimestampSigner("guessed").sign(number).decode())
+    ranking = re.findall(
+        r'name="ranking" value="(\d+)"', page(eve, served, f"/patient?id={CANARY}").text
+    )
+    of_another = {"ranking": ranking[0], "therapy": "paclitaxel", "reason": "mine"}
+    form = {"purpose": "all", "modality": "all", "alert": "1", "note": "x", "ranking": "1"}
+    whoever = requests.Session()
+    asked: list[tuple[requests.Session, str, dict[str, str] | None]] = [
+        *((each, f"/patient?id={PATIENT}", None) for each in (whoever, gone, forged, foreign)),
+        *(
+            (whoever, path, None)
+            for path in ("/record", "/model", f"/patient.fhir.json?id={PATIENT}")
+        ),
+        (whoever, f"/decision?id={PATIENT}", form),
+        *((sam, f"{path}?id={PATIENT}", None) for path in ("/patient", "/what-if", "/dose")),
+        (sam, f"/visit?id={PATIENT}&channel={VISIT}", None),
+        (sam, "/record", None),
+        (sam, f"/consent?id={PATIENT}", form),
+        (ada, f"/patient?id={PATIENT}", None),
+        (ada, f"/alert?id={PATIENT}", form),
+        (ada, f"/stratum?id={PATIENT}", form),
+        (eve, "/record", None),
+        *((eve, f"{path}?id={WITHDRAWN}", None) for path in ("/patient", "/what-if", "/dose")),
+        (eve, f"/patient.fhir.json?id={WITHDRAWN}", None),
+        (eve, f"/visit?id={WITHDRAWN}&channel={VISIT}", None),
+        (eve, f"/decision?id={WITHDRAWN}", form),
+        (eve, f"/decision?id={PATIENT}", of_another),
+        (eve, f"/decision?id={PATIENT}", {**of_another, "csrf_token": "guessed"}),
+        (eve, f"/visit?id={PATIENT}&channel={VISIT}&amends={other}", None),
+        (eve, f"/dose?id={PATIENT}&amends=999", None),
+        (eve, "/patient?id=../../etc/passwd", None),
+        (eve, "/%2e%2e/%2e%2e/etc/passwd", None),
+        (eve, "/patient?id=%3Cscript%3Ealert(1)%3C/script%3E", None),
+        (eve, "/patient?id='%20or%201=1--", None),
+        (eve, f"/visit?id={PATIENT}&channel={VISIT}&amends=1;drop%20table%20visits", None),
+    ]
+    assert len(asked) >= 30
+    key = bytes.fromhex("ab" * 32)
+    before = verify(served.log, key, served.anchor).count
+    for who, path, sent in asked:
+        url = served.url + path
+        if sent is None:
+            answer = who.get(url, timeout=60, allow_redirects=False)
+        else:
+            sent = {"csrf_token": tokens.get(who, ""), **sent}
+            answer = who.post(url, sent, timeout=60, allow_redirects=False)
+        turned = answer.status_code == 303 and answer.headers["location"] == "/sign-in"
+        assert turned or answer.status_code in (403, 404, 422), path
+        assert "age years" not in answer.text
+        assert "<script>" not in answer.text
+    events = read_events(served.log, key, served.anchor)[before:]
+    assert [each.event.outcome.value for each in events] == ["refused"] * len(asked)
 
 
 def test_who_signs_out_or_is_closed_is_out_at_once(served: Running) -> None:
