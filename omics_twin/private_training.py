@@ -82,6 +82,23 @@ def is_private(config: Config) -> bool:
     return config.trainer.privacy.epsilon is not None
 
 
+def check_not_asked(config: Config, learned: str) -> None:
+    """Refuse what hides patients where it would be passed over.
+
+    Raises
+    ------
+    TrainingError
+        If a budget or secret weights are asked for.
+    """
+    asked = config.trainer.privacy
+    for name in ("epsilon", "secret_weights"):
+        if getattr(asked, name):
+            raise TrainingError(
+                f"trainer.privacy.{name} is {getattr(asked, name):g}, which {learned} does not "
+                "keep to: leave it out"
+            )
+
+
 def prepared(task: Task, config: Config, console: Console) -> tuple[Task, Config]:
     """Return what is left of a task and its settings under a privacy budget; unchanged without.
 
