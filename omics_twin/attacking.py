@@ -44,7 +44,7 @@ def membership_attack(
     plan
         What each member of the model learned from.
     """
-    if reason := not_attacked(task) or _shared(config):
+    if reason := untold(task, config):
         return {"not_attacked": reason}
     twins = torch.unique(torch.stack([plan.repeat, plan.fold], dim=1), dim=0)
     told = probabilities(task, model, config)
@@ -66,11 +66,11 @@ def not_attacked(task: Task) -> str:
     return ""
 
 
-def _shared(config: Config) -> str:
-    """Return why members tell more to an attacker than a twin of the same kind would."""
-    if not config.trainer.privacy.secret_weights:
-        return ""
-    return "its members share the secret weights of patients: use omics-twin attack"
+def untold(task: Task, config: Config) -> str:
+    """Return why a task's members are not set on each other; empty where they are."""
+    if config.trainer.privacy.secret_weights:
+        return "its members share the secret weights of patients: use omics-twin attack"
+    return not_attacked(task)
 
 
 def probabilities(

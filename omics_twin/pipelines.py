@@ -74,7 +74,7 @@ def train(config: Config, console: Console) -> runs.Trained:
     cohort = read_cohort(config, console, Purpose.TRAINING)
     if config.dynamics.kind is not DynamicsKind.NONE:
         federated.check_together(config, "a twin of visits")
-        private_training.check_ranks(config)
+        private_training.check_not_asked(config, "a twin of visits")
         return _train_living(cohort, config, console)
     task = tasks.task_of(cohort, config, console)
     if private_training.is_private(config):

@@ -82,20 +82,21 @@ def is_private(config: Config) -> bool:
     return config.trainer.privacy.epsilon is not None
 
 
-def check_ranks(config: Config) -> None:
-    """Refuse a privacy budget for a twin that learns from visit to visit, which keeps to none.
+def check_not_asked(config: Config, learned: str) -> None:
+    """Refuse what hides patients where it would be passed over.
 
     Raises
     ------
     TrainingError
-        In this case.
+        If a budget or secret weights are asked for.
     """
-    if is_private(config):
-        raise TrainingError(
-            f"trainer.privacy.epsilon is {config.trainer.privacy.epsilon:g}, but a twin that "
-            "learns from visit to visit is not trained under a privacy budget: leave it out, or "
-            "train a twin that ranks"
-        )
+    asked = config.trainer.privacy
+    for name in ("epsilon", "secret_weights"):
+        if getattr(asked, name):
+            raise TrainingError(
+                f"trainer.privacy.{name} is {getattr(asked, name):g}, which {learned} does not "
+                "keep to: leave it out"
+            )
 
 
 def prepared(task: Task, config: Config, console: Console) -> tuple[Task, Config]:
