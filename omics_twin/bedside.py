@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,8 @@ def shown(
     *_, state, after = beliefs = list(states(model.twin, grown))
     watch, alerts = watched(model, grown, beliefs)
     day = float(visit.observation.days[0])
-    ahead, measured = _ahead(model, state, visit), _measured(model, visit)
+    ahead = watched_ahead(model, state, visit.observation.days, visit.under)
+    measured = _measured(model, visit)
     now = therapy_of(grown)
     # What would be without therapy is known where growth is, not where an outcome was learned.
     # Of doses that are all past, going on and stopping are the same.
@@ -183,7 +184,7 @@ def watched(
         # The first visit tells how large the tumour is, not whether the twin is right.
         if measured is None or place == 0:
             continue
-        ahead = _ahead(model, state, visit)
+        ahead = watched_ahead(model, state, visit.observation.days, visit.under)
         share = _share(ahead, state, measured)
         interval = Told.of(ahead, state, 0.9)
         before = kept.visits[place - 1].under
@@ -211,24 +212,20 @@ def expected_at(
     before_each
         The belief before each visit.
     """
-    return {
-        float(visit.observation.days[0]): Told.of(ahead, state, interval)
-        for visit, state, ahead, _ in foreseen(model, kept, before_each)
-    }
-
-
-def foreseen(
-    model: LivingModel, kept: KeptBelief, before_each: Iterable[TwinState]
-) -> Iterator[tuple[Visit, TwinState, Float[Tensor, "patient draw"], float]]:
-    """Yield each visit after the first with the belief before it, its forecast, and what came."""
+    found = {}
     for place, (visit, state) in enumerate(zip(kept.visits, before_each, strict=False)):
-        measured = _measured(model, visit)
-        if place and measured is not None:
-            yield visit, state, _ahead(model, state, visit), measured
+        if place and _measured(model, visit) is not None:
+            day = visit.observation.days
+            ahead = watched_ahead(model, state, day, visit.under)
+            found[float(day[0])] = Told.of(ahead, state, interval)
+    return found
 
 
-def _ahead(model: LivingModel, state: TwinState, visit: Visit) -> Float[Tensor, "patient draw"]:
-    return model.twin.forecast(state, visit.observation.days, visit.under)[..., _place(model)]
+def watched_ahead(
+    model: LivingModel, state: TwinState, days: Float[Tensor, " patient"], under: Intervention
+) -> Float[Tensor, "patient draw"]:
+    """Return what each draw expects of what is watched, one day for each patient."""
+    return model.twin.forecast(state, days, under)[..., _place(model)]
 
 
 def dosed_days(kept: KeptBelief, plan: Intervention, until_days: float) -> list[float]:
@@ -242,7 +239,8 @@ def _measured(model: LivingModel, visit: Visit) -> float | None:
     values = visit.observation.values.get(model.twin.modality.name)
     if values is None or bool(torch.isnan(values).all()):
         return None
-    return float(model.twin.sizes(values)[0])
+    size = float(model.twin.sizes(values)[0])
+    return None if math.isnan(size) else size
 
 
 def _share(

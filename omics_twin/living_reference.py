@@ -6,6 +6,7 @@ What came is read as its place in the forecast: the share of the forecast below 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from omics_twin.bedside import foreseen
-from omics_twin.belief import Beliefs, KeptBelief, states
+from omics_twin.bedside import watched_ahead
+from omics_twin.belief import Beliefs, KeptBelief
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError, TherapyError, TwinError
 from omics_twin.evaluate.forecast import held, probability_integral
@@ -27,6 +28,7 @@ from omics_twin.settings import TwinSettings
 from omics_twin.tensors.history import Histories, histories_of
 from omics_twin.twin.likeness import Likeness, fit_likeness
 from omics_twin.twin.reference import fit_reference
+from omics_twin.types import Observation
 
 # How unusual a training patient was is kept rounded up: of a single size it would be the size.
 _STEP = 0.25
@@ -101,6 +103,49 @@ def _beliefs_in(model: LivingModel, cohort: Cohort, settings: TwinSettings) -> l
     return found
 
 
+def _alike(asked: Sequence[KeptBelief]) -> list[list[KeptBelief]]:
+    """Return patients in groups who were given the same at as many visits: replayed together."""
+    groups: dict[str, list[KeptBelief]] = {}
+    for each in asked:
+        groups.setdefault(repr([visit.under for visit in each.visits]), []).append(each)
+    return list(groups.values())
+
+
+_Came = tuple[int, ndarray, ndarray, float]
+
+
+def _replayed(
+    model: LivingModel, some: Sequence[KeptBelief]
+) -> list[tuple[Sequence[KeptBelief], list[_Came]]]:
+    """Return who could be shown their visits, and how each visit after the first fell.
+
+    Of each: place in the group, forecast and its weights, and what came.
+    """
+    try:
+        return [(some, list(_came(model, some)))]
+    except (TherapyError, TwinError):
+        # One visit that is not possible closes nobody else's.
+        return [] if len(some) == 1 else [e for each in some for e in _replayed(model, [each])]
+
+
+def _came(model: LivingModel, some: Sequence[KeptBelief]) -> Iterator[_Came]:
+    ids = tuple(each.patient_id for each in some)
+    name, first = model.twin.modality.name, some[0]
+    blank = torch.full((1, len(model.twin.modality.features)), torch.nan, dtype=torch.float64)
+    state = model.twin.start(ids, draws=first.draws, seed=first.seed)
+    for place, told in enumerate(zip(*(each.visits for each in some), strict=True)):
+        days = torch.cat([each.observation.days for each in told])
+        values = torch.cat([each.observation.values.get(name, blank).double() for each in told])
+        came, under = model.twin.sizes(values), told[0].under
+        there = torch.isfinite(values).any(dim=1) & torch.isfinite(came)
+        if place and bool(there.any()):
+            ahead = watched_ahead(model, state, days, under).double().numpy()
+            weights = state.log_weights.exp().double().numpy()
+            for row in torch.nonzero(there)[:, 0].tolist():
+                yield row, ahead[row], weights[row], float(came[row])
+        state = model.twin.observe(state, Observation(ids, days, {name: values}), under=under)
+
+
 def later_of(
     model: LivingModel, later: Cohort | Beliefs, settings: TwinSettings, console: Console
 ) -> Later:
@@ -117,16 +162,11 @@ def later_of(
     step = console.progress("patients replayed")
     kept: list[KeptBelief] = []
     parts: list[tuple[int, ndarray, ndarray, float]] = []
-    for done, each in enumerate(asked, start=1):
-        try:
-            own = list(foreseen(model, each, states(model.twin, each)))
-        except (TherapyError, TwinError):
-            continue
-        for _, state, ahead, measured in own:
-            weights = state.log_weights[0].exp().double().numpy()
-            parts.append((len(kept), ahead[0].double().numpy(), weights, measured))
-        kept.append(each)
-        step(done, len(asked))
+    for done, some in enumerate(groups := _alike(asked), start=1):
+        for shown, told in _replayed(model, some):
+            parts += [(len(kept) + row, draws, w, came) for row, draws, w, came in told]
+            kept += shown
+        step(done, len(groups))
     if len(kept) < len(asked):
         console.warn(f"{len(asked) - len(kept)} patients have visits that the twin cannot be shown")
     if not kept:

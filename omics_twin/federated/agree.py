@@ -11,7 +11,7 @@ from omics_twin.config import Config, digest
 from omics_twin.errors import TrainingError, quoted
 from omics_twin.files import sha256
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.settings import GeneEncoder
+from omics_twin.settings import GeneEncoder, SurvivalHead
 from omics_twin.tasks import Task
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
 from omics_twin.tensors.members import MemberPlan
@@ -98,10 +98,11 @@ def check_shareable(task: Task, plan: MemberPlan, config: Config) -> None:
     TrainingError
         In these cases.
     """
-    if task.outcome.kind is OutcomeKind.TIME_TO_EVENT:
+    survival = task.outcome.kind is OutcomeKind.TIME_TO_EVENT
+    if survival and config.model.survival_head is SurvivalHead.COX:
         raise TrainingError(
-            f"outcome '{task.outcome_name}' is a time to event, whose intervals are not yet found "
-            "from sums over sites: use trainer=standard at each site, or a yes-or-no outcome"
+            "model.survival_head is COX, whose likelihood compares each patient with all who are "
+            "at risk at any site: use HAZARD where sites learn together"
         )
     if config.model.gene_encoder is GeneEncoder.PATIENT_GRAPH:
         raise TrainingError(

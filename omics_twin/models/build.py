@@ -32,6 +32,8 @@ from omics_twin.tensors.sums import Total, here
 _DISTINCT = 6
 # A baseline hazard that is not learned can be finer than one that is.
 _FINER = 4
+# Days and number of the steps by which sites count events.
+_WEEK, _WEEKS = 7.0, 5_200
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,10 @@ def build_head(
     happened = torch.nan_to_num(event) * known
     cox = settings.survival_head is SurvivalHead.COX
     intervals = settings.intervals * (_FINER if cox else 1)
-    edges = _interval_edges(filled[happened > 0], filled[known > 0], intervals)
+    if total is here:
+        edges = _interval_edges(filled[happened > 0], filled[known > 0], intervals)
+    else:
+        edges = _shared_edges(filled[happened > 0], filled[known > 0], intervals, total)
     if cox:
         alike = torch.zeros_like(inside)
         return CoxHead(
@@ -301,7 +306,8 @@ def build_head(
     lower, upper = edges[:-1], edges[1:]
     exposure = ((filled[:, None] - lower) / (upper - lower)).clamp(0.0, 1.0)
     died = (happened[:, None] > 0) & (filled[:, None] > lower) & (filled[:, None] <= upper)
-    hazard = (inside @ died.double() + 0.5) / (inside @ exposure + 1.0)
+    deaths, at_risk = total("events by interval", inside @ died.double(), inside @ exposure)
+    hazard = (deaths + 0.5) / (at_risk + 1.0)
     return HazardHead(outcome.name, edges.float(), hazard.float())
 
 
@@ -309,8 +315,26 @@ def _interval_edges(event_days: Tensor, all_days: Tensor, intervals: int) -> Ten
     """Edges at quantiles of the event times, so that every interval holds as many events."""
     shares = torch.linspace(0.0, 1.0, intervals + 1, dtype=torch.float64)[1:-1]
     inner = torch.quantile(event_days, shares)
-    last = all_days.max()
-    edges = torch.unique(torch.cat([torch.zeros(1, dtype=torch.float64), inner, last[None]]))
+    return _apart(torch.cat([torch.zeros(1, dtype=torch.float64), inner, all_days.max()[None]]))
+
+
+def _shared_edges(event_days: Tensor, all_days: Tensor, intervals: int, total: Total) -> Tensor:
+    """Edges of the patients of all sites, to the week: counts by week are all that is told."""
+    weeks = [
+        torch.bincount(
+            (each.clamp(min=0.0) / _WEEK).ceil().long().clamp(max=_WEEKS), minlength=_WEEKS + 1
+        )
+        for each in (event_days, all_days)
+    ]
+    events, followed = total("patients by week", *(each.double() for each in weeks))
+    shares = torch.linspace(0.0, 1.0, intervals + 1, dtype=torch.float64)[1:-1]
+    inner = torch.searchsorted(events.cumsum(dim=0), shares * (events.sum() - 1.0) + 1.0)
+    last = torch.nonzero(followed)[-1]
+    return _apart(_WEEK * torch.cat([torch.zeros(1), inner, last.clamp(min=1)]).double())
+
+
+def _apart(edges: Tensor) -> Tensor:
+    edges = torch.unique(edges)
     # Merging edges closer than a day keeps the hazard of every interval estimable.
     keep = [0]
     for index in range(1, len(edges)):

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from omics_twin.evaluate.conformal import conformal_quantile, mondrian_quantiles
 from omics_twin.federated.exchange import Exchange
-from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
+from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_head, build_network
 from omics_twin.models.effects import learn_effects
+from omics_twin.models.heads import HazardHead
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.shared_module import SharedModule, module_of
 from omics_twin.models.training import trained
@@ -187,6 +188,40 @@ def test_a_step_of_all_sites_has_the_gradient_of_pooled_patients() -> None:
     assert found.keys() == pooled.keys()
     for name, value in pooled.items():
         torch.testing.assert_close(found[name], value, rtol=0.02, atol=0.005)
+
+
+def test_hazards_are_those_of_pooled_patients_to_the_week() -> None:
+    generator = torch.Generator().manual_seed(1)
+    days = 400.0 * torch.rand(PATIENTS, generator=generator) + 30.0
+    event = (torch.rand(PATIENTS, generator=generator) < 0.6).float()
+    fields = torch.stack([days, event], dim=1)
+    place = torch.arange(PATIENTS) % 7 // 3
+
+    def head(rows: Tensor, total: Total) -> HazardHead:
+        outcome = OutcomeTensors("os", "time_to_event", "day", fields[rows])
+        found = build_head(outcome, EVERYBODY.training[:, rows], WITHOUT, total)
+        assert isinstance(found, HazardHead)
+        return found
+
+    pooled = head(torch.arange(PATIENTS), here)
+    found = together(
+        SITES,
+        lambda site, told: head(torch.nonzero(place == SITES.index(site))[:, 0], told),
+        masked=True,
+    )
+    for each in found:
+        assert torch.equal(each.edges_days, found[0].edges_days)
+        assert torch.equal(each.level, found[0].level)
+    # Rounded up to the week; pooled edges lie between two events, which are days apart.
+    gap = found[0].edges_days - pooled.edges_days
+    assert float(gap.min()) >= -0.01
+    assert float(gap.max()) < 30.0
+    asked = torch.linspace(0.0, 420.0, 20)
+    curves = [
+        each.trajectory(each.predictor(torch.zeros(MEMBERS, 1, 2)), asked)
+        for each in (found[0], pooled)
+    ]
+    torch.testing.assert_close(curves[0], curves[1], rtol=0.0, atol=0.05)
 
 
 def test_a_course_and_what_patients_look_like_are_those_of_pooled_patients() -> None:

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -45,6 +46,11 @@ CANARIES: dict[str, str | float] = {
     "size of a published twin": 271.82845,
     "dose": 41.376291,
     "name of a plan": "Zqx plan seven",
+    # a patient of a twin that learns from visit to visit
+    "patient of scans": "Zqx-Scanned-2236",
+    "first scan": 73.182647,
+    "next scan": 58.926143,
+    "study": "zqx_study_of_scans",
     # the Bundle, the page and the hospital
     "patient of a Bundle": "zqx-bundle-2718",
     "family name": "Zqxhausen",
@@ -72,6 +78,7 @@ CANARIES: dict[str, str | float] = {
 del CANARIES["age in a Bundle"]
 
 ROW, GONE = 4, 5
+SIZE = "target_lesion_long_diameter_mm"
 
 
 def plant(folder: Path) -> None:
@@ -107,9 +114,27 @@ def plant(folder: Path) -> None:
     ledger += [f"{each},grant,all,2026-01-02" for each in names]
     ledger += [f"{CANARIES['who withdrew']},withdraw,all,2026-02-03"]
     (folder / "ledger.csv").write_text("\n".join(ledger) + "\n")
+    _scans(folder)
     _visits(folder)
     _bundle(folder)
     _broken(folder)
+
+
+def _scans(folder: Path) -> None:
+    """Write scans of some patients, the first of whom is told by canaries."""
+    rng = np.random.default_rng(0)
+    rows = [f"patient_id,day,{SIZE},arm,study"]
+    for patient in range(45):
+        first = float(rng.uniform(20, 90))
+        sizes = [f"{first * each:.0f}" for each in (1.0, *rng.uniform(0.6, 1.2, 2))]
+        name, study = f"p{patient}", "one"
+        if not patient:
+            name, study = str(CANARIES["patient of scans"]), str(CANARIES["study"])
+            sizes = [str(CANARIES["first scan"]), str(CANARIES["next scan"]), "40"]
+        days = (0, 42, 84)
+        rows += [f"{name},{d},{s},a,{study}" for d, s in zip(days, sizes, strict=True)]
+    (folder / "tumour_size").mkdir()
+    (folder / "tumour_size" / "measurements.csv").write_text("\n".join(rows) + "\n")
 
 
 def _names(trial: Path) -> list[str]:

@@ -25,7 +25,7 @@ from tests.serve.hospital import free_port, token_in
 SEALED = find_spec("sqlcipher3") is not None
 # Where a patient may be told of: what somebody gave, and the files that output= named. Without
 # SQLCipher nothing is sealed here, and the chart and the beliefs hold what they are for.
-PERMITTED = ("given", "asked") if SEALED else ("given", "asked", "chart.db*", "outputs/beliefs")
+PERMITTED = ("given", "asked") if SEALED else ("given", "asked", "chart*.db*", "outputs/beliefs")
 # The audit log names who asked, and nothing of a patient; who compares plans reads their names.
 NAMED = {"log/audit.jsonl": {"account"}, "terminal/asked.out": {"name of a plan"}}
 
@@ -33,13 +33,15 @@ NAMED = {"log/audit.jsonl": {"account"}, "terminal/asked.out": {"name of a plan"
 _RUN = """
 import io, json, sys
 from omics_twin.cli import main
-latest = "outputs/synthetic_response/latest.json"
+latest = {"RUN": "synthetic_response", "LIVING": "tumour_size"}
 for expected, arguments, typed in json.load(open(sys.argv[1])):
     print("$", arguments[0], flush=True)
     sys.stdin = io.StringIO(typed)
-    if "model_uri=RUN" in arguments:
-        run = json.load(open(latest))["run_folder"]
-        arguments[arguments.index("model_uri=RUN")] = f"model_uri={run}"
+    for place, each in enumerate(arguments):
+        named = latest.get(each.removeprefix("model_uri="))
+        if named:
+            run = json.load(open(f"outputs/{named}/latest.json"))["run_folder"]
+            arguments[place] = f"model_uri={run}"
     found = main(arguments)
     print("=", found, "" if found == expected else f"!! {expected}", flush=True)
 """
@@ -123,7 +125,7 @@ def test_every_canary_is_told_apart_in_every_encoding() -> None:
 
 
 def test_nothing_of_a_patient_is_written_where_nobody_asked_for_it(place: Place) -> None:
-    place.run("asked", [(0, ["train", *SMALL], ""), *_ask(), *_provoke(), *_keep()])
+    place.run("asked", [(0, ["train", *SMALL], ""), *_ask(), *_provoke(), *_keep(), *_follow()])
     _serve(place)
     found = Search(CANARIES).below(place.root, PERMITTED)
     left = {path: sorted(names - NAMED.get(path, set())) for path, names in found.items()}
@@ -188,6 +190,22 @@ def _keep() -> list[Command]:
         ["account", chart, f"account={CANARIES['account']}", "role=clinician"],
     ]  # fmt: skip
     return [(0, each, f"{CANARIES['password']}\n") for each in asked]
+
+
+def _follow() -> list[Command]:
+    """Return what is done with a twin that learns from visit to visit."""
+    scans = ["experiment=tumour_size", "data_root=given", "split.folds=2", "twin.draws=50"]
+    patient = f"patient={CANARIES['study']}/a/{CANARIES['patient of scans']}"
+    model, chart = ["model_uri=LIVING", *scans[1:]], "chart=sqlite:///chart_living.db"
+    own = [*model, "cohort=tumour_size"]
+    asked = [
+        ["train", *scans],
+        ["update", *own, patient],
+        ["simulate", *own, patient, "output=asked/scans.html"],
+        ["admit", chart, *own, patient],
+        ["monitor", *own, "output=outputs/monitor.html", "monitor.level=0.000001"],
+    ]
+    return [(0, each, "") for each in asked]
 
 
 def _serve(place: Place) -> None:
