@@ -102,8 +102,8 @@ def _ahead(
                 if not len(chosen):
                     continue
                 part = select(state, torch.from_numpy(chosen))
-                # A few members answer: as many forecasts as the baselines have, or more.
-                part = twin.repeated(part, -(-2 * _DRAWS // part.draws.shape[1]))
+                # A few members answer, with as many forecasts as a baseline has.
+                part = twin.repeated(part, -(-_DRAWS // part.draws.shape[1]))
                 under = task.catalogue.interventions()[arm]
                 on = torch.full((len(chosen),), channel.visit_day, dtype=torch.float64)
                 draws = twin.forecast(part, on, under).numpy()

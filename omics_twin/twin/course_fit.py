@@ -23,7 +23,7 @@ _ROUNDS = 30
 _SETTLED = 1e-4
 # Offsets that are compared, as shares of a feature's mean, and degrees of freedom, up to none.
 _OFFSETS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-_TAILS = (8.0, 16.0, 32.0, 64.0, 1e4)
+_TAILS = (*(8.0 * 2.0 ** (step / 4) for step in range(17)), 1e4)
 
 
 def fit_course(
@@ -185,7 +185,7 @@ def _learned(
     (patients,) = total("patients of the course", weights.sum(dim=1))
     filled, counts = torch.nan_to_num(values), weights
     doubt = torch.zeros(members, columns, columns, dtype=values.dtype)
-    tails = torch.full((members,), _TAILS[1], dtype=values.dtype)
+    tails = torch.full((members,), _TAILS[4], dtype=values.dtype)
     before = torch.full((members,), torch.inf, dtype=values.dtype)
     for _ in range(_ROUNDS):
         fitted, used = _regressed(filled, design, counts, first, total)
@@ -194,7 +194,7 @@ def _learned(
             "scatter of the course", torch.einsum("mp,mpi,mpj->mij", counts, off, off) + doubt
         )
         share = (_ALONE / (patients + _ALONE))[:, None, None]
-        covariance = _drawn_alone(scatter / (patients - used)[:, None, None], share, first)
+        covariance = _drawn_alone(scatter / patients[:, None, None], share, first)
         now = covariance.diagonal(dim1=-2, dim2=-1).log().mean(dim=1)
         if bool(((now - before).abs() < _SETTLED).all()):
             break
@@ -202,7 +202,8 @@ def _learned(
         filled, doubt, counts, tails = _expected(
             values, design @ fitted, covariance, weights, tails, total
         )
-    return fitted, covariance, tails
+    # What is expected was fitted to these patients: others are further from it.
+    return fitted, covariance * (patients / (patients - used))[:, None, None], tails
 
 
 def _drawn_alone(
