@@ -364,4 +364,4 @@ def test_a_privacy_budget_that_would_not_be_kept_is_refused(
 ) -> None:
     private = ["experiment=tumour_size", "trainer.privacy.epsilon=4", *asked(folder)]
     assert main(["train", *private]) == 1
-    assert "is not trained under a privacy budget" in capsys.readouterr().err
+    assert "which a twin of visits does not keep to" in capsys.readouterr().err
