@@ -28,6 +28,7 @@ from omics_twin.tensors.history import histories_of
 def _train_size(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
     """Learn how sizes change from scan to scan, judged one scan ahead."""
     histories = histories_of(cohort, config.dynamics.modality)
+    progression.check_in_mm(cohort, config.dynamics.modality)
     arms, held_out = answers.received_of(cohort), progression.folds_of(histories, config.split)
     with console.stage("forecasts of the next visit, every patient held out once"):
         forecasts = progression.cross_validated(

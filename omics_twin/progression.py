@@ -79,19 +79,24 @@ def given_in(cohort: Cohort) -> list[Intervention]:
     return [treatment(arm) for arm in received_of(cohort)]
 
 
-def learned(histories: Histories, arms: Sequence[str | None], name: str) -> GrowthProcessTwin:
-    """Return the twin of some training patients.
+def check_in_mm(cohort: Cohort, modality: str) -> None:
+    """Refuse sizes that are no diameters in mm.
 
     Raises
     ------
     CohortError
-        If their sizes are no diameters in mm.
+        If they are in another unit.
     """
-    if histories.modality.unit != "mm":
+    unit = str(cohort.repeated[modality].var["unit"].iloc[0])
+    if unit != "mm":
         raise CohortError(
-            f"'{histories.modality.name}' is in {histories.modality.unit}, expected diameters in "
-            "mm: declare the column with convert_to: mm, or choose dynamics=tumour_volume"
+            f"'{modality}' is in {unit}, expected diameters in mm: declare the column with "
+            "convert_to: mm, or choose dynamics=tumour_volume"
         )
+
+
+def learned(histories: Histories, arms: Sequence[str | None], name: str) -> GrowthProcessTwin:
+    """Return the twin of some training patients."""
     population = fit_growth(histories.days, histories.values, _plans(histories, arms))
     return GrowthProcessTwin(name, histories.modality, population)
 

@@ -365,3 +365,11 @@ def test_a_privacy_budget_that_would_not_be_kept_is_refused(
     private = ["experiment=tumour_size", "trainer.privacy.epsilon=4", *asked(folder)]
     assert main(["train", *private]) == 1
     assert "which a twin of visits does not keep to" in capsys.readouterr().err
+
+
+def test_sizes_in_another_unit_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    column = "cohort.modalities.tumour.columns.target_lesion_long_diameter_mm"
+    assert main(["train", "experiment=tumour_size", f"{column}.unit=cm", *asked(folder)]) == 1
+    assert "'tumour' is in cm, expected diameters in mm" in capsys.readouterr().err
