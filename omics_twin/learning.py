@@ -17,11 +17,12 @@ from omics_twin.errors import TrainingError, quoted
 from omics_twin.intake.channels import BATCH
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
+from omics_twin.models.companion import Companion, fit_companion
 from omics_twin.models.layers import Copies
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.variants import MemberSettings, Variant, copied, set_out
 from omics_twin.report.console import Console
-from omics_twin.settings import FollowUp, GeneEncoder, NetworkSettings
+from omics_twin.settings import CompanionKind, FollowUp, GeneEncoder, NetworkSettings
 from omics_twin.starting import check_unseen
 from omics_twin.tasks import ON_A_GRAPH, Task, support_of
 from omics_twin.tensors.batch import TrainingTensors
@@ -269,6 +270,7 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
             spread=spread_of(fitted.plan, config.split, new=False),
             spread_new=spread_of(fitted.plan, config.split, new=True),
         ),
+        companion=_companion(task, fitted, config),
     )
     return TrainedModel(
         twin=twin if twin.design == task.design else _hybrid(task, twin),
@@ -291,6 +293,29 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
             "trained_on": date.today().isoformat(),
             "config": recorded(config),
         },
+    )
+
+
+def no_companion(config: Config) -> str:
+    """Return why trees that are asked for do not stand beside a network, empty where they do."""
+    if config.trainer.federation.sites:
+        return "sites that learn together add up gradients, and trees have none"
+    if config.trainer.privacy.epsilon is not None:
+        return "a leaf tells of a few patients, which no privacy budget allows"
+    return ""
+
+
+def _companion(task: Task, fitted: Fitted, config: Config) -> Companion | None:
+    """Return what stands beside the network, fitted to each member's own patients."""
+    if config.model.companion is CompanionKind.NONE or no_companion(config):
+        return None
+    arms = torch.tensor([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms])
+    return fit_companion(
+        fitted.module.network,
+        _tensors(task, fitted.plan, config)[2],
+        _alike(fitted.plan, None),
+        arms.mean(dim=0),
+        seed=config.trainer.seed,
     )
 
 

@@ -78,6 +78,43 @@ def _probability(predictor: Tensor, link: Link) -> tuple[Tensor, Tensor]:
     return 1.0 - survival, hazard * survival
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A score of prognosis that was found apart from the network, to be mixed with its own.
+
+    Attributes
+    ----------
+    score
+        About its mean, (member, row).
+    share
+        How much of the prognosis is taken from it, (member, row).
+    usual
+        The mean of the network's own score under ``agents``, (member,).
+    agents
+        Mean over the arms: under it the network's own prognosis is read, (agent,).
+    """
+
+    score: Float[Tensor, "member row"]
+    share: Float[Tensor, "member row"]
+    usual: Float[Tensor, " member"]
+    agents: Float[Tensor, " agent"]
+
+    def mixed(
+        self,
+        score: Float[Tensor, "member row output"],
+        usual: Float[Tensor, "member row output"],
+    ) -> Float[Tensor, "member row output"]:
+        """Return the network's scores with some of its prognosis exchanged, all arms' alike.
+
+        Parameters
+        ----------
+        usual
+            The network's own scores under :attr:`agents`.
+        """
+        moved = self.share * (self.score + self.usual[:, None] - usual[..., 0])
+        return score + functional.pad(moved.unsqueeze(-1), (0, score.shape[-1] - 1))
+
+
 class LinearEffects(nn.Module):
     """The score that is linear in the measurements: prognosis, and each agent's effect.
 
@@ -132,10 +169,11 @@ class TherapyOutcome(nn.Module):
         agents: Float[Tensor, "row agent"],
         days: Float[Tensor, " time"],
         widening: Widening | None = None,
+        beside: Beside | None = None,
     ) -> Float[Tensor, "member row time quantity"]:
         """Return the trajectories of all heads' quantities."""
         parts = []
-        for score, head in self._scores(code, agents):
+        for score, head in self.scores(code, agents, beside):
             predictor = head.predictor(score)
             if widening is not None:
                 predictor = widening(predictor, link=head.link)
@@ -148,7 +186,7 @@ class TherapyOutcome(nn.Module):
         """Return the log relative hazard, without a level, by the index of its head."""
         return {
             index: score[..., 0]
-            for index, (score, head) in enumerate(self._scores(code, agents))
+            for index, (score, head) in enumerate(self.scores(code, agents))
             if isinstance(head, CoxHead)
         }
 
@@ -167,10 +205,24 @@ class TherapyOutcome(nn.Module):
             What each row counts for each member; a row's loss is not multiplied with it.
         """
         total = torch.zeros(code.shape[:2], dtype=code.dtype, device=code.device)
-        for index, (score, head) in enumerate(self._scores(code, agents)):
+        for index, (score, head) in enumerate(self.scores(code, agents)):
             fields = targets[:, 2 * index : 2 * index + 2]
             total = total + head.loss(score, fields, weights)
         return total
+
+    def scores(
+        self,
+        code: Float[Tensor, "member row code"],
+        agents: Float[Tensor, "row agent"],
+        beside: Beside | None = None,
+    ) -> Iterator[tuple[Float[Tensor, "member row output"], Head]]:
+        """Yield each head with its score, mixed with one that stands beside the network."""
+        if beside is None:
+            yield from self._scores(code, agents)
+            return
+        usual = self._scores(code, beside.agents.expand_as(agents))
+        for (score, head), (own, _) in zip(self._scores(code, agents), usual, strict=True):
+            yield beside.mixed(score, own), head
 
     def _scores(self, code: Tensor, agents: Tensor) -> Iterator[tuple[Tensor, Head]]:
         terms = 0 if self.effects is None else 1 + agents.shape[-1]
@@ -336,15 +388,21 @@ class MultimodalNetwork(nn.Module):
         days: Float[Tensor, " time"],
         log_weights: Float[Tensor, "patient draw"],
         spread: Float[Tensor, " patient"],
+        beside: Beside | None = None,
     ) -> Float[Tensor, "patient draw time quantity"]:
         """Return the trajectories of draws that each belong to one member.
 
         Every parameter has a leading member axis, so gathering it by draw turns the draw axis
         into the batch axis of the same products.
+
+        Parameters
+        ----------
+        beside
+            A score of each draw, (draw, patient), that is mixed with the network's.
         """
         chosen = {name: value[member] for name, value in self.outcome.named_parameters()}
         rows = code.transpose(0, 1)
         everyone = agents.expand(code.shape[0], -1)
         widening = Widening(log_weights.exp().T, spread)
-        found: Tensor = with_values(self.outcome, chosen)(rows, everyone, days, widening)
+        found: Tensor = with_values(self.outcome, chosen)(rows, everyone, days, widening, beside)
         return found.transpose(0, 1)

@@ -10,12 +10,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from omics_twin.errors import TwinError
-from omics_twin.models.network import MultimodalNetwork
+from omics_twin.models.companion import Companion
+from omics_twin.models.network import Beside, MultimodalNetwork
 from omics_twin.tensors.design import Design
 from omics_twin.trust.privacy import site_pseudonyms
 from omics_twin.trust.roster import digest_of_patient
 from omics_twin.twin.checks import check_start, check_visit, multi_hot, scheduled
-from omics_twin.twin.draws import normalised, patient_noise
+from omics_twin.twin.draws import normalised, patient_noise, visits_with
 from omics_twin.types import (
     NO_INTERVENTION,
     Intervention,
@@ -23,6 +24,7 @@ from omics_twin.types import (
     Observation,
     Trajectory,
     TwinState,
+    Visit,
 )
 
 _CHUNK = 1024
@@ -114,6 +116,9 @@ class NeuralTwin:
 
     A patient the ensemble was trained on is answered by the members that never saw the patient.
 
+    Where trees stand beside the network, a draw also holds their score and its share, made anew
+    with every visit from all that was measured before treatment.
+
     Attributes
     ----------
     network
@@ -124,6 +129,8 @@ class NeuralTwin:
         The agents it knows, in the order of its therapy input.
     membership
         Who trained which member.
+    companion
+        Trees that answer beside the network; None: it answers alone.
     """
 
     name: str
@@ -131,6 +138,7 @@ class NeuralTwin:
     design: Design
     agents: tuple[str, ...]
     membership: Membership
+    companion: Companion | None = None
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -171,6 +179,7 @@ class NeuralTwin:
             torch.zeros(patients, draws, self.network.terms),
             patient_noise(patient_ids, draws, self.network.terms, seed + 1),
             torch.zeros(patients, draws, len(self.design.channels)),
+            torch.zeros(patients, draws, 0 if self.companion is None else 2),
         ]
         return TwinState(
             patient_ids=tuple(patient_ids),
@@ -206,7 +215,12 @@ class NeuralTwin:
                 only = torch.where(rows[:, None], values, torch.nan)
                 self._add(state, draws, own[place], only, agents)
         days = torch.maximum(state.days, observation.days.to(state.days))
-        return replace(state, draws=draws, days=days)
+        shown = replace(state, draws=draws, days=days)
+        if self.companion is None:
+            return shown
+        shown = replace(shown, history=(*state.history, Visit(observation, under)))
+        self._ask_trees(shown)
+        return shown
 
     @torch.no_grad()
     def simulate(
@@ -230,7 +244,13 @@ class NeuralTwin:
         chunks = [slice(start, start + _CHUNK) for start in range(0, len(code), _CHUNK)]
         parts = [
             self.network.simulate(
-                code[rows], member, agents, asked, state.log_weights[rows], spread[rows]
+                code[rows],
+                member,
+                agents,
+                asked,
+                state.log_weights[rows],
+                spread[rows],
+                self.beside(state.draws[rows]),
             )
             for rows in chunks
         ]
@@ -243,6 +263,43 @@ class NeuralTwin:
             names=self.quantities,
             units=tuple(unit for _, head in self.network.outcome.parts for unit in head.units),
         )
+
+    def beside(self, draws: Float[Tensor, "patient draw state"]) -> Beside | None:
+        """Return what is mixed with the network's score of each draw, (draw, patient)."""
+        if self.companion is None:
+            return None
+        score, share = draws[..., -2:].permute(2, 1, 0)
+        usual = self.companion.usual[draws[0, :, 0].long()]
+        return Beside(score, share, usual, self.companion.agents)
+
+    def before_treatment(self, state: TwinState) -> dict[str, Float[Tensor, "patient feature_"]]:
+        """Return what was measured before treatment, by channel; for twins with a companion."""
+        found = {}
+        for channel in self.design.channels:
+            if channel.follow_up:
+                continue
+            visits = [each for each in self.design.channels if each.modality == channel.modality]
+            found[channel.name] = torch.full(
+                (len(state.patient_ids), len(channel.features)), torch.nan
+            )
+            for visit, values in visits_with(state, channel.modality):
+                told = scheduled(visits, visit.observation.days, values)
+                rows = told.get(visits.index(channel))
+                if rows is not None:
+                    found[channel.name][rows] = values[rows].to(found[channel.name])
+        return found
+
+    @torch.no_grad()
+    def _ask_trees(self, state: TwinState) -> None:
+        """Write what the trees say into draws that are nobody else's yet."""
+        if self.companion is None:
+            return
+        values, member = self.before_treatment(state), state.draws[0, :, 0].long()
+        for start in range(0, len(state.draws), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            part = {name: each[rows] for name, each in values.items()}
+            told = torch.stack(self.companion.answered(self.network, part), dim=-1)
+            state.draws[rows, :, -2:] = told[member].transpose(0, 1)
 
     def spread_of(self, state: TwinState) -> Float[Tensor, " patient"]:
         """Return how far each patient's draws are moved from their mean."""
@@ -265,7 +322,9 @@ class NeuralTwin:
         parts = ("shift", "precision", "noise")
         code = [f"{part}_{k}" for part in parts for k in range(self.network.latent)]
         code += [f"{part}_{k}" for part in ("added", "open") for k in range(self.network.terms)]
-        return ("member", *code, *(f"seen_{channel.name}" for channel in self.design.channels))
+        seen = [f"seen_{channel.name}" for channel in self.design.channels]
+        trees = () if self.companion is None else ("trees_score", "trees_share")
+        return ("member", *code, *seen, *trees)
 
     def _latent_code(self, state: TwinState) -> Float[Tensor, "patient draw latent"]:
         shift, precision, noise = state.draws[..., 1 : 1 + 3 * self.network.latent].chunk(3, dim=-1)

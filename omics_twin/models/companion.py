@@ -1,0 +1,298 @@
+"""Trees that answer beside the network: grown apart from it, and mixed by what they are worth.
+
+A member's trees learn prognosis from the patients that the member itself learns from, and see what
+its encoders see before treatment. How much of a patient's prognosis is taken from them is found on
+the inner validation patients of the fold, whom neither learned from: between nothing and all, the
+mean over every share, weighted by how likely it makes these patients. What a therapy changes stays
+the network's: trees are not told which one was given, and every arm is moved alike.
+
+References
+----------
+van der Laan, Polley and Hubbard 2007, Super learner (doi:10.2202/1544-6115.1309); for survival:
+Golmakani and Polley 2020 (doi:10.1515/ijb-2019-0065). Weights as in Yao et al. 2018
+(doi:10.1214/17-BA1091). Trees: Geurts, Ernst and Wehenkel 2006 (doi:10.1007/s10994-006-6226-1);
+those of a time to event split and answer as in LeBlanc and Crowley 1992 (doi:10.2307/2532300).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from omics_twin.models.fusion import posterior
+from omics_twin.models.heads import BinaryHead, ContinuousHead, CoxHead, Head
+from omics_twin.models.network import Beside, MultimodalNetwork
+from omics_twin.models.partial_likelihood import breslow_hazard
+from omics_twin.tensors.batch import TrainingTensors
+
+# Members add up: those of a fold together have a hundred trees and more.
+TREES = 25
+_LEAF = 5
+# No tree of a large cohort has many more leaves than this.
+_LEAVES = 256
+_SHARES = 21
+# Fewer training patients with just these modalities tell trees nothing.
+_FEWEST = 10
+# A leaf of few patients is not taken at its word.
+_PROBABILITY, _HAZARD = 0.01, 0.02
+_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class Companion:
+    """Trees of every member, as tensors.
+
+    A node whose value of ``feature`` is at most ``threshold`` is followed by the next node, else by
+    the node ``right``.
+
+    Attributes
+    ----------
+    roots
+        Where each tree begins, (member, tree).
+    feature, threshold, right
+        Of each node, (node,); ``right`` is 0 at a leaf.
+    value
+        Of each leaf, (node,): probability, standardised value, or hazard relative to everybody's.
+    centre, usual
+        Mean score of the trees, and of the network under ``agents``, in each member's inner
+        validation patients, (member,).
+    share
+        How much of the prognosis is taken from the trees, (member,).
+    agents
+        Mean over the arms, under which the network's own prognosis is read, (agent,).
+    patterns
+        Which channels before treatment were measured together, (pattern, channel).
+    known
+        Whether enough of a member's training patients had just these, (member, pattern).
+    """
+
+    roots: Int[Tensor, "member tree"]
+    feature: Int[Tensor, " node"]
+    threshold: Float[Tensor, " node"]
+    right: Int[Tensor, " node"]
+    value: Float[Tensor, " node"]
+    centre: Float[Tensor, " member"]
+    usual: Float[Tensor, " member"]
+    share: Float[Tensor, " member"]
+    agents: Float[Tensor, " agent"]
+    patterns: Bool[Tensor, "pattern channel"]
+    known: Bool[Tensor, "member pattern"]
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors by name."""
+        return {each.name: getattr(self, each.name).contiguous() for each in fields(self)}
+
+    @staticmethod
+    def from_tensors(stored: Mapping[str, Tensor]) -> Companion | None:
+        """Return what :meth:`to_tensors` returned; None for nothing."""
+        return Companion(**stored) if stored else None
+
+    def grown(self, inputs: Float[Tensor, "member row input"]) -> Float[Tensor, "member row"]:
+        """Return the mean value of each member's trees."""
+        return torch.stack([self._grown(m, rows) for m, rows in enumerate(inputs)])
+
+    def _grown(self, member: int, inputs: Float[Tensor, "row input"]) -> Float[Tensor, " row"]:
+        node = self.roots[member].long().expand(len(inputs), -1)
+        while True:
+            right = self.right[node].long()
+            inside = right > 0
+            if not bool(inside.any()):
+                return self.value[node].mean(dim=1)
+            at_most = inputs.gather(1, self.feature[node].long()) <= self.threshold[node]
+            node = torch.where(inside, torch.where(at_most, node + 1, right), node)
+
+    def answered(
+        self, network: MultimodalNetwork, values: Mapping[str, Float[Tensor, "patient feature_"]]
+    ) -> tuple[Float[Tensor, "member patient"], Float[Tensor, "member patient"]]:
+        """Return the trees' score about its mean, and the share of the prognosis it is given.
+
+        Trees have no share where what was measured together was so in too few training patients:
+        there the network, which was shown every subset, answers alone.
+
+        Parameters
+        ----------
+        values
+            Channel before treatment -> measurements, NaN: not measured.
+        """
+        there = presence(values)
+        alike = (there[:, None] == self.patterns).all(dim=2).float()
+        share = self.share[:, None] * (self.known.float() @ alike.T)
+        score = score_of(network.outcome.parts[0][1], self.grown(tree_inputs(network, values)))
+        return score - self.centre[:, None], share
+
+
+def presence(
+    values: Mapping[str, Float[Tensor, "patient feature_"]],
+) -> Bool[Tensor, "patient channel"]:
+    """Return which channels each patient was measured in."""
+    return torch.stack([~torch.isnan(each).all(dim=1) for each in values.values()], dim=1)
+
+
+def tree_inputs(
+    network: MultimodalNetwork, values: Mapping[str, Float[Tensor, "patient feature_"]]
+) -> Float[Tensor, "member patient input"]:
+    """Return what trees split on: what encoders see of each channel, and who was measured in it."""
+    members = torch.arange(network.members)
+    parts = [network.encoder(name).standardised(each, members) for name, each in values.items()]
+    there = presence(values).float().expand(len(members), -1, -1)
+    return torch.cat([*parts, there], dim=2)
+
+
+def score_of(head: Head, mean: Tensor) -> Tensor:
+    """Return the score that trees' mean value stands for, on the scale of a head's."""
+    if isinstance(head, BinaryHead):
+        return torch.logit(mean, eps=_PROBABILITY)
+    if isinstance(head, ContinuousHead):
+        return mean
+    return mean.clamp(min=_HAZARD).log()
+
+
+@torch.no_grad()
+def fit_companion(
+    network: MultimodalNetwork,
+    tensors: TrainingTensors,
+    group: Int[Tensor, " member"],
+    agents: Float[Tensor, " agent"],
+    *,
+    seed: int,
+) -> Companion:
+    """Return the trees of every member of a trained network, and the share they have earned.
+
+    A proportional-hazards head is given the baseline that goes with both.
+
+    Parameters
+    ----------
+    group
+        Members that weigh the shares together, (member,): the replicas of a fold.
+    agents
+        Mean over the arms.
+    """
+    head = network.outcome.parts[0][1]
+    names = [name for name, day in tensors.visit_days.items() if day <= 0]
+    values = {name: tensors.channels[name] for name in names}
+    forests, means = [], []
+    for member, inputs in enumerate(tree_inputs(network, values)):
+        forest = _forest(head, inputs.numpy(), tensors, member, seed)
+        forests.append(forest)
+        means.append(torch.from_numpy(forest.predict(inputs.numpy())).float())
+    score = score_of(head, torch.stack(means))
+    own, usual = _own_scores(network, tensors, names, agents)
+    counted = tensors.stopping
+    patients = counted.sum(dim=1).clamp(min=1e-9)
+    centre = (score * counted).sum(dim=1) / patients
+    level = (usual * counted).sum(dim=1) / patients
+    beside = Beside(score - centre[:, None], torch.ones_like(score), level, agents)
+    share = _shares(head, own, usual[..., None], beside, tensors, group)
+    if isinstance(head, CoxHead):
+        mixed = replace(beside, share=share[:, None].expand_as(score)).mixed(own, usual[..., None])
+        head.settle(mixed[..., 0], tensors.targets[:, :2], counted)
+    there = presence(values)
+    patterns, which = torch.unique(there, dim=0, return_inverse=True)
+    seen = (tensors.training > 0).float() @ functional.one_hot(which, len(patterns)).float()
+    return Companion(
+        **_joined(forests),
+        centre=centre,
+        usual=level,
+        share=share,
+        agents=agents,
+        patterns=patterns,
+        known=seen >= _FEWEST,
+    )
+
+
+def _forest(
+    head: Head, inputs: np.ndarray, tensors: TrainingTensors, member: int, seed: int
+) -> Any:
+    """Return one member's trees, grown on the patients whom it learns from."""
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    weight = tensors.training[member]
+    rows = torch.nonzero(weight > 0)[:, 0]
+    target, counts, criterion = tensors.targets[rows, 0], weight[rows], "squared_error"
+    if isinstance(head, ContinuousHead):
+        target = (target - head.location[member]) / head.scale[member]
+    elif not isinstance(head, BinaryHead):
+        time, event = tensors.targets[rows, :2].T
+        alike = torch.zeros(1, len(rows))
+        days, place = torch.unique(time, return_inverse=True)
+        hazard = breslow_hazard(alike, time, event, days, counts[None])[0, place]
+        # Events in an exposure: a leaf's value is its hazard relative to everybody's.
+        exposure = hazard.clamp(min=1e-3)
+        target, counts, criterion = event / exposure, counts * exposure, "poisson"
+    forest = ExtraTreesRegressor(
+        n_estimators=TREES,
+        criterion=criterion,
+        min_samples_leaf=max(_LEAF, len(rows) // _LEAVES),
+        max_features=1.0 / 3.0,
+        random_state=int(np.random.SeedSequence([seed, 41, member]).generate_state(1)[0]),
+    )
+    return forest.fit(inputs[rows.numpy()], target.numpy(), sample_weight=counts.numpy())
+
+
+def _joined(forests: Sequence[Any]) -> dict[str, Tensor]:
+    """Return the nodes of all trees after another, and where each tree begins."""
+    trees = [tree.tree_ for forest in forests for tree in forest.estimators_]
+    starts = np.cumsum([0, *(tree.node_count for tree in trees)])
+    right, threshold = [], []
+    for start, tree in zip(starts, trees, strict=False):
+        # Grown depth first, so the left child is the next node.
+        right.append(np.where(tree.children_right > 0, tree.children_right + start, 0))
+        below = tree.threshold.astype(np.float32)
+        # What compares with the threshold in double precision compares with this in single.
+        threshold.append(
+            np.where(below > tree.threshold, np.nextafter(below, np.float32(-np.inf)), below)
+        )
+    joined = {
+        "feature": np.concatenate([np.maximum(tree.feature, 0) for tree in trees]).astype(np.int32),
+        "threshold": np.concatenate(threshold),
+        "right": np.concatenate(right).astype(np.int32),
+        "value": np.concatenate([tree.value[:, 0, 0] for tree in trees]).astype(np.float32),
+        "roots": starts[:-1].reshape(len(forests), -1).astype(np.int32),
+    }
+    return {name: torch.from_numpy(each) for name, each in joined.items()}
+
+
+def _own_scores(
+    network: MultimodalNetwork,
+    tensors: TrainingTensors,
+    names: Sequence[str],
+    agents: Float[Tensor, " agent"],
+) -> tuple[Float[Tensor, "member row output"], Float[Tensor, "member row"]]:
+    """Return the network's score under the therapies received, and under the mean of the arms."""
+    own: list[Tensor] = []
+    usual: list[Tensor] = []
+    for rows in torch.arange(len(tensors.agents)).split(_ROWS):
+        values = {name: tensors.channels[name][rows] for name in names}
+        shown = {name: torch.ones(len(rows)) for name in names}
+        mean, _ = posterior(network.together(values, tensors.agents[rows], shown))
+        added = [network.encoder(name).added(each) for name, each in values.items()]
+        code = torch.cat([mean, torch.stack(added).sum(dim=0)], dim=-1)
+        for found, given in ((own, tensors.agents[rows]), (usual, agents.expand(len(rows), -1))):
+            found.append(next(network.outcome.scores(code, given))[0])
+    return torch.cat(own, dim=1), torch.cat(usual, dim=1)[..., 0]
+
+
+def _shares(
+    head: Head,
+    own: Float[Tensor, "member row output"],
+    usual: Float[Tensor, "member row 1"],
+    beside: Beside,
+    tensors: TrainingTensors,
+    group: Int[Tensor, " member"],
+) -> Float[Tensor, " member"]:
+    """Return the mean share over all from 0 to 1, weighted by what each makes likely."""
+    every, losses = torch.linspace(0.0, 1.0, _SHARES), []
+    for share in every:
+        mixed = replace(beside, share=share.expand_as(beside.score)).mixed(own, usual)
+        loss = head.loss(mixed, tensors.targets[:, :2], tensors.stopping)
+        losses.append((loss * tensors.stopping).sum(dim=1))
+    alike = (group[:, None] == group[None, :]).to(own)
+    lost = torch.stack(losses) @ alike / alike.sum(dim=0)
+    return every @ torch.softmax(lost.amin(dim=0) - lost, dim=0)
