@@ -118,7 +118,9 @@ def neural_twin(
         design=design,
         agents=AGENTS,
         membership=Membership.of(TRAINED, weights > 0, salt="test"),
-        companion=fit_companion(network, tensors, group, arms, seed=seed) if trees else None,
+        companion=fit_companion(network, tensors, group, arms, seed=seed, trees=3)
+        if trees
+        else None,
     )
 
 

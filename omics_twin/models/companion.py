@@ -32,11 +32,11 @@ from omics_twin.models.network import Beside, MultimodalNetwork
 from omics_twin.models.partial_likelihood import breslow_hazard
 from omics_twin.tensors.batch import TrainingTensors
 
-# Members add up: those of a fold together have a hundred trees and more.
-TREES = 25
+# Members add up: those of a fold together have hundreds.
+TREES = 50
 _LEAF = 5
-# No tree of a large cohort has many more leaves than this.
-_LEAVES = 256
+# No tree of a large cohort has more leaves than this.
+_LEAVES = 128
 _SHARES = 21
 # Fewer training patients with just these modalities tell trees nothing.
 _FEWEST = 10
@@ -94,11 +94,8 @@ class Companion:
         """Return what :meth:`to_tensors` returned; None for nothing."""
         return Companion(**stored) if stored else None
 
-    def grown(self, inputs: Float[Tensor, "member row input"]) -> Float[Tensor, "member row"]:
-        """Return the mean value of each member's trees."""
-        return torch.stack([self._grown(m, rows) for m, rows in enumerate(inputs)])
-
-    def _grown(self, member: int, inputs: Float[Tensor, "row input"]) -> Float[Tensor, " row"]:
+    def mean_value(self, member: int, inputs: Float[Tensor, "row input"]) -> Float[Tensor, " row"]:
+        """Return the mean value of a member's trees."""
         node = self.roots[member].long().expand(len(inputs), -1)
         while True:
             right = self.right[node].long()
@@ -121,11 +118,99 @@ class Companion:
         values
             Channel before treatment -> measurements, NaN: not measured.
         """
-        there = presence(values)
-        alike = (there[:, None] == self.patterns).all(dim=2).float()
-        share = self.share[:, None] * (self.known.float() @ alike.T)
-        score = score_of(network.outcome.parts[0][1], self.grown(tree_inputs(network, values)))
-        return score - self.centre[:, None], share
+        every = torch.arange(network.members)
+        score = self.scores(network, tree_inputs(network, values, every), every)
+        alike = (presence(values)[:, None] == self.patterns).all(dim=2).float()
+        return score, self.share[:, None] * (self.known.float() @ alike.T)
+
+    def scores(
+        self,
+        network: MultimodalNetwork,
+        inputs: Float[Tensor, "chosen row input"],
+        members: Int[Tensor, " chosen"],
+    ) -> Float[Tensor, "chosen row"]:
+        """Return the score of some members' trees about its mean."""
+        found = [self.mean_value(m, x) for m, x in zip(members.tolist(), inputs, strict=True)]
+        score = score_of(network.outcome.parts[0][1], torch.stack(found))
+        return score - self.centre[members, None]
+
+    def divided(
+        self, member: int, start: Float[Tensor, "row input"], end: Float[Tensor, "row input"]
+    ) -> Float[Tensor, "row input"]:
+        """Return how much each input moves the mean value on the straight line between two ends.
+
+        The value is constant but for steps, and every step is where one input passes a threshold.
+        """
+        rows, trees = len(start), self.roots.shape[1]
+        line = _Line(
+            torch.arange(rows).repeat_interleave(trees),
+            self.roots[member].long().repeat(rows),
+            torch.zeros(rows * trees),
+            torch.ones(rows * trees),
+            torch.zeros(rows * trees, dtype=torch.long),
+            torch.arange(rows * trees),
+        )
+        leaves = []
+        while len(line.row):
+            inside = self.right[line.node] > 0
+            leaves.append(line.at(~inside))
+            line = self._further(line.at(inside), start, end)
+        line = _Line.joined(leaves)
+        line = line.at(line.low.argsort(stable=True))
+        line = line.at(line.tree.argsort(stable=True))
+        value = self.value[line.node]
+        step = torch.where(line.tree[1:] == line.tree[:-1], value[1:] - value[:-1], 0.0) / trees
+        place = (line.row[1:], line.passed[1:])
+        return torch.zeros_like(end).index_put(place, step, accumulate=True)
+
+    def _further(
+        self, line: _Line, start: Float[Tensor, "row input"], end: Float[Tensor, "row input"]
+    ) -> _Line:
+        """Return the parts of lines one node further, cut where they pass its threshold."""
+        feature, threshold = self.feature[line.node].long(), self.threshold[line.node]
+        first = start[line.row, feature]
+        way = end[line.row, feature] - first
+        cut = (threshold - first) / torch.where(way == 0, 1.0, way)
+        passes = (way != 0) & (cut > line.low) & (cut < line.high)
+        low, high = line.at(passes), line.at(passes)
+        cut = cut[passes]
+        low, high = replace(low, high=cut), replace(high, low=cut, passed=feature[passes])
+        whole = line.at(~passes)
+        parts = _Line.joined([whole, low, high])
+        feature = self.feature[parts.node].long()
+        first = start[parts.row, feature]
+        middle = first + 0.5 * (parts.low + parts.high) * (end[parts.row, feature] - first)
+        at_most = middle <= self.threshold[parts.node]
+        return replace(
+            parts, node=torch.where(at_most, parts.node + 1, self.right[parts.node].long())
+        )
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Parts of lines through trees: whose, at which node, from where to where on the line.
+
+    Attributes
+    ----------
+    passed
+        The input that passed a threshold where the part begins.
+    """
+
+    row: Int[Tensor, " part"]
+    node: Int[Tensor, " part"]
+    low: Float[Tensor, " part"]
+    high: Float[Tensor, " part"]
+    passed: Int[Tensor, " part"]
+    tree: Int[Tensor, " part"]
+
+    def at(self, chosen: Tensor) -> _Line:
+        return _Line(*(getattr(self, each.name)[chosen] for each in fields(self)))
+
+    @staticmethod
+    def joined(parts: Sequence[_Line]) -> _Line:
+        return _Line(
+            *(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(_Line))
+        )
 
 
 def presence(
@@ -136,10 +221,11 @@ def presence(
 
 
 def tree_inputs(
-    network: MultimodalNetwork, values: Mapping[str, Float[Tensor, "patient feature_"]]
-) -> Float[Tensor, "member patient input"]:
+    network: MultimodalNetwork,
+    values: Mapping[str, Float[Tensor, "patient feature_"]],
+    members: Int[Tensor, " chosen"],
+) -> Float[Tensor, "chosen patient input"]:
     """Return what trees split on: what encoders see of each channel, and who was measured in it."""
-    members = torch.arange(network.members)
     parts = [network.encoder(name).standardised(each, members) for name, each in values.items()]
     there = presence(values).float().expand(len(members), -1, -1)
     return torch.cat([*parts, there], dim=2)
@@ -162,6 +248,7 @@ def fit_companion(
     agents: Float[Tensor, " agent"],
     *,
     seed: int,
+    trees: int = TREES,
 ) -> Companion:
     """Return the trees of every member of a trained network, and the share they have earned.
 
@@ -173,13 +260,15 @@ def fit_companion(
         Members that weigh the shares together, (member,): the replicas of a fold.
     agents
         Mean over the arms.
+    trees
+        Of each member.
     """
     head = network.outcome.parts[0][1]
     names = [name for name, day in tensors.visit_days.items() if day <= 0]
     values = {name: tensors.channels[name] for name in names}
     forests, means = [], []
-    for member, inputs in enumerate(tree_inputs(network, values)):
-        forest = _forest(head, inputs.numpy(), tensors, member, seed)
+    for member, inputs in enumerate(tree_inputs(network, values, torch.arange(network.members))):
+        forest = _forest(head, inputs.numpy(), tensors, member, seed, trees)
         forests.append(forest)
         means.append(torch.from_numpy(forest.predict(inputs.numpy())).float())
     score = score_of(head, torch.stack(means))
@@ -189,15 +278,15 @@ def fit_companion(
     centre = (score * counted).sum(dim=1) / patients
     level = (usual * counted).sum(dim=1) / patients
     beside = Beside(score - centre[:, None], torch.ones_like(score), level, agents)
-    share = _shares(head, own, usual[..., None], beside, tensors, group)
+    share = _shares(head, own, usual, beside, tensors, group)
     if isinstance(head, CoxHead):
-        mixed = replace(beside, share=share[:, None].expand_as(score)).mixed(own, usual[..., None])
+        mixed = replace(beside, share=share[:, None].expand_as(score)).mixed(own, usual)
         head.settle(mixed[..., 0], tensors.targets[:, :2], counted)
     there = presence(values)
     patterns, which = torch.unique(there, dim=0, return_inverse=True)
     seen = (tensors.training > 0).float() @ functional.one_hot(which, len(patterns)).float()
     return Companion(
-        **_joined(forests),
+        **nodes_of(forests),
         centre=centre,
         usual=level,
         share=share,
@@ -208,7 +297,7 @@ def fit_companion(
 
 
 def _forest(
-    head: Head, inputs: np.ndarray, tensors: TrainingTensors, member: int, seed: int
+    head: Head, inputs: np.ndarray, tensors: TrainingTensors, member: int, seed: int, trees: int
 ) -> Any:
     """Return one member's trees, grown on the patients whom it learns from."""
     from sklearn.ensemble import ExtraTreesRegressor
@@ -227,7 +316,7 @@ def _forest(
         exposure = hazard.clamp(min=1e-3)
         target, counts, criterion = event / exposure, counts * exposure, "poisson"
     forest = ExtraTreesRegressor(
-        n_estimators=TREES,
+        n_estimators=trees,
         criterion=criterion,
         min_samples_leaf=max(_LEAF, len(rows) // _LEAVES),
         max_features=1.0 / 3.0,
@@ -236,7 +325,7 @@ def _forest(
     return forest.fit(inputs[rows.numpy()], target.numpy(), sample_weight=counts.numpy())
 
 
-def _joined(forests: Sequence[Any]) -> dict[str, Tensor]:
+def nodes_of(forests: Sequence[Any]) -> dict[str, Tensor]:
     """Return the nodes of all trees after another, and where each tree begins."""
     trees = [tree.tree_ for forest in forests for tree in forest.estimators_]
     starts = np.cumsum([0, *(tree.node_count for tree in trees)])
@@ -282,7 +371,7 @@ def _own_scores(
 def _shares(
     head: Head,
     own: Float[Tensor, "member row output"],
-    usual: Float[Tensor, "member row 1"],
+    usual: Float[Tensor, "member row"],
     beside: Beside,
     tensors: TrainingTensors,
     group: Int[Tensor, " member"],

@@ -102,16 +102,16 @@ class Beside:
     def mixed(
         self,
         score: Float[Tensor, "member row output"],
-        usual: Float[Tensor, "member row output"],
+        usual: Float[Tensor, "member row"],
     ) -> Float[Tensor, "member row output"]:
         """Return the network's scores with some of its prognosis exchanged, all arms' alike.
 
         Parameters
         ----------
         usual
-            The network's own scores under :attr:`agents`.
+            The network's own score under :attr:`agents`.
         """
-        moved = self.share * (self.score + self.usual[:, None] - usual[..., 0])
+        moved = self.share * (self.score + self.usual[:, None] - usual)
         return score + functional.pad(moved.unsqueeze(-1), (0, score.shape[-1] - 1))
 
 
@@ -222,7 +222,7 @@ class TherapyOutcome(nn.Module):
             return
         usual = self._scores(code, beside.agents.expand_as(agents))
         for (score, head), (own, _) in zip(self._scores(code, agents), usual, strict=True):
-            yield beside.mixed(score, own), head
+            yield beside.mixed(score, own[..., 0]), head
 
     def _scores(self, code: Tensor, agents: Tensor) -> Iterator[tuple[Tensor, Head]]:
         terms = 0 if self.effects is None else 1 + agents.shape[-1]

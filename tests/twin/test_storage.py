@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,18 @@ def test_a_loaded_twin_answers_with_the_same_bits(tmp_path: Path, kind: str) -> 
     assert torch.equal(answer(twin), answer(loaded))
     assert loaded.design == twin.design
     assert record == RECORD
+
+
+@pytest.mark.parametrize("make", [neural_twin, hybrid_twin])
+def test_trees_are_stored_with_the_network(
+    tmp_path: Path, make: Callable[..., NeuralTwin | HybridTwin]
+) -> None:
+    twin = make(trees=True)
+    save_twin(tmp_path / "model", twin, RECORD)
+    loaded, *_ = load_twin(tmp_path / "model")
+    assert loaded.proposal.companion is not None
+    assert torch.equal(answer(twin), answer(loaded))
+    assert not torch.allclose(answer(make()), answer(loaded))
 
 
 def test_a_course_is_stored_with_the_network(tmp_path: Path) -> None:
