@@ -296,18 +296,21 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
     )
 
 
-def no_companion(config: Config) -> str:
-    """Return why trees that are asked for do not stand beside a network, empty where they do."""
+def companion_notes(config: Config) -> list[str]:
+    """Return why trees that are asked for do not stand beside a network, if they do not."""
+    reason = ""
     if config.trainer.federation.sites:
-        return "sites that learn together add up gradients, and trees have none"
+        reason = "sites that learn together send sums, and trees are not made of sums"
     if config.trainer.privacy.epsilon is not None:
-        return "a leaf tells of a few patients, which no privacy budget allows"
-    return ""
+        reason = "a leaf tells of a few patients, which no privacy budget allows"
+    if not reason or config.model.companion is CompanionKind.NONE:
+        return []
+    return [f"no trees stand beside the network (model.companion): {reason}"]
 
 
 def _companion(task: Task, fitted: Fitted, config: Config) -> Companion | None:
     """Return what stands beside the network, fitted to each member's own patients."""
-    if config.model.companion is CompanionKind.NONE or no_companion(config):
+    if config.model.companion is CompanionKind.NONE or companion_notes(config):
         return None
     arms = torch.tensor([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms])
     return fit_companion(

@@ -277,7 +277,13 @@ def _handled(model: TrainedModel) -> Answer:
 
 
 def _members(model: TrainedModel) -> str:
-    return f"ensemble of {model.twin.network.members} neural members with latent draws"
+    told = f"ensemble of {model.twin.network.members} neural members with latent draws"
+    trees = model.twin.proposal.companion
+    if trees is None:
+        return told
+    return (
+        f"{told}, beside each trees that take over {float(trees.share.mean()):.0%} of a prognosis"
+    )
 
 
 def _built(model: TrainedModel) -> Answer:

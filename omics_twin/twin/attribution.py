@@ -184,7 +184,7 @@ def attributed(
         answers, slopes = _answers(
             twin, state, *total, interventions, endpoint, members, line, trees
         )
-    values = {
+    divided = {
         name: torch.stack(
             [
                 part.standard * _pulled(part.encoder, (each[name] * weight).sum(2), members)
@@ -195,9 +195,9 @@ def attributed(
     }
     for name, taken in ({} if trees is None else trees.parts).items():
         climb = torch.stack([(each[_BESIDE] * weight).sum(2) for each in slopes])
-        values[name] = values[name] + climb * taken
+        divided[name] = divided[name] + climb * taken
     return Attributions(
-        values=values,
+        values=divided,
         start=torch.stack([each[:, :, 0] for each in answers]),
         end=torch.stack([each[:, :, -1] for each in answers]),
         standard={name: part.standard for name, part in moving.items()},
