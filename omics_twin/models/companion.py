@@ -43,6 +43,8 @@ _FEWEST = 10
 # A leaf of few patients is not taken at its word.
 _PROBABILITY, _HAZARD = 0.01, 0.02
 _ROWS = 2048
+# Most nodes that are looked at together.
+_NODES = 2**20
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,25 @@ class Companion:
         """Return what :meth:`to_tensors` returned; None for nothing."""
         return Companion(**stored) if stored else None
 
-    def mean_value(self, member: int, inputs: Float[Tensor, "row input"]) -> Float[Tensor, " row"]:
-        """Return the mean value of a member's trees."""
-        node = self.roots[member].long().expand(len(inputs), -1)
+    def mean_values(
+        self, inputs: Float[Tensor, "chosen row input"], members: Int[Tensor, " chosen"]
+    ) -> Float[Tensor, "chosen row"]:
+        """Return the mean value of some members' trees."""
+        roots = self.roots[members].long()
+        rows = max(1, _NODES // roots.numel())
+        parts = [self._mean_values(each, roots) for each in inputs.split(rows, dim=1)]
+        return torch.cat(parts, dim=1)
+
+    def _mean_values(
+        self, inputs: Float[Tensor, "chosen row input"], roots: Int[Tensor, "chosen tree"]
+    ) -> Float[Tensor, "chosen row"]:
+        node = roots.unsqueeze(1).expand(-1, inputs.shape[1], -1)
         while True:
             right = self.right[node].long()
             inside = right > 0
             if not bool(inside.any()):
-                return self.value[node].mean(dim=1)
-            at_most = inputs.gather(1, self.feature[node].long()) <= self.threshold[node]
+                return self.value[node].mean(dim=2)
+            at_most = inputs.gather(2, self.feature[node].long()) <= self.threshold[node]
             node = torch.where(inside, torch.where(at_most, node + 1, right), node)
 
     def answered(
@@ -130,25 +142,29 @@ class Companion:
         members: Int[Tensor, " chosen"],
     ) -> Float[Tensor, "chosen row"]:
         """Return the score of some members' trees about its mean."""
-        found = [self.mean_value(m, x) for m, x in zip(members.tolist(), inputs, strict=True)]
-        score = score_of(network.outcome.parts[0][1], torch.stack(found))
+        score = score_of(network.outcome.parts[0][1], self.mean_values(inputs, members))
         return score - self.centre[members, None]
 
     def divided(
-        self, member: int, start: Float[Tensor, "row input"], end: Float[Tensor, "row input"]
-    ) -> Float[Tensor, "row input"]:
+        self,
+        start: Float[Tensor, "chosen row input"],
+        end: Float[Tensor, "chosen row input"],
+        members: Int[Tensor, " chosen"],
+    ) -> Float[Tensor, "chosen row input"]:
         """Return how much each input moves the mean value on the straight line between two ends.
 
         The value is constant but for steps, and every step is where one input passes a threshold.
         """
-        rows, trees = len(start), self.roots.shape[1]
+        shape, trees = end.shape, self.roots.shape[1]
+        start, end = start.flatten(0, 1), end.flatten(0, 1)
+        roots = self.roots[members].long().repeat_interleave(shape[1], dim=0).flatten()
         line = _Line(
-            torch.arange(rows).repeat_interleave(trees),
-            self.roots[member].long().repeat(rows),
-            torch.zeros(rows * trees),
-            torch.ones(rows * trees),
-            torch.zeros(rows * trees, dtype=torch.long),
-            torch.arange(rows * trees),
+            torch.arange(len(end)).repeat_interleave(trees),
+            roots,
+            torch.zeros(len(roots)),
+            torch.ones(len(roots)),
+            torch.zeros_like(roots),
+            torch.arange(len(roots)),
         )
         leaves = []
         while len(line.row):
@@ -161,7 +177,7 @@ class Companion:
         value = self.value[line.node]
         step = torch.where(line.tree[1:] == line.tree[:-1], value[1:] - value[:-1], 0.0) / trees
         place = (line.row[1:], line.passed[1:])
-        return torch.zeros_like(end).index_put(place, step, accumulate=True)
+        return torch.zeros_like(end).index_put(place, step, accumulate=True).view(shape)
 
     def _further(
         self, line: _Line, start: Float[Tensor, "row input"], end: Float[Tensor, "row input"]

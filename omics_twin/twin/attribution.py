@@ -230,9 +230,7 @@ def _trees(
         place += width
     ends = [companion.scores(twin.network, each, members) for each in (start, end)]
     step = ends[1] - ends[0]
-    taken = torch.stack(
-        [companion.divided(m, *each) for m, *each in zip(members.tolist(), start, end, strict=True)]
-    )
+    taken = companion.divided(start, end, members)
     # Of the mean value; the score that it stands for is a curve of it.
     whole = taken.sum(dim=2)
     taken = taken * (step / torch.where(whole == 0, 1.0, whole)).unsqueeze(2)

@@ -70,8 +70,9 @@ def test_trees_as_tensors_say_what_the_forest_says() -> None:
     _, _, made = learned("continuous")
     asked = replace(made, **trees.nodes_of([forest, forest]))
     fresh = generator.normal(size=(500, 4)).astype(np.float32)
-    found = asked.mean_value(1, torch.from_numpy(fresh))
-    np.testing.assert_allclose(found, forest.predict(fresh), rtol=1e-5, atol=1e-6)
+    both = torch.from_numpy(fresh).expand(2, -1, -1)
+    found = asked.mean_values(both, torch.arange(2))
+    np.testing.assert_allclose(found[1], forest.predict(fresh), rtol=1e-5, atol=1e-6)
 
 
 def test_trees_are_given_what_they_earn() -> None:
@@ -101,11 +102,12 @@ def test_what_no_training_patient_had_alone_is_left_to_the_network() -> None:
 
 def test_the_steps_on_a_line_add_up_to_what_lies_between_its_ends() -> None:
     network, tensors, made = learned("time_to_event")
-    inputs = tree_inputs(network, tensors.channels, torch.arange(MEMBERS))[1]
+    members = torch.arange(MEMBERS)
+    inputs = tree_inputs(network, tensors.channels, members)[:, :50]
     start = torch.zeros_like(inputs)
-    start[:, 3:] = inputs[:, 3:]
-    found = made.divided(1, start, inputs)
-    between = made.mean_value(1, inputs) - made.mean_value(1, start)
-    torch.testing.assert_close(found.sum(dim=1), between, atol=1e-5, rtol=1e-4)
-    assert bool((found[:, 3:] == 0).all())
-    assert float(found[:, 0].abs().mean()) > 5 * float(found[:, 1:3].abs().mean())
+    start[..., 3:] = inputs[..., 3:]
+    found = made.divided(start, inputs, members)
+    between = made.mean_values(inputs, members) - made.mean_values(start, members)
+    torch.testing.assert_close(found.sum(dim=2), between, atol=1e-5, rtol=1e-4)
+    assert bool((found[..., 3:] == 0).all())
+    assert float(found[..., 0].abs().mean()) > 5 * float(found[..., 1:3].abs().mean())
