@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from omics_twin.models.fusion import posterior
 from omics_twin.models.heads import BinaryHead, ContinuousHead, CoxHead, Head
-from omics_twin.models.network import Beside, MultimodalNetwork
+from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.partial_likelihood import breslow_hazard
 from omics_twin.tensors.batch import TrainingTensors
 
@@ -293,11 +293,10 @@ def fit_companion(
     patients = counted.sum(dim=1).clamp(min=1e-9)
     centre = (score * counted).sum(dim=1) / patients
     level = (usual * counted).sum(dim=1) / patients
-    beside = Beside(score - centre[:, None], torch.ones_like(score), level, agents)
-    share = _shares(head, own, usual, beside, tensors, group)
+    apart = score - centre[:, None] - usual + level[:, None]
+    share = _shares(head, own, apart, tensors, group)
     if isinstance(head, CoxHead):
-        mixed = replace(beside, share=share[:, None].expand_as(score)).mixed(own, usual)
-        head.settle(mixed[..., 0], tensors.targets[:, :2], counted)
+        head.settle(own[..., 0] + share[:, None] * apart, tensors.targets[:, :2], counted)
     there = presence(values)
     patterns, which = torch.unique(there, dim=0, return_inverse=True)
     seen = (tensors.training > 0).float() @ functional.one_hot(which, len(patterns)).float()
@@ -387,16 +386,21 @@ def _own_scores(
 def _shares(
     head: Head,
     own: Float[Tensor, "member row output"],
-    usual: Float[Tensor, "member row"],
-    beside: Beside,
+    apart: Float[Tensor, "member row"],
     tensors: TrainingTensors,
     group: Int[Tensor, " member"],
 ) -> Float[Tensor, " member"]:
-    """Return the mean share over all from 0 to 1, weighted by what each makes likely."""
+    """Return the mean share over all from 0 to 1, weighted by what each makes likely.
+
+    Parameters
+    ----------
+    apart
+        The trees' score less the network's own prognosis, each about its mean.
+    """
     every, losses = torch.linspace(0.0, 1.0, _SHARES), []
+    way = functional.pad(apart.unsqueeze(-1), (0, own.shape[-1] - 1))
     for share in every:
-        mixed = replace(beside, share=share.expand_as(beside.score)).mixed(own, usual)
-        loss = head.loss(mixed, tensors.targets[:, :2], tensors.stopping)
+        loss = head.loss(own + share * way, tensors.targets[:, :2], tensors.stopping)
         losses.append((loss * tensors.stopping).sum(dim=1))
     alike = (group[:, None] == group[None, :]).to(own)
     lost = torch.stack(losses) @ alike / alike.sum(dim=0)

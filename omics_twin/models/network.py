@@ -78,43 +78,6 @@ def _probability(predictor: Tensor, link: Link) -> tuple[Tensor, Tensor]:
     return 1.0 - survival, hazard * survival
 
 
-@dataclass(frozen=True)
-class Beside:
-    """A score of prognosis that was found apart from the network, to be mixed with its own.
-
-    Attributes
-    ----------
-    score
-        About its mean, (member, row).
-    share
-        How much of the prognosis is taken from it, (member, row).
-    usual
-        The mean of the network's own score under ``agents``, (member,).
-    agents
-        Mean over the arms: under it the network's own prognosis is read, (agent,).
-    """
-
-    score: Float[Tensor, "member row"]
-    share: Float[Tensor, "member row"]
-    usual: Float[Tensor, " member"]
-    agents: Float[Tensor, " agent"]
-
-    def mixed(
-        self,
-        score: Float[Tensor, "member row output"],
-        usual: Float[Tensor, "member row"],
-    ) -> Float[Tensor, "member row output"]:
-        """Return the network's scores with some of its prognosis exchanged, all arms' alike.
-
-        Parameters
-        ----------
-        usual
-            The network's own score under :attr:`agents`.
-        """
-        moved = self.share * (self.score + self.usual[:, None] - usual)
-        return score + functional.pad(moved.unsqueeze(-1), (0, score.shape[-1] - 1))
-
-
 class LinearEffects(nn.Module):
     """The score that is linear in the measurements: prognosis, and each agent's effect.
 
@@ -169,11 +132,19 @@ class TherapyOutcome(nn.Module):
         agents: Float[Tensor, "row agent"],
         days: Float[Tensor, " time"],
         widening: Widening | None = None,
-        beside: Beside | None = None,
+        moved: Float[Tensor, "member row"] | None = None,
     ) -> Float[Tensor, "member row time quantity"]:
-        """Return the trajectories of all heads' quantities."""
+        """Return the trajectories of all heads' quantities.
+
+        Parameters
+        ----------
+        moved
+            What is added to the scores of every therapy alike.
+        """
         parts = []
-        for score, head in self.scores(code, agents, beside):
+        for score, head in self.scores(code, agents):
+            if moved is not None:
+                score = score + functional.pad(moved.unsqueeze(-1), (0, score.shape[-1] - 1))
             predictor = head.predictor(score)
             if widening is not None:
                 predictor = widening(predictor, link=head.link)
@@ -211,20 +182,9 @@ class TherapyOutcome(nn.Module):
         return total
 
     def scores(
-        self,
-        code: Float[Tensor, "member row code"],
-        agents: Float[Tensor, "row agent"],
-        beside: Beside | None = None,
+        self, code: Float[Tensor, "member row code"], agents: Float[Tensor, "row agent"]
     ) -> Iterator[tuple[Float[Tensor, "member row output"], Head]]:
-        """Yield each head with its score, mixed with one that stands beside the network."""
-        if beside is None:
-            yield from self._scores(code, agents)
-            return
-        usual = self._scores(code, beside.agents.expand_as(agents))
-        for (score, head), (own, _) in zip(self._scores(code, agents), usual, strict=True):
-            yield beside.mixed(score, own[..., 0]), head
-
-    def _scores(self, code: Tensor, agents: Tensor) -> Iterator[tuple[Tensor, Head]]:
+        """Yield the score of each head, without its level, and the head."""
         terms = 0 if self.effects is None else 1 + agents.shape[-1]
         latent, added = code.split([code.shape[-1] - terms, terms], dim=-1)
         regimen = self.regimen(agents)
@@ -388,7 +348,7 @@ class MultimodalNetwork(nn.Module):
         days: Float[Tensor, " time"],
         log_weights: Float[Tensor, "patient draw"],
         spread: Float[Tensor, " patient"],
-        beside: Beside | None = None,
+        moved: Float[Tensor, "patient draw"] | None = None,
     ) -> Float[Tensor, "patient draw time quantity"]:
         """Return the trajectories of draws that each belong to one member.
 
@@ -397,12 +357,27 @@ class MultimodalNetwork(nn.Module):
 
         Parameters
         ----------
-        beside
-            A score of each draw, (draw, patient), that is mixed with the network's.
+        moved
+            What is added to the scores of every therapy alike.
         """
-        chosen = {name: value[member] for name, value in self.outcome.named_parameters()}
         rows = code.transpose(0, 1)
         everyone = agents.expand(code.shape[0], -1)
         widening = Widening(log_weights.exp().T, spread)
-        found: Tensor = with_values(self.outcome, chosen)(rows, everyone, days, widening, beside)
+        more = None if moved is None else moved.T
+        found: Tensor = self._of(member)(rows, everyone, days, widening, more)
         return found.transpose(0, 1)
+
+    def score(
+        self,
+        code: Float[Tensor, "patient draw code"],
+        member: Int[Tensor, " draw"],
+        agents: Float[Tensor, " agent"],
+    ) -> Float[Tensor, "patient draw"]:
+        """Return the score of draws that each belong to one member, of the first head."""
+        everyone = agents.expand(code.shape[0], -1)
+        found, _ = next(self._of(member).scores(code.transpose(0, 1), everyone))
+        return found[..., 0].T
+
+    def _of(self, member: Int[Tensor, " draw"]) -> TherapyOutcome:
+        chosen = {name: value[member] for name, value in self.outcome.named_parameters()}
+        return with_values(self.outcome, chosen)

@@ -15,7 +15,7 @@ attributions add up to the difference between the two ends of the line (complete
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -30,7 +30,6 @@ from omics_twin.models.encoders import ChannelEncoder
 from omics_twin.models.fusion import Evidence, posterior
 from omics_twin.models.graph import NeighbourInputLinear, PathwayInputLinear
 from omics_twin.models.layers import MemberLinear, ProjectedInputLinear, with_values
-from omics_twin.models.network import Beside
 from omics_twin.twin.neural import NeuralTwin
 from omics_twin.types import Endpoint, Intervention, Trajectory, TwinState
 
@@ -110,12 +109,18 @@ class _Trees:
         much it is given, (member, patient).
     parts
         Channel -> the part of the step that each feature takes, (member, patient, feature).
+    before
+        Channels that were shown before treatment.
+    early
+        The evidence of these along the line, and what they add to the score.
     """
 
     start: Float[Tensor, "member patient"]
     step: Float[Tensor, "member patient"]
     share: Float[Tensor, "member patient"]
     parts: Mapping[str, Float[Tensor, "member patient feature_"]]
+    before: Collection[str]
+    early: tuple[Evidence, Tensor] | None = None
 
 
 def attributed(
@@ -157,6 +162,7 @@ def attributed(
     _check(twin, interventions, moved)
     position, weight = _quadrature(nodes)
     fixed: list[tuple[Evidence, Tensor]] = []
+    still: list[str] = []
     moving: dict[str, _Moved] = {}
     for channel, values in shown.values.items():
         encoder = cast(ChannelEncoder, twin.network.encoders[twin.network.channels.index(channel)])
@@ -164,6 +170,7 @@ def attributed(
         if moved is None or channel in moved:
             moving[channel] = part
         else:
+            still.append(channel)
             fixed.append(_evidence(part, part.there.unsqueeze(2), shown, values, members))
     with torch.enable_grad():
         # From the average (0) to the patient (1): (member, patient, node, output).
@@ -176,11 +183,15 @@ def attributed(
         found = [
             _evidence(moving[name], line[name], shown, shown.values[name], members) for name in line
         ]
-        total = _sum([*fixed, *found], len(members), len(state.patient_ids), len(position))
+        size = (len(members), len(state.patient_ids), len(position))
+        parts = dict(zip([*still, *line], [*fixed, *found], strict=True))
+        total = _sum(list(parts.values()), *size)
         trees = _trees(twin, state, shown, moving, members)
         if trees is not None:
             climbed = trees.start.unsqueeze(2) + position * trees.step.unsqueeze(2)
             line[_BESIDE] = climbed.unsqueeze(3).requires_grad_()
+            early = _sum([parts[name] for name in parts if name in trees.before], *size)
+            trees = replace(trees, early=early)
         answers, slopes = _answers(
             twin, state, *total, interventions, endpoint, members, line, trees
         )
@@ -213,9 +224,10 @@ def _trees(
 ) -> _Trees | None:
     """Return what stands beside the network; None where nothing does."""
     companion = twin.companion
-    if companion is None:
-        return None
     before = [each for each in twin.design.channels if not each.follow_up]
+    early = [channel.name for channel in before if channel.name in shown.values]
+    if companion is None or not early:
+        return None
     absent = {
         c.name: torch.full((len(state.patient_ids), len(c.features)), torch.nan) for c in before
     }
@@ -243,6 +255,7 @@ def _trees(
             name: _of_features(moving[name], taken[..., each], members)
             for name, each in places.items()
         },
+        before=early,
     )
 
 
@@ -426,33 +439,43 @@ def _answers(
     trees: _Trees | None,
 ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     """Return the endpoint at every node, and its slopes along the line, by intervention."""
+    code = _code(twin, state, evidence, added, members)
+    chosen = {name: each[members] for name, each in twin.network.outcome.named_parameters()}
+    moved = None
+    if trees is not None and trees.early is not None and twin.companion is not None:
+        early = _code(twin, state, *trees.early, members)
+        rows = early.flatten(1, 3)
+        usual = twin.companion.agents.expand(rows.shape[1], -1)
+        score, _ = next(with_values(twin.network.outcome, chosen).scores(rows, usual))
+        apart = line[_BESIDE] + twin.companion.usual[members].view(-1, 1, 1, 1)
+        apart = apart - score[..., 0].unflatten(1, early.shape[1:4])
+        moved = (trees.share[..., None, None] * apart).flatten(1)
+    answers, slopes = [], []
+    for each in interventions:
+        agents = torch.tensor([[float(agent in each.drugs) for agent in twin.agents]])
+        found = _endpoint(twin, state, code, chosen, agents, endpoint, moved).mean(dim=3)
+        # Every row of the line answers for itself, so one backward pass serves all of them.
+        slope = torch.autograd.grad(found.sum(), list(line.values()), retain_graph=True)
+        answers.append(found.detach())
+        slopes.append(dict(zip(line, slope, strict=True)))
+    return answers, slopes
+
+
+def _code(
+    twin: NeuralTwin,
+    state: TwinState,
+    evidence: Evidence,
+    added: Float[Tensor, "member patient node term"],
+    members: Int[Tensor, " member"],
+) -> Float[Tensor, "member patient node draw code"]:
+    """Return each member's own draws of the code, at every node."""
     rows = _rows(twin, state, members)
     first = 1 + 2 * twin.network.latent
     noise = state.draws[:, rows, first : first + twin.network.latent].transpose(0, 1)
     unmeasured = twin.unmeasured(state)[:, rows].transpose(0, 1)
     mean, deviation = posterior(evidence)
     latent = mean.unsqueeze(3) + deviation.unsqueeze(3) * noise.unsqueeze(2)
-    whole = added.unsqueeze(3) + unmeasured.unsqueeze(2)
-    code = torch.cat([latent, whole], dim=-1)
-    chosen = {name: each[members] for name, each in twin.network.outcome.named_parameters()}
-    beside = None
-    if trees is not None and twin.companion is not None:
-        size = code.shape[:4]
-        beside = Beside(
-            score=line[_BESIDE].expand(size).flatten(1),
-            share=trees.share[..., None, None].expand(size).flatten(1),
-            usual=twin.companion.usual[members],
-            agents=twin.companion.agents,
-        )
-    answers, slopes = [], []
-    for each in interventions:
-        agents = torch.tensor([[float(agent in each.drugs) for agent in twin.agents]])
-        found = _endpoint(twin, state, code, chosen, agents, endpoint, beside).mean(dim=3)
-        # Every row of the line answers for itself, so one backward pass serves all of them.
-        slope = torch.autograd.grad(found.sum(), list(line.values()), retain_graph=True)
-        answers.append(found.detach())
-        slopes.append(dict(zip(line, slope, strict=True)))
-    return answers, slopes
+    return torch.cat([latent, added.unsqueeze(3) + unmeasured.unsqueeze(2)], dim=-1)
 
 
 def _rows(
@@ -471,7 +494,7 @@ def _endpoint(
     chosen: Mapping[str, Tensor],
     agents: Float[Tensor, "1 agent"],
     endpoint: Endpoint,
-    beside: Beside | None,
+    moved: Float[Tensor, "member row"] | None,
 ) -> Float[Tensor, "member patient node draw"]:
     """Return the endpoint of every code; of survival, given no event up to the last visit."""
     days = endpoint.days()
@@ -479,7 +502,7 @@ def _endpoint(
     asked = torch.cat([days.double(), reached.unique()]).float()
     rows = code.flatten(1, 3)
     everyone = agents.expand(rows.shape[1], -1)
-    values = with_values(twin.network.outcome, chosen)(rows, everyone, asked, beside=beside)
+    values = with_values(twin.network.outcome, chosen)(rows, everyone, asked, moved=moved)
     values = values.unflatten(1, code.shape[1:4])
     now = torch.searchsorted(asked[len(days) :], reached.float()) + len(days)
     at_visit = torch.stack([values[:, row, :, :, day] for row, day in enumerate(now.tolist())], 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,12 +12,12 @@ from torch import Tensor
 
 from omics_twin.errors import TwinError
 from omics_twin.models.companion import Companion
-from omics_twin.models.network import Beside, MultimodalNetwork
+from omics_twin.models.network import MultimodalNetwork
 from omics_twin.tensors.design import Design
 from omics_twin.trust.privacy import site_pseudonyms
 from omics_twin.trust.roster import digest_of_patient
 from omics_twin.twin.checks import check_start, check_visit, multi_hot, scheduled
-from omics_twin.twin.draws import normalised, patient_noise, visits_with
+from omics_twin.twin.draws import normalised, patient_noise, select, visits_with
 from omics_twin.types import (
     NO_INTERVENTION,
     Intervention,
@@ -116,8 +117,8 @@ class NeuralTwin:
 
     A patient the ensemble was trained on is answered by the members that never saw the patient.
 
-    Where trees stand beside the network, a draw also holds their score and its share, made anew
-    with every visit from all that was measured before treatment.
+    Where trees stand beside the network, a draw also holds how far they move its prognosis, found
+    from all that was measured before treatment; later visits move the network's code alone.
 
     Attributes
     ----------
@@ -179,7 +180,7 @@ class NeuralTwin:
             torch.zeros(patients, draws, self.network.terms),
             patient_noise(patient_ids, draws, self.network.terms, seed + 1),
             torch.zeros(patients, draws, len(self.design.channels)),
-            torch.zeros(patients, draws, 0 if self.companion is None else 2),
+            torch.zeros(patients, draws, 0 if self.companion is None else 1),
         ]
         return TwinState(
             patient_ids=tuple(patient_ids),
@@ -219,7 +220,11 @@ class NeuralTwin:
         if self.companion is None:
             return shown
         shown = replace(shown, history=(*state.history, Visit(observation, under)))
-        self._ask_trees(shown)
+        before = [k for k, each in enumerate(self.design.channels) if not each.follow_up]
+        new = (self.shown(shown) ^ self.shown(state))[:, before].any(dim=1)
+        told = torch.nonzero(new)[:, 0]
+        for rows in told.split(_CHUNK) if len(told) else ():
+            draws[rows, :, -1] = self._moved_by_trees(select(shown, rows))
         return shown
 
     @torch.no_grad()
@@ -250,7 +255,7 @@ class NeuralTwin:
                 asked,
                 state.log_weights[rows],
                 spread[rows],
-                self.beside(state.draws[rows]),
+                None if self.companion is None else state.draws[rows, :, -1],
             )
             for rows in chunks
         ]
@@ -264,16 +269,8 @@ class NeuralTwin:
             units=tuple(unit for _, head in self.network.outcome.parts for unit in head.units),
         )
 
-    def beside(self, draws: Float[Tensor, "patient draw state"]) -> Beside | None:
-        """Return what is mixed with the network's score of each draw, (draw, patient)."""
-        if self.companion is None:
-            return None
-        score, share = draws[..., -2:].permute(2, 1, 0)
-        usual = self.companion.usual[draws[0, :, 0].long()]
-        return Beside(score, share, usual, self.companion.agents)
-
-    def before_treatment(self, state: TwinState) -> dict[str, Float[Tensor, "patient feature_"]]:
-        """Return what was measured before treatment, by channel; for twins with a companion."""
+    def _before_treatment(self, state: TwinState) -> dict[str, Float[Tensor, "patient feature_"]]:
+        """Return what was measured before treatment, by channel."""
         found = {}
         for channel in self.design.channels:
             if channel.follow_up:
@@ -290,16 +287,13 @@ class NeuralTwin:
         return found
 
     @torch.no_grad()
-    def _ask_trees(self, state: TwinState) -> None:
-        """Write what the trees say into draws that are nobody else's yet."""
-        if self.companion is None:
-            return
-        values, member = self.before_treatment(state), state.draws[0, :, 0].long()
-        for start in range(0, len(state.draws), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            part = {name: each[rows] for name, each in values.items()}
-            told = torch.stack(self.companion.answered(self.network, part), dim=-1)
-            state.draws[rows, :, -2:] = told[member].transpose(0, 1)
+    def _moved_by_trees(self, state: TwinState) -> Float[Tensor, "patient draw"]:
+        """Return how far trees move the prognosis of each draw, by what is known so far."""
+        trees, member = cast(Companion, self.companion), state.draws[0, :, 0].long()
+        score, share = trees.answered(self.network, self._before_treatment(state))
+        code = torch.cat([self._latent_code(state), self._added(state)], dim=-1)
+        usual = self.network.score(code, member, trees.agents) - trees.usual[member]
+        return share[member].T * (score[member].T - usual)
 
     def spread_of(self, state: TwinState) -> Float[Tensor, " patient"]:
         """Return how far each patient's draws are moved from their mean."""
@@ -323,7 +317,7 @@ class NeuralTwin:
         code = [f"{part}_{k}" for part in parts for k in range(self.network.latent)]
         code += [f"{part}_{k}" for part in ("added", "open") for k in range(self.network.terms)]
         seen = [f"seen_{channel.name}" for channel in self.design.channels]
-        trees = () if self.companion is None else ("trees_score", "trees_share")
+        trees = () if self.companion is None else ("trees",)
         return ("member", *code, *seen, *trees)
 
     def _latent_code(self, state: TwinState) -> Float[Tensor, "patient draw latent"]:
