@@ -29,6 +29,7 @@ from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.design import ChannelDesign, Design
 from omics_twin.tensors.graph import GeneGraph
 from omics_twin.tensors.members import MemberPlan, check_converged, planned, spread_of
+from omics_twin.tensors.sums import here
 from omics_twin.tracking import TrainedModel, commit
 from omics_twin.trust.privacy import site_mark
 from omics_twin.twin.course import fit_course
@@ -310,7 +311,8 @@ def companion_notes(config: Config) -> list[str]:
 
 def _companion(task: Task, fitted: Fitted, config: Config) -> Companion | None:
     """Return what stands beside the network, fitted to each member's own patients."""
-    if config.model.companion is CompanionKind.NONE or companion_notes(config):
+    alone = config.model.companion is CompanionKind.NONE or task.total is not here
+    if alone or companion_notes(config):
         return None
     arms = torch.tensor([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms])
     return fit_companion(
