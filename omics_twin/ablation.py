@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -152,16 +152,20 @@ def _variant(task: Task, config: Config, question: Question, members: int) -> Va
 
 def _predictions(task: Task, config: Config, part: Fitted, question: Question) -> bytes:
     """Return held-out predictions as a file; what is hidden is not measured in anyone."""
-    model = learning.model_of(task, part, config)
-    shown = {
-        channel.name: torch.full_like(values, torch.nan)
-        if channel.modality in question.hidden | question.missing
-        else values
-        for channel, values in _channels(task)
-    }
-    asked = replace(task, matrices=replace(task.matrices, values=shown))
+    # Trees beside the network learn without what is hidden, as its members did.
+    model = learning.model_of(_without(task, question.hidden), part, config)
+    asked = _without(task, question.hidden | question.missing)
     found = judging.held_out_predictions(asked, model, part.plan, config, every_arm=False)
     return save({"received": found.received})
+
+
+def _without(task: Task, hidden: Set[str]) -> Task:
+    """Return the task with some modalities measured in nobody."""
+    shown = {
+        channel.name: torch.full_like(values, torch.nan) if channel.modality in hidden else values
+        for channel, values in _channels(task)
+    }
+    return replace(task, matrices=replace(task.matrices, values=shown))
 
 
 def _channels(task: Task) -> list[tuple[Any, torch.Tensor]]:

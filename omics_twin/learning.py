@@ -17,18 +17,20 @@ from omics_twin.errors import TrainingError, quoted
 from omics_twin.intake.channels import BATCH
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
+from omics_twin.models.companion import Companion, fit_companion
 from omics_twin.models.layers import Copies
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.variants import MemberSettings, Variant, copied, set_out
 from omics_twin.report.console import Console
 from omics_twin.secret_weights import weighed
-from omics_twin.settings import FollowUp, GeneEncoder, NetworkSettings
+from omics_twin.settings import CompanionKind, FollowUp, GeneEncoder, NetworkSettings
 from omics_twin.starting import check_unseen
 from omics_twin.tasks import ON_A_GRAPH, Task, support_of
 from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.design import ChannelDesign, Design
 from omics_twin.tensors.graph import GeneGraph
 from omics_twin.tensors.members import MemberPlan, check_converged, planned, spread_of
+from omics_twin.tensors.sums import here
 from omics_twin.tracking import TrainedModel, commit
 from omics_twin.trust.privacy import site_mark
 from omics_twin.twin.course_fit import fit_course
@@ -270,6 +272,7 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
             spread=spread_of(fitted.plan, config.split, new=False),
             spread_new=spread_of(fitted.plan, config.split, new=True),
         ),
+        companion=_companion(task, fitted, config),
     )
     return TrainedModel(
         twin=twin if twin.design == task.design else _hybrid(task, twin),
@@ -292,6 +295,33 @@ def model_of(task: Task, fitted: Fitted, config: Config) -> TrainedModel:
             "trained_on": date.today().isoformat(),
             "config": recorded(config),
         },
+    )
+
+
+def companion_notes(config: Config) -> list[str]:
+    """Return why trees that are asked for do not stand beside a network, if they do not."""
+    reason = ""
+    if config.trainer.federation.sites:
+        reason = "sites that learn together send sums, and trees are not made of sums"
+    if config.trainer.privacy.epsilon is not None:
+        reason = "a leaf tells of a few patients, which no privacy budget allows"
+    if not reason or config.model.companion is CompanionKind.NONE:
+        return []
+    return [f"no trees stand beside the network (model.companion): {reason}"]
+
+
+def _companion(task: Task, fitted: Fitted, config: Config) -> Companion | None:
+    """Return what stands beside the network, fitted to each member's own patients."""
+    alone = config.model.companion is CompanionKind.NONE or task.total is not here
+    if alone or companion_notes(config):
+        return None
+    arms = torch.tensor([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms])
+    return fit_companion(
+        fitted.module.network,
+        _tensors(task, fitted.plan, config)[2],
+        _alike(fitted.plan, None),
+        arms.mean(dim=0),
+        seed=config.trainer.seed,
     )
 
 

@@ -84,7 +84,7 @@ def train(config: Config, console: Console) -> runs.Trained:
     if config.trainer.federation.sites:
         sites = sites_of(task, config)
         task = sites.task
-    for note in _site_notes(task):
+    for note in [*_site_notes(task), *learning.companion_notes(config)]:
         console.note(note)
     told_apart = digest(config, f"{task.fingerprint} {tracking.commit()}")
     run = Path(config.output_root) / config.name / told_apart

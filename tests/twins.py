@@ -8,10 +8,12 @@ from dataclasses import replace
 import torch
 
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
+from omics_twin.models.companion import fit_companion
 from omics_twin.models.heads import HazardHead
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.visits import VisitNetwork
 from omics_twin.settings import GeneEncoder, NetworkSettings
+from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
 from omics_twin.twin.course import Course
 from omics_twin.twin.hybrid import HybridTwin
@@ -65,10 +67,12 @@ def neural_twin(
     members: int = 6,
     gene_encoder: GeneEncoder | None = None,
     design: Design = DESIGN,
+    trees: bool = False,
 ) -> NeuralTwin:
     """Return an untrained ensemble; its heads are scaled up so that its answers differ.
 
     With a gene encoder, every channel is wide, and pooled by three sets where there is a graph.
+    With trees, a companion stands beside it that has learned from the same patients.
     """
     generator = torch.Generator().manual_seed(seed)
     weights = torch.ones(members, len(TRAINED))
@@ -98,16 +102,29 @@ def neural_twin(
         seed=seed,
     )
     fill_effects(network, generator)
+    network.eval().requires_grad_(requires_grad=False)
+    tensors = TrainingTensors(
+        channels={name: each.values for name, each in channels.items()},
+        visit_days={each.name: each.visit_day for each in design.channels},
+        agents=torch.ones(len(TRAINED), len(AGENTS)),
+        targets=fields,
+        training=weights,
+        stopping=1.0 - weights,
+    )
+    group, arms = torch.arange(members) % 3, torch.full((len(AGENTS),), 0.5)
     return NeuralTwin(
         name="small",
-        network=network.eval().requires_grad_(requires_grad=False),
+        network=network,
         design=design,
         agents=AGENTS,
         membership=Membership.of(TRAINED, weights > 0, salt="test"),
+        companion=fit_companion(network, tensors, group, arms, seed=seed, trees=3)
+        if trees
+        else None,
     )
 
 
-def hybrid_twin(seed: int = 0, members: int = 6) -> HybridTwin:
+def hybrid_twin(seed: int = 0, members: int = 6, *, trees: bool = False) -> HybridTwin:
     """Return an untrained network that proposes, and a made-up course of two features."""
     generator = torch.Generator().manual_seed(seed + 1)
     # Three visits of two features; nothing that was given moves what is measured before.
@@ -129,7 +146,7 @@ def hybrid_twin(seed: int = 0, members: int = 6) -> HybridTwin:
         tails=torch.tensor([8.0, 16.0, 1e4]).repeat(members)[:members],
         lowest=torch.full((2,), -torch.inf),
     )
-    prior = neural_twin(seed, members=members, design=DESIGN.before_treatment())
+    prior = neural_twin(seed, members=members, design=DESIGN.before_treatment(), trees=trees)
     return HybridTwin(prior, course, DESIGN)
 
 

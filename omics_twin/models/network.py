@@ -132,10 +132,19 @@ class TherapyOutcome(nn.Module):
         agents: Float[Tensor, "row agent"],
         days: Float[Tensor, " time"],
         widening: Widening | None = None,
+        moved: Float[Tensor, "member row"] | None = None,
     ) -> Float[Tensor, "member row time quantity"]:
-        """Return the trajectories of all heads' quantities."""
+        """Return the trajectories of all heads' quantities.
+
+        Parameters
+        ----------
+        moved
+            What is added to the scores of every therapy alike.
+        """
         parts = []
-        for score, head in self._scores(code, agents):
+        for score, head in self.scores(code, agents):
+            if moved is not None:
+                score = score + functional.pad(moved.unsqueeze(-1), (0, score.shape[-1] - 1))
             predictor = head.predictor(score)
             if widening is not None:
                 predictor = widening(predictor, link=head.link)
@@ -148,7 +157,7 @@ class TherapyOutcome(nn.Module):
         """Return the log relative hazard, without a level, by the index of its head."""
         return {
             index: score[..., 0]
-            for index, (score, head) in enumerate(self._scores(code, agents))
+            for index, (score, head) in enumerate(self.scores(code, agents))
             if isinstance(head, CoxHead)
         }
 
@@ -167,12 +176,15 @@ class TherapyOutcome(nn.Module):
             What each row counts for each member; a row's loss is not multiplied with it.
         """
         total = torch.zeros(code.shape[:2], dtype=code.dtype, device=code.device)
-        for index, (score, head) in enumerate(self._scores(code, agents)):
+        for index, (score, head) in enumerate(self.scores(code, agents)):
             fields = targets[:, 2 * index : 2 * index + 2]
             total = total + head.loss(score, fields, weights)
         return total
 
-    def _scores(self, code: Tensor, agents: Tensor) -> Iterator[tuple[Tensor, Head]]:
+    def scores(
+        self, code: Float[Tensor, "member row code"], agents: Float[Tensor, "row agent"]
+    ) -> Iterator[tuple[Float[Tensor, "member row output"], Head]]:
+        """Yield the score of each head, without its level, and the head."""
         terms = 0 if self.effects is None else 1 + agents.shape[-1]
         latent, added = code.split([code.shape[-1] - terms, terms], dim=-1)
         regimen = self.regimen(agents)
@@ -336,15 +348,36 @@ class MultimodalNetwork(nn.Module):
         days: Float[Tensor, " time"],
         log_weights: Float[Tensor, "patient draw"],
         spread: Float[Tensor, " patient"],
+        moved: Float[Tensor, "patient draw"] | None = None,
     ) -> Float[Tensor, "patient draw time quantity"]:
         """Return the trajectories of draws that each belong to one member.
 
         Every parameter has a leading member axis, so gathering it by draw turns the draw axis
         into the batch axis of the same products.
+
+        Parameters
+        ----------
+        moved
+            What is added to the scores of every therapy alike.
         """
-        chosen = {name: value[member] for name, value in self.outcome.named_parameters()}
         rows = code.transpose(0, 1)
         everyone = agents.expand(code.shape[0], -1)
         widening = Widening(log_weights.exp().T, spread)
-        found: Tensor = with_values(self.outcome, chosen)(rows, everyone, days, widening)
+        more = None if moved is None else moved.T
+        found: Tensor = self._of(member)(rows, everyone, days, widening, more)
         return found.transpose(0, 1)
+
+    def score(
+        self,
+        code: Float[Tensor, "patient draw code"],
+        member: Int[Tensor, " draw"],
+        agents: Float[Tensor, " agent"],
+    ) -> Float[Tensor, "patient draw"]:
+        """Return the score of draws that each belong to one member, of the first head."""
+        everyone = agents.expand(code.shape[0], -1)
+        found, _ = next(self._of(member).scores(code.transpose(0, 1), everyone))
+        return found[..., 0].T
+
+    def _of(self, member: Int[Tensor, " draw"]) -> TherapyOutcome:
+        chosen = {name: value[member] for name, value in self.outcome.named_parameters()}
+        return with_values(self.outcome, chosen)

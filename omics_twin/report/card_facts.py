@@ -79,7 +79,13 @@ def protocol_in_words(model: TrainedModel) -> str:
 
 def members_in_words(model: TrainedModel) -> str:
     """Return what the twin is an ensemble of."""
-    return f"ensemble of {model.twin.network.members} neural members with latent draws"
+    told = f"ensemble of {model.twin.network.members} neural members with latent draws"
+    trees = model.twin.proposal.companion
+    if trees is None:
+        return told
+    return (
+        f"{told}, beside each trees that take over {float(trees.share.mean()):.0%} of a prognosis"
+    )
 
 
 def measured_in_words(model: TrainedModel) -> list[str]:

@@ -9,7 +9,13 @@ from omics_twin.settings.judging import (
     MonitorSettings,
     PolicySettings,
 )
-from omics_twin.settings.model import FollowUp, GeneEncoder, NetworkSettings, SurvivalHead
+from omics_twin.settings.model import (
+    CompanionKind,
+    FollowUp,
+    GeneEncoder,
+    NetworkSettings,
+    SurvivalHead,
+)
 from omics_twin.settings.ranges import require, require_named
 from omics_twin.settings.search import SearchSettings
 from omics_twin.settings.serving import Engine, ScoreSettings, ServeSettings
@@ -42,6 +48,7 @@ __all__ = [
     "CardSettings",
     "CatalogueDeclaration",
     "Combine",
+    "CompanionKind",
     "Device",
     "EligibilityDeclaration",
     "EndpointSettings",

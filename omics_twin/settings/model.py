@@ -32,6 +32,13 @@ class SurvivalHead(Enum):
     COX = "cox"
 
 
+class CompanionKind(Enum):
+    """What answers beside the network."""
+
+    NONE = "none"
+    TREES = "trees"
+
+
 @dataclass
 class NetworkSettings:
     """Sizes of the network; ``conf/model``.
@@ -71,6 +78,10 @@ class NetworkSettings:
     survival_head
         ``HAZARD``: the risk in each interval, effects may fade with time; ``COX``: proportional
         hazards by the partial likelihood of each batch, for which batches should be large.
+    companion
+        ``TREES``: every member has extremely randomised trees beside it, which take over as much
+        of the prognosis as inner validation patients bear out; ``NONE``: the network is alone, as
+        it is among sites that learn together and under a privacy budget.
     """
 
     latent: int = 16
@@ -89,6 +100,7 @@ class NetworkSettings:
     bent_effects: bool = True
     follow_up: FollowUp = FollowUp.AUTO
     survival_head: SurvivalHead = SurvivalHead.HAZARD
+    companion: CompanionKind = CompanionKind.TREES
 
     def __post_init__(self) -> None:
         """Refuse sizes no network can have."""

@@ -2,8 +2,9 @@
 
 Integrated gradients follow the straight line from the average patient to this one and add up how
 much each value moves the answer on the way. The average is that of each ensemble member's own
-training patients, with the same things measured: what was not measured is given nothing. These are
-the reasons of the model, not causes in the patient.
+training patients, with the same things measured: what was not measured is given nothing. Trees
+beside the network step up or down where a value passes a threshold on that line, and the step is
+given to that value. These are the reasons of the model, not causes in the patient.
 
 References
 ----------
@@ -14,7 +15,7 @@ attributions add up to the difference between the two ends of the line (complete
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from omics_twin.errors import TwinError
+from omics_twin.models.companion import presence, tree_inputs
 from omics_twin.models.encoders import ChannelEncoder
 from omics_twin.models.fusion import Evidence, posterior
 from omics_twin.models.graph import NeighbourInputLinear, PathwayInputLinear
@@ -33,6 +35,8 @@ from omics_twin.types import Endpoint, Intervention, Trajectory, TwinState
 
 # The line is smooth: twelve nodes are exact to about six digits.
 _NODES = 12
+# What stands beside the network, among what the line is followed in.
+_BESIDE = "beside the network"
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,31 @@ class _Moved:
     step: Float[Tensor, "member patient output"]
 
 
+@dataclass(frozen=True)
+class _Trees:
+    """What stands beside the network, on the way from the average to the patient.
+
+    Attributes
+    ----------
+    start, step, share
+        The trees' score where the line begins, how far it is from there to the patient's, and how
+        much it is given, (member, patient).
+    parts
+        Channel -> the part of the step that each feature takes, (member, patient, feature).
+    before
+        Channels that were shown before treatment.
+    early
+        The evidence of these along the line, and what they add to the score.
+    """
+
+    start: Float[Tensor, "member patient"]
+    step: Float[Tensor, "member patient"]
+    share: Float[Tensor, "member patient"]
+    parts: Mapping[str, Float[Tensor, "member patient feature_"]]
+    before: Collection[str]
+    early: tuple[Evidence, Tensor] | None = None
+
+
 def attributed(
     twin: NeuralTwin,
     state: TwinState,
@@ -133,6 +162,7 @@ def attributed(
     _check(twin, interventions, moved)
     position, weight = _quadrature(nodes)
     fixed: list[tuple[Evidence, Tensor]] = []
+    still: list[str] = []
     moving: dict[str, _Moved] = {}
     for channel, values in shown.values.items():
         encoder = cast(ChannelEncoder, twin.network.encoders[twin.network.channels.index(channel)])
@@ -140,6 +170,7 @@ def attributed(
         if moved is None or channel in moved:
             moving[channel] = part
         else:
+            still.append(channel)
             fixed.append(_evidence(part, part.there.unsqueeze(2), shown, values, members))
     with torch.enable_grad():
         # From the average (0) to the patient (1): (member, patient, node, output).
@@ -152,22 +183,95 @@ def attributed(
         found = [
             _evidence(moving[name], line[name], shown, shown.values[name], members) for name in line
         ]
-        total = _sum([*fixed, *found], len(members), len(state.patient_ids), len(position))
-        answers, slopes = _answers(twin, state, *total, interventions, endpoint, members, line)
+        size = (len(members), len(state.patient_ids), len(position))
+        parts = dict(zip([*still, *line], [*fixed, *found], strict=True))
+        total = _sum(list(parts.values()), *size)
+        trees = _trees(twin, state, shown, moving, members)
+        if trees is not None:
+            climbed = trees.start.unsqueeze(2) + position * trees.step.unsqueeze(2)
+            line[_BESIDE] = climbed.unsqueeze(3).requires_grad_()
+            early = _sum([parts[name] for name in parts if name in trees.before], *size)
+            trees = replace(trees, early=early)
+        answers, slopes = _answers(
+            twin, state, *total, interventions, endpoint, members, line, trees
+        )
+    divided = {
+        name: torch.stack(
+            [
+                part.standard * _pulled(part.encoder, (each[name] * weight).sum(2), members)
+                for each in slopes
+            ]
+        )
+        for name, part in moving.items()
+    }
+    for name, taken in ({} if trees is None else trees.parts).items():
+        climb = torch.stack([(each[_BESIDE] * weight).sum(2) for each in slopes])
+        divided[name] = divided[name] + climb * taken
     return Attributions(
-        values={
-            name: torch.stack(
-                [
-                    part.standard * _pulled(part.encoder, (each[name] * weight).sum(2), members)
-                    for each in slopes
-                ]
-            )
-            for name, part in moving.items()
-        },
+        values=divided,
         start=torch.stack([each[:, :, 0] for each in answers]),
         end=torch.stack([each[:, :, -1] for each in answers]),
         standard={name: part.standard for name, part in moving.items()},
     )
+
+
+def _trees(
+    twin: NeuralTwin,
+    state: TwinState,
+    shown: Shown,
+    moving: Mapping[str, _Moved],
+    members: Int[Tensor, " member"],
+) -> _Trees | None:
+    """Return what stands beside the network; None where nothing does."""
+    companion = twin.companion
+    before = [each for each in twin.design.channels if not each.follow_up]
+    early = [channel.name for channel in before if channel.name in shown.values]
+    if companion is None or not early:
+        return None
+    absent = {
+        c.name: torch.full((len(state.patient_ids), len(c.features)), torch.nan) for c in before
+    }
+    values = {name: shown.values.get(name, empty) for name, empty in absent.items()}
+    end = tree_inputs(twin.network, values, members)
+    start, place, places = end.clone(), 0, {}
+    for channel in before:
+        width = twin.network.encoder(channel.name).effects.shape[1]
+        if channel.name in moving:
+            places[channel.name] = slice(place, place + width)
+            start[..., places[channel.name]] = 0.0
+        place += width
+    ends = [companion.scores(twin.network, each, members) for each in (start, end)]
+    step = ends[1] - ends[0]
+    taken = companion.divided(start, end, members)
+    # Of the mean value; the score that it stands for is a curve of it.
+    whole = taken.sum(dim=2)
+    taken = taken * (step / torch.where(whole == 0, 1.0, whole)).unsqueeze(2)
+    alike = (presence(values)[:, None] == companion.patterns).all(dim=2).float()
+    return _Trees(
+        start=ends[0],
+        step=step,
+        share=companion.share[members, None] * (companion.known[members].float() @ alike.T),
+        parts={
+            name: _of_features(moving[name], taken[..., each], members)
+            for name, each in places.items()
+        },
+        before=early,
+    )
+
+
+def _of_features(
+    part: _Moved, taken: Float[Tensor, "member patient input"], members: Int[Tensor, " member"]
+) -> Float[Tensor, "member patient feature"]:
+    """Return what each feature takes: of a component, by how much of it the feature makes up."""
+    first = part.encoder.first
+    if not isinstance(first, ProjectedInputLinear):
+        return taken
+    loadings = first.loadings(members).abs()
+    # Of a patient beside others, the neighbours' components go with the patient's own.
+    taken = taken.unflatten(2, (-1, loadings.shape[2])).sum(dim=2)
+    size = part.standard.abs()
+    whole = (size @ loadings).clamp(min=1e-12)
+    return size * ((taken / whole) @ loadings.mT)
 
 
 def answering(state: TwinState, patient: int) -> Int[Tensor, " member"]:
@@ -332,26 +436,46 @@ def _answers(
     endpoint: Endpoint,
     members: Int[Tensor, " member"],
     line: Mapping[str, Tensor],
+    trees: _Trees | None,
 ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     """Return the endpoint at every node, and its slopes along the line, by intervention."""
+    code = _code(twin, state, evidence, added, members)
+    chosen = {name: each[members] for name, each in twin.network.outcome.named_parameters()}
+    moved = None
+    if trees is not None and trees.early is not None and twin.companion is not None:
+        early = _code(twin, state, *trees.early, members)
+        rows = early.flatten(1, 3)
+        usual = twin.companion.agents.expand(rows.shape[1], -1)
+        score, _ = next(with_values(twin.network.outcome, chosen).scores(rows, usual))
+        apart = line[_BESIDE] + twin.companion.usual[members].view(-1, 1, 1, 1)
+        apart = apart - score[..., 0].unflatten(1, early.shape[1:4])
+        moved = (trees.share[..., None, None] * apart).flatten(1)
+    answers, slopes = [], []
+    for each in interventions:
+        agents = torch.tensor([[float(agent in each.drugs) for agent in twin.agents]])
+        found = _endpoint(twin, state, code, chosen, agents, endpoint, moved).mean(dim=3)
+        # Every row of the line answers for itself, so one backward pass serves all of them.
+        slope = torch.autograd.grad(found.sum(), list(line.values()), retain_graph=True)
+        answers.append(found.detach())
+        slopes.append(dict(zip(line, slope, strict=True)))
+    return answers, slopes
+
+
+def _code(
+    twin: NeuralTwin,
+    state: TwinState,
+    evidence: Evidence,
+    added: Float[Tensor, "member patient node term"],
+    members: Int[Tensor, " member"],
+) -> Float[Tensor, "member patient node draw code"]:
+    """Return each member's own draws of the code, at every node."""
     rows = _rows(twin, state, members)
     first = 1 + 2 * twin.network.latent
     noise = state.draws[:, rows, first : first + twin.network.latent].transpose(0, 1)
     unmeasured = twin.unmeasured(state)[:, rows].transpose(0, 1)
     mean, deviation = posterior(evidence)
     latent = mean.unsqueeze(3) + deviation.unsqueeze(3) * noise.unsqueeze(2)
-    whole = added.unsqueeze(3) + unmeasured.unsqueeze(2)
-    code = torch.cat([latent, whole], dim=-1)
-    chosen = {name: each[members] for name, each in twin.network.outcome.named_parameters()}
-    answers, slopes = [], []
-    for each in interventions:
-        agents = torch.tensor([[float(agent in each.drugs) for agent in twin.agents]])
-        found = _endpoint(twin, state, code, chosen, agents, endpoint).mean(dim=3)
-        # Every row of the line answers for itself, so one backward pass serves all of them.
-        slope = torch.autograd.grad(found.sum(), list(line.values()), retain_graph=True)
-        answers.append(found.detach())
-        slopes.append(dict(zip(line, slope, strict=True)))
-    return answers, slopes
+    return torch.cat([latent, added.unsqueeze(3) + unmeasured.unsqueeze(2)], dim=-1)
 
 
 def _rows(
@@ -370,6 +494,7 @@ def _endpoint(
     chosen: Mapping[str, Tensor],
     agents: Float[Tensor, "1 agent"],
     endpoint: Endpoint,
+    moved: Float[Tensor, "member row"] | None,
 ) -> Float[Tensor, "member patient node draw"]:
     """Return the endpoint of every code; of survival, given no event up to the last visit."""
     days = endpoint.days()
@@ -377,7 +502,7 @@ def _endpoint(
     asked = torch.cat([days.double(), reached.unique()]).float()
     rows = code.flatten(1, 3)
     everyone = agents.expand(rows.shape[1], -1)
-    values = with_values(twin.network.outcome, chosen)(rows, everyone, asked)
+    values = with_values(twin.network.outcome, chosen)(rows, everyone, asked, moved=moved)
     values = values.unflatten(1, code.shape[1:4])
     now = torch.searchsorted(asked[len(days) :], reached.float()) + len(days)
     at_visit = torch.stack([values[:, row, :, :, day] for row, day in enumerate(now.tolist())], 1)

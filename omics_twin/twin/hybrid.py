@@ -134,14 +134,8 @@ class HybridTwin:
         """
         check_visit(state, observation, self.modalities)
         name, follow_up = self.course.modality, observation.days > 0
-        values = {
-            each: torch.where(follow_up[:, None], torch.nan, rows)
-            for each, rows in observation.values.items()
-            if each != name or not bool(follow_up.all())
-        }
-        proposed = self.prior.observe(
-            self._proposed(state), replace(observation, values=values), under=under
-        )
+        before = self._before_treatment(observation)
+        proposed = self.prior.observe(self._proposed(state), before, under=under)
         own = state.draws[..., -self._own :]
         shown = replace(
             state,
@@ -243,7 +237,25 @@ class HybridTwin:
 
     def _proposed(self, state: TwinState) -> TwinState:
         """Return the neural twin's belief."""
-        return replace(state, draws=state.draws[..., : -self._own], names=state.names[: -self._own])
+        return replace(
+            state,
+            draws=state.draws[..., : -self._own],
+            names=state.names[: -self._own],
+            history=tuple(
+                replace(visit, observation=self._before_treatment(visit.observation))
+                for visit in state.history
+            ),
+        )
+
+    def _before_treatment(self, observation: Observation) -> Observation:
+        """Return what the neural twin is shown of a visit: nothing that was measured later."""
+        follow_up = observation.days > 0
+        values = {
+            each: torch.where(follow_up[:, None], torch.nan, rows)
+            for each, rows in observation.values.items()
+            if each != self.course.modality or not bool(follow_up.all())
+        }
+        return replace(observation, values=values)
 
     def _check_scheduled(self, state: TwinState, observation: Observation) -> None:
         """Refuse a visit far from every scheduled one, or the same twice."""

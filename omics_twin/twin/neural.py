@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from omics_twin.errors import TwinError
+from omics_twin.models.companion import Companion
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.tensors.design import Design
 from omics_twin.trust.privacy import site_pseudonyms
 from omics_twin.trust.roster import digest_of_patient
 from omics_twin.twin.checks import check_start, check_visit, multi_hot, scheduled
-from omics_twin.twin.draws import normalised, patient_noise
+from omics_twin.twin.draws import normalised, patient_noise, select, visits_with
 from omics_twin.types import (
     NO_INTERVENTION,
     Intervention,
@@ -23,6 +25,7 @@ from omics_twin.types import (
     Observation,
     Trajectory,
     TwinState,
+    Visit,
 )
 
 _CHUNK = 1024
@@ -114,6 +117,9 @@ class NeuralTwin:
 
     A patient the ensemble was trained on is answered by the members that never saw the patient.
 
+    Where trees stand beside the network, a draw also holds how far they move its prognosis, found
+    from all that was measured before treatment; later visits move the network's code alone.
+
     Attributes
     ----------
     network
@@ -124,6 +130,8 @@ class NeuralTwin:
         The agents it knows, in the order of its therapy input.
     membership
         Who trained which member.
+    companion
+        Trees that answer beside the network; None: it answers alone.
     """
 
     name: str
@@ -131,6 +139,7 @@ class NeuralTwin:
     design: Design
     agents: tuple[str, ...]
     membership: Membership
+    companion: Companion | None = None
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -171,6 +180,7 @@ class NeuralTwin:
             torch.zeros(patients, draws, self.network.terms),
             patient_noise(patient_ids, draws, self.network.terms, seed + 1),
             torch.zeros(patients, draws, len(self.design.channels)),
+            torch.zeros(patients, draws, 0 if self.companion is None else 1),
         ]
         return TwinState(
             patient_ids=tuple(patient_ids),
@@ -206,7 +216,16 @@ class NeuralTwin:
                 only = torch.where(rows[:, None], values, torch.nan)
                 self._add(state, draws, own[place], only, agents)
         days = torch.maximum(state.days, observation.days.to(state.days))
-        return replace(state, draws=draws, days=days)
+        shown = replace(state, draws=draws, days=days)
+        if self.companion is None:
+            return shown
+        shown = replace(shown, history=(*state.history, Visit(observation, under)))
+        before = [k for k, each in enumerate(self.design.channels) if not each.follow_up]
+        new = (self.shown(shown) ^ self.shown(state))[:, before].any(dim=1)
+        told = torch.nonzero(new)[:, 0]
+        for rows in told.split(_CHUNK) if len(told) else ():
+            draws[rows, :, -1] = self._moved_by_trees(select(shown, rows))
+        return shown
 
     @torch.no_grad()
     def simulate(
@@ -230,7 +249,13 @@ class NeuralTwin:
         chunks = [slice(start, start + _CHUNK) for start in range(0, len(code), _CHUNK)]
         parts = [
             self.network.simulate(
-                code[rows], member, agents, asked, state.log_weights[rows], spread[rows]
+                code[rows],
+                member,
+                agents,
+                asked,
+                state.log_weights[rows],
+                spread[rows],
+                None if self.companion is None else state.draws[rows, :, -1],
             )
             for rows in chunks
         ]
@@ -243,6 +268,32 @@ class NeuralTwin:
             names=self.quantities,
             units=tuple(unit for _, head in self.network.outcome.parts for unit in head.units),
         )
+
+    def _before_treatment(self, state: TwinState) -> dict[str, Float[Tensor, "patient feature_"]]:
+        """Return what was measured before treatment, by channel."""
+        found = {}
+        for channel in self.design.channels:
+            if channel.follow_up:
+                continue
+            visits = [each for each in self.design.channels if each.modality == channel.modality]
+            found[channel.name] = torch.full(
+                (len(state.patient_ids), len(channel.features)), torch.nan
+            )
+            for visit, values in visits_with(state, channel.modality):
+                told = scheduled(visits, visit.observation.days, values)
+                rows = told.get(visits.index(channel))
+                if rows is not None:
+                    found[channel.name][rows] = values[rows].to(found[channel.name])
+        return found
+
+    @torch.no_grad()
+    def _moved_by_trees(self, state: TwinState) -> Float[Tensor, "patient draw"]:
+        """Return how far trees move the prognosis of each draw, by what is known so far."""
+        trees, member = cast(Companion, self.companion), state.draws[0, :, 0].long()
+        score, share = trees.answered(self.network, self._before_treatment(state))
+        code = torch.cat([self._latent_code(state), self._added(state)], dim=-1)
+        usual = self.network.score(code, member, trees.agents) - trees.usual[member]
+        return share[member].T * (score[member].T - usual)
 
     def spread_of(self, state: TwinState) -> Float[Tensor, " patient"]:
         """Return how far each patient's draws are moved from their mean."""
@@ -265,7 +316,9 @@ class NeuralTwin:
         parts = ("shift", "precision", "noise")
         code = [f"{part}_{k}" for part in parts for k in range(self.network.latent)]
         code += [f"{part}_{k}" for part in ("added", "open") for k in range(self.network.terms)]
-        return ("member", *code, *(f"seen_{channel.name}" for channel in self.design.channels))
+        seen = [f"seen_{channel.name}" for channel in self.design.channels]
+        trees = () if self.companion is None else ("trees",)
+        return ("member", *code, *seen, *trees)
 
     def _latent_code(self, state: TwinState) -> Float[Tensor, "patient draw latent"]:
         shift, precision, noise = state.draws[..., 1 : 1 + 3 * self.network.latent].chunk(3, dim=-1)

@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from omics_twin.errors import ModelError, OmicsTwinError
 from omics_twin.files import json_of, read_checked, write_json, write_manifest, write_whole
 from omics_twin.models.build import restored_network
+from omics_twin.models.companion import Companion
 from omics_twin.tensors.design import Design
 from omics_twin.twin.course import Course
 from omics_twin.twin.hybrid import HybridTwin
@@ -23,7 +24,9 @@ from omics_twin.twin.likeness import Likeness
 from omics_twin.twin.neural import Membership, NeuralTwin
 from omics_twin.twin.reference import Reference
 
-FORMAT = 1
+FORMAT = 2
+# Written where no companion stands beside the network: earlier versions can answer with it.
+_ALONE = 1
 _WEIGHTS, _TWIN = "weights.safetensors", "twin.json"
 _COURSE = (
     "days",
@@ -53,13 +56,16 @@ def save_twin(
         tensors["membership.seen"] = twin.membership.seen
         if isinstance(twin, HybridTwin):
             tensors |= {f"course.{k}": getattr(twin.course, k).contiguous() for k in _COURSE}
+        companion = twin.proposal.companion
+        if companion is not None:
+            tensors |= {f"companion.{k}": v for k, v in companion.to_tensors().items()}
         if likeness is not None:
             tensors |= {f"likeness.{k}": v for k, v in likeness.to_tensors().items()}
         if reference is not None:
             tensors |= {f"reference.{k}": v for k, v in reference.to_tensors().items()}
         write_whole(temporary / _WEIGHTS, save(tensors))
         stored = {
-            "format": FORMAT,
+            "format": _ALONE if companion is None else FORMAT,
             "name": twin.name,
             "agents": list(twin.agents),
             "salt": twin.membership.salt,
@@ -129,7 +135,7 @@ def _twin_of(folder: Path, content: Mapping[str, bytes]) -> Stored:
             "install a later omics_twin"
         )
     tensors = load(content[_WEIGHTS])
-    weights = {k.removeprefix("network."): v for k, v in tensors.items() if k[:8] == "network."}
+    weights = _part(tensors, "network.")
     design = Design.from_json(stored["design"])
     course = stored.get("course")
     learned = design if course is None else design.before_treatment()
@@ -145,13 +151,16 @@ def _twin_of(folder: Path, content: Mapping[str, bytes]) -> Stored:
             tensors["membership.seen"].to(torch.bool),
             *stored["spread"],
         ),
+        companion=Companion.from_tensors(_part(tensors, "companion.")),
     )
-    own = {k.removeprefix("likeness."): v for k, v in tensors.items() if k[:9] == "likeness."}
-    likeness = Likeness.from_tensors(own)
-    spread = {k.removeprefix("reference."): v for k, v in tensors.items() if k[:10] == "reference."}
-    reference = Reference.from_tensors(spread)
+    likeness = Likeness.from_tensors(_part(tensors, "likeness."))
+    reference = Reference.from_tensors(_part(tensors, "reference."))
     if course is None:
         return twin, stored["record"], likeness, reference
     parts = {name: tensors[f"course.{name}"] for name in _COURSE}
     hybrid = HybridTwin(twin, Course(course, **parts), design)
     return hybrid, stored["record"], likeness, reference
+
+
+def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -45,9 +45,9 @@ class Case:
         return self.measured(self.twin, PATIENTS, day, seed)
 
 
-def _neural(gene_encoder: GeneEncoder | None = None) -> Case:
+def _neural(gene_encoder: GeneEncoder | None = None, *, trees: bool = False) -> Case:
     return Case(
-        twin=neural_twin(seed=3, gene_encoder=gene_encoder),
+        twin=neural_twin(seed=3, gene_encoder=gene_encoder, trees=trees),
         endpoint=Endpoint("pcr", "pcr", 180.0),
         therapies=(
             Intervention("control", (Dose("paclitaxel"),)),
@@ -56,8 +56,8 @@ def _neural(gene_encoder: GeneEncoder | None = None) -> Case:
     )
 
 
-def _hybrid() -> Case:
-    return replace(_neural(), twin=hybrid_twin(seed=3))
+def _hybrid(*, trees: bool = False) -> Case:
+    return replace(_neural(), twin=hybrid_twin(seed=3, trees=trees))
 
 
 def _partly_measured(twin: Twin, patients: Sequence[str], day: float, seed: int) -> Observation:
@@ -111,7 +111,9 @@ def _growth_process() -> Case:
 
 CASES = {
     "neural": _neural,
+    "neural, trees": partial(_neural, trees=True),
     "hybrid": _hybrid,
+    "hybrid, trees": partial(_hybrid, trees=True),
     "visits": _visits,
     "mechanistic": _mechanistic,
     "ensemble Kalman": _ensemble_kalman,

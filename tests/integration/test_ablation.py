@@ -15,6 +15,7 @@ SETTINGS = [
     "intake.genes=200",
     "~cohort.modalities.radiomics",
     "model=small",
+    "model.companion=NONE",
     "split.folds=2",
     "split.repeats=2",
     "split.replicas=1",
@@ -89,6 +90,7 @@ def test_what_is_finished_is_not_done_again(
 
 def test_survival_is_asked_the_same_way(tmp_path: Path, folder: Path) -> None:
     more = ["endpoint=progression_free_survival", "~cohort.modalities.genomics"]
+    more += ["model.companion=TREES"]
     assert main(["ablate", *arguments(tmp_path, *more)]) == 0
     found = table(tmp_path)[1]
     assert found["headline"] == "c_index"

@@ -55,9 +55,12 @@ def total(found: Attributions) -> Tensor:
     return torch.stack([each.sum(dim=-1) for each in found.values.values()]).sum(dim=0)
 
 
+@pytest.mark.parametrize("trees", [False, True])
 @pytest.mark.parametrize("kind", ["binary", "continuous", "time_to_event"])
-def test_the_attributions_add_up_to_the_difference_from_the_average_patient(kind: str) -> None:
-    found = explained(neural_twin(kind=kind), ENDPOINTS[kind])
+def test_the_attributions_add_up_to_the_difference_from_the_average_patient(
+    kind: str, trees: bool
+) -> None:
+    found = explained(neural_twin(kind=kind, trees=trees), ENDPOINTS[kind])
     assert (found.end - found.start).abs().max() > 1e-3
     torch.testing.assert_close(total(found), found.end - found.start, atol=2e-6, rtol=1e-4)
     contrast = total(found)[0] - total(found)[1]
@@ -65,9 +68,10 @@ def test_the_attributions_add_up_to_the_difference_from_the_average_patient(kind
     torch.testing.assert_close(contrast, ends, atol=2e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("trees", [False, True])
 @pytest.mark.parametrize("kind", ["binary", "continuous", "time_to_event"])
-def test_the_answer_that_is_divided_is_the_twins_own(kind: str) -> None:
-    twin, endpoint = neural_twin(kind=kind), ENDPOINTS[kind]
+def test_the_answer_that_is_divided_is_the_twins_own(kind: str, trees: bool) -> None:
+    twin, endpoint = neural_twin(kind=kind, trees=trees), ENDPOINTS[kind]
     state, shown = believed(twin)
     for row, patient in enumerate(PATIENTS):
         members = answering(state, row)
@@ -89,8 +93,9 @@ def test_a_member_that_saw_the_patient_does_not_answer() -> None:
     assert answering(state, 2).tolist() == unseen.tolist()
 
 
-def test_what_was_not_measured_is_given_nothing() -> None:
-    found = explained(neural_twin(), ENDPOINTS["binary"])
+@pytest.mark.parametrize("trees", [False, True])
+def test_what_was_not_measured_is_given_nothing(trees: bool) -> None:
+    found = explained(neural_twin(trees=trees), ENDPOINTS["binary"])
     assert bool((found.values["clinical"][:, :, 0, 1] == 0.0).all())
     assert bool((found.values["clinical"][:, :, 1, 1] != 0.0).any())
 

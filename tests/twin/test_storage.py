@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,18 @@ def test_a_loaded_twin_answers_with_the_same_bits(tmp_path: Path, kind: str) -> 
     assert torch.equal(answer(twin), answer(loaded))
     assert loaded.design == twin.design
     assert record == RECORD
+
+
+@pytest.mark.parametrize("make", [neural_twin, hybrid_twin])
+def test_trees_are_stored_with_the_network(
+    tmp_path: Path, make: Callable[..., NeuralTwin | HybridTwin]
+) -> None:
+    twin = make(trees=True)
+    save_twin(tmp_path / "model", twin, RECORD)
+    loaded, *_ = load_twin(tmp_path / "model")
+    assert loaded.proposal.companion is not None
+    assert torch.equal(answer(twin), answer(loaded))
+    assert not torch.allclose(answer(make()), answer(loaded))
 
 
 def test_a_course_is_stored_with_the_network(tmp_path: Path) -> None:
@@ -94,7 +107,7 @@ def test_what_cannot_be_stored_leaves_the_model_that_was_there(tmp_path: Path) -
 def test_a_model_of_a_later_format_is_refused(tmp_path: Path) -> None:
     _, folder = stored(tmp_path)
     path = folder / "twin.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    path.write_text(path.read_text().replace('"format": 1', '"format": 3'))
     write_manifest(folder)
-    with pytest.raises(ModelError, match="has format 2, this version reads up to 1"):
+    with pytest.raises(ModelError, match="has format 3, this version reads up to 2"):
         load_twin(folder)
