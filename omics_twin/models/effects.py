@@ -31,8 +31,8 @@ _PATH = 8
 # Strongest and weakest penalty as a share of the lasso's that leaves nothing.
 _LASSO = (1.0, 0.02)
 _RIDGE = (10.0, 0.1)
-# What wide channels are multiplied by for the ridge, so that genes do not drown the others.
-_STRENGTH = 0.3
+# What wide channels are multiplied by, so that genes do not drown what is clinical.
+_STRENGTHS = (0.3, 0.1)
 # Most standardised inputs held at once: 1 GiB.
 _NUMBERS = 2**28
 
@@ -122,15 +122,17 @@ def fit_effects(problem: EffectsProblem, head: Head, *, average: bool = True) ->
     points, losses = [], []
     # Of thousands of genes each tells a little: a few strong effects are not looked for there.
     lassos = (0.0,) if problem.wide else (1.0, 0.0)
-    turned = problem
-    if problem.wide:
-        turned = replace(problem, inputs=_turned(problem.inputs.mT, problem.wide).mT)
-    for bent in (False, True) if problem.bends.shape[2] else (False,):
-        solver = _Solver(turned, head, average=average, bent=bent)
-        for lasso in lassos:
-            for weight, level in solver.path(lasso):
-                losses.append(solver.stopping(weight, level))
-                points.append((_turned(weight, problem.wide), level))
+    for strength in _STRENGTHS if problem.wide else (1.0,):
+        wide = tuple((place, strength * turn) for place, turn in problem.wide)
+        turned = problem
+        if wide:
+            turned = replace(problem, inputs=_turned(problem.inputs.mT, wide).mT)
+        for bent in (False, True) if problem.bends.shape[2] else (False,):
+            solver = _Solver(turned, head, average=average, bent=bent)
+            for lasso in lassos:
+                for weight, level in solver.path(lasso):
+                    losses.append(solver.stopping(weight, level))
+                    points.append((_turned(weight, wide), level))
     alike = (problem.group[:, None] == problem.group[None, :]).to(problem.training)
     lost = torch.stack(losses) @ alike
     (stopped,) = problem.total("stopping patients", problem.stopping.sum(dim=1))
@@ -155,7 +157,7 @@ def _turned(values: Float[Tensor, "member input *any"], wide: Wide) -> Tensor:
     """Return values by input, those of wide channels turned."""
     turned = values.clone()
     for place, turn in wide:
-        turned[:, place] = _STRENGTH * turn @ values[:, place]
+        turned[:, place] = turn @ values[:, place]
     return turned
 
 
