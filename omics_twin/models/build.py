@@ -129,7 +129,11 @@ def build_network(
         for head in heads
     ]
     regimen = RegimenEncoder(members, agents, settings.therapy_code, generator=generator)
-    effects = LinearEffects(members, agents) if settings.linear_effects else None
+    if not settings.linear_effects:
+        return MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads))
+    effects = LinearEffects(members, agents)
+    for part in (*encoders.values(), *surfaces):
+        part.begin_silent()
     return MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads, effects))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +21,7 @@ from torch.func import functional_call
 
 from omics_twin.models.encoders import bent_values
 from omics_twin.models.heads import Head, Link
+from omics_twin.models.layers import ProjectedInputLinear
 from omics_twin.models.network import MultimodalNetwork, symmetric_root
 from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.sums import Total, here
@@ -30,8 +31,14 @@ _PATH = 8
 # Strongest and weakest penalty as a share of the lasso's that leaves nothing.
 _LASSO = (1.0, 0.02)
 _RIDGE = (10.0, 0.1)
+# What wide channels are multiplied by, so that genes do not drown what is clinical.
+_STRENGTHS = (0.3, 0.1)
 # Most standardised inputs held at once: 1 GiB.
 _NUMBERS = 2**28
+
+# Where the components of wide channels stand among the inputs, and the turn of each, see
+# :meth:`omics_twin.models.layers.ProjectedInputLinear.strength`.
+Wide = tuple[tuple[slice, Float[Tensor, "member component component"]], ...]
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class EffectsProblem:
         :func:`omics_twin.models.encoders.bent_values`, (member, row, bend).
     total
         Completes sums over these rows where others are learned from elsewhere.
+    wide
+        What of the inputs are components of a wide channel.
     """
 
     inputs: Float[Tensor, "member row input"]
@@ -68,6 +77,7 @@ class EffectsProblem:
     group: Int[Tensor, " member"]
     bends: Float[Tensor, "member row bend"]
     total: Total = here
+    wide: Wide = ()
 
 
 @dataclass(frozen=True)
@@ -110,12 +120,19 @@ def fit_effects(problem: EffectsProblem, head: Head, *, average: bool = True) ->
     distributions (doi:10.1214/17-BA1091), for the weights of the average.
     """
     points, losses = [], []
-    for bent in (False, True) if problem.bends.shape[2] else (False,):
-        solver = _Solver(problem, head, average=average, bent=bent)
-        for lasso in (1.0, 0.0):
-            for weight, level in solver.path(lasso):
-                points.append((weight, level))
-                losses.append(solver.stopping(weight, level))
+    # Of thousands of genes each tells a little: a few strong effects are not looked for there.
+    lassos = (0.0,) if problem.wide else (1.0, 0.0)
+    for strength in _STRENGTHS if problem.wide else (1.0,):
+        wide = tuple((place, strength * turn) for place, turn in problem.wide)
+        turned = problem
+        if wide:
+            turned = replace(problem, inputs=_turned(problem.inputs.mT, wide).mT)
+        for bent in (False, True) if problem.bends.shape[2] else (False,):
+            solver = _Solver(turned, head, average=average, bent=bent)
+            for lasso in lassos:
+                for weight, level in solver.path(lasso):
+                    losses.append(solver.stopping(weight, level))
+                    points.append((_turned(weight, wide), level))
     alike = (problem.group[:, None] == problem.group[None, :]).to(problem.training)
     lost = torch.stack(losses) @ alike
     (stopped,) = problem.total("stopping patients", problem.stopping.sum(dim=1))
@@ -134,6 +151,14 @@ def fit_effects(problem: EffectsProblem, head: Head, *, average: bool = True) ->
     level = averaged([each for _, each in points])
     inputs = problem.inputs.shape[2]
     return Effects(weight[:, :inputs], weight[:, -1, 1:], level, weight[:, inputs:-1, 0])
+
+
+def _turned(values: Float[Tensor, "member input *any"], wide: Wide) -> Tensor:
+    """Return values by input, those of wide channels turned."""
+    turned = values.clone()
+    for place, turn in wide:
+        turned[:, place] = turn @ values[:, place]
+    return turned
 
 
 class _Solver:
@@ -366,7 +391,27 @@ class _Learner:
             self.group,
             torch.cat(bends, dim=2),
             self.tensors.total,
+            self._wide(inputs),
         )
+
+    def _wide(self, inputs: Mapping[str, Tensor]) -> Wide:
+        """Return the components of wide channels where everybody is treated alike.
+
+        Where therapies differ, few programmes decide who gains from which: those are what the
+        components stand for, and are looked for as they are.
+        """
+        found, start = [], 0
+        for name, each in inputs.items():
+            stop, first = start + each.shape[2], self.network.encoder(name).first
+            if isinstance(first, ProjectedInputLinear):
+                found.append((slice(start, stop), first.strength(self.members)))
+            start = stop
+        if not found:
+            return ()
+        agents = nn.functional.pad(self.tensors.agents, (0, 1), value=1.0)
+        (received,) = self.tensors.total("agents received", agents.sum(dim=0))
+        differ = (received > 0.5) & (received < received[-1] - 0.5)
+        return () if bool(differ.any()) else tuple(found)
 
     def _bends(
         self, name: str, inputs: Float[Tensor, "chosen patient input"]

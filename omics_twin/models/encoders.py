@@ -187,6 +187,14 @@ class ChannelEncoder(nn.Module):
         self.register_buffer("spread", statistics.spread)
         self.register_buffer("sometimes_missing", statistics.sometimes_missing)
 
+    @torch.no_grad()
+    def begin_silent(self) -> None:
+        """Leave at zero, to begin with, the latent dimension that speaks to the score directly."""
+        first = self.first.map if isinstance(self.first, ProjectedInputLinear) else self.first
+        for layer in (first, self.second, self.under):
+            if layer is not None:
+                layer.weight[..., 0] = 0.0
+
     def reduced(self, values: Float[Tensor, "patient feature"]) -> WideInput | None:
         """Return a wide channel's patients as their components.
 

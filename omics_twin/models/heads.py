@@ -51,6 +51,12 @@ class ResponseSurface(nn.Module):
         # a member say it as firmly as its own patients bear out.
         self.gain = nn.Parameter(torch.ones(members, 1, 1))
 
+    @torch.no_grad()
+    def begin_silent(self) -> None:
+        """Start at zero, where linear effects are known already."""
+        for layer in (self.prognosis, self.effect, self.modified):
+            layer.weight.zero_()
+
     def forward(
         self, latent: Float[Tensor, "member row latent"], code: Float[Tensor, "member row code"]
     ) -> Float[Tensor, "member row output"]:

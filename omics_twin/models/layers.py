@@ -273,6 +273,21 @@ class ProjectedInputLinear(nn.Module):
         directions = self.directions[planned]
         return directions if self.structure is None else self.structure @ directions
 
+    def strength(self, members: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen input_ input_"]:
+        """Return the turn after which components are as strong as the features make them.
+
+        A ridge on components turned so is the ridge on the features (or nodes) themselves, as far
+        as these components reach: ``(D' D) ** -0.5`` of the directions ``D``.
+        """
+        directions = self.directions[self.planned(members)].double()
+        squares, vectors = torch.linalg.eigh(directions.mT @ directions)
+        # A component without variance has no direction, and stays away.
+        kept = squares > 1e-9 * squares[:, -1:]
+        root = torch.where(kept, squares.clamp(min=1e-30).rsqrt(), 0.0)
+        turn = ((vectors * root.unsqueeze(1)) @ vectors.mT).to(self.directions)
+        beside = self.map.weight.shape[1] // directions.shape[2]
+        return torch.kron(torch.eye(beside).to(turn), turn)
+
     @staticmethod
     def product(
         values: Float[Tensor, "row input"],

@@ -37,6 +37,7 @@ class MembersModule(lightning.LightningModule):
     """
 
     best_loss: Tensor
+    reached_loss: Tensor
     waited: Tensor
 
     def __init__(
@@ -52,6 +53,8 @@ class MembersModule(lightning.LightningModule):
         self.settings = settings
         self.own = own
         self.curves: list[dict[str, float]] = []
+        # Of what it has learned, and of that or what it began with.
+        self.register_buffer("reached_loss", torch.full((members,), float("inf")))
         self.register_buffer("best_loss", torch.full((members,), float("inf")))
         self.register_buffer("waited", torch.zeros(members))
         for name, value in self._learned():
@@ -114,6 +117,8 @@ class MembersModule(lightning.LightningModule):
         """Keep each member's best weights; stop when every member has waited long enough."""
         loss = self.stopping_loss()
         active = self.waited < self.settings.patience
+        reached = torch.fmin(loss, self.reached_loss)
+        self.reached_loss = torch.where(active, reached, self.reached_loss)
         better = active & (loss < self.best_loss - 1e-5)
         self.best_loss = torch.where(better, loss, self.best_loss)
         self.waited = torch.where(better, torch.zeros_like(self.waited), self.waited + 1)

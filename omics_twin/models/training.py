@@ -38,6 +38,8 @@ def trained(
     """
     with torch.no_grad():
         untrained = module.stopping_loss()
+        # A member that learns nothing of use to its stopping patients stays as it began.
+        module.best_loss.copy_(untrained)
     resume = last_checkpoint(folder)
     resumed_at = 0
     if resume is not None:
@@ -68,7 +70,7 @@ def trained(
         trainer.fit(module, ckpt_path=None if resume is None else str(resume))
     module.restore_best()
     # A comparison with NaN is false, so a member that never had a loss has diverged too.
-    return resumed_at, ~(module.best_loss.cpu() <= _DIVERGED * untrained)
+    return resumed_at, ~(module.reached_loss.cpu() <= _DIVERGED * untrained)
 
 
 def accelerator_of(device: Device) -> str:

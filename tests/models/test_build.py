@@ -140,6 +140,30 @@ def test_a_restored_wide_network_gives_the_same_bits() -> None:
     assert torch.equal(said(network, measured(seed=2)), said(restored, measured(seed=2)))
 
 
+def test_turned_components_are_as_strong_as_the_features_make_them() -> None:
+    encoder = network_of(measured(), WIDE).encoder("rna")
+    members = torch.arange(2)
+    turned = encoder.standardised(measured(), members) @ encoder.first.strength(members)
+    for member, weights in enumerate(half_weights()):
+        seen = measured()[weights > 0]
+        standard = (seen - seen.mean(dim=0)) / seen.std(dim=0, correction=0)
+        left, strength, _ = torch.linalg.svd(standard, full_matrices=False)
+        strongest = left[:, :3] * strength[:3]
+        own = turned[member, weights > 0]
+        torch.testing.assert_close(own @ own.T, strongest @ strongest.T, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, WIDE], ids=["features", "components"])
+def test_beside_linear_effects_a_network_begins_silent(settings: NetworkSettings) -> None:
+    network = network_of(measured(), settings)
+    surface, _ = network.outcome.parts[0]
+    latent, code = torch.randn(2, 5, 3), torch.randn(2, 5, settings.therapy_code)
+    assert not surface(latent, code).any()
+    speaks = said(network, measured()).abs().amax(dim=(0, 1))
+    assert speaks[0] == 0.0
+    assert (speaks[1:] > 0.0).all()
+
+
 def test_more_components_than_patients_are_refused() -> None:
     settings = NetworkSettings(latent=3, hidden=6, wide_features=50, components=45)
     with pytest.raises(TrainingError, match="expected more than model.components, which is 45"):

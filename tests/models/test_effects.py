@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_networ
 from omics_twin.models.effects import EffectsProblem, fit_effects, learn_effects
 from omics_twin.models.encoders import bent_values
 from omics_twin.models.heads import BinaryHead
+from omics_twin.models.module import EnsembleModule
 from omics_twin.models.network import MultimodalNetwork
 from omics_twin.models.reduction import varimax
-from omics_twin.settings import NetworkSettings
+from omics_twin.models.training import trained
+from omics_twin.settings import Device, NetworkSettings, TrainerSettings
 from omics_twin.tensors.batch import TrainingTensors
 
 PATIENTS, MARKERS = 600, 12
@@ -131,6 +134,21 @@ def test_a_member_that_is_not_shown_a_channel_has_no_effects_of_it() -> None:
     assert network.encoder("rna").effects[0].abs().max() > 0.3
     assert torch.equal(network.encoder("rna").effects[1], torch.zeros(2, 3))
     assert network.encoder("clinical").effects[1].abs().max() > 0.0
+
+
+def test_a_member_whose_stopping_patients_gain_nothing_stays_as_it_began(tmp_path: Path) -> None:
+    network, tensors = network_and_tensors()
+    apart = tensors.stopping.any(dim=0)
+    targets = tensors.targets.clone()
+    targets[apart, 0] = 1.0 - targets[apart, 0]
+    stopping = apart.float().expand(2, -1)
+    contrary = replace(tensors, targets=targets, training=1.0 - stopping, stopping=stopping)
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    settings = TrainerSettings(max_epochs=1, learning_rate=0.3, device=Device.CPU)
+    module = EnsembleModule(network, contrary, settings)
+    _, diverged = trained(module, settings, tmp_path, lambda _: None)
+    assert not diverged.any()
+    assert all(torch.equal(before[name], value) for name, value in network.named_parameters())
 
 
 def test_members_that_repeat_one_have_its_effects() -> None:
