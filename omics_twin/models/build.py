@@ -132,8 +132,10 @@ def build_network(
     if not settings.linear_effects:
         return MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads))
     effects = LinearEffects(members, agents)
-    for part in (*encoders.values(), *surfaces):
-        part.begin_silent()
+    for encoder in encoders.values():
+        encoder.begin_silent()
+    for surface in surfaces:
+        surface.begin_silent()
     return MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads, effects))
 
 

@@ -6,6 +6,9 @@ convex, so every member's optimum is found, for all members in one batched produ
 then learns only what is left. A penalty path is followed twice, once for few strong effects
 (lasso) and once for many weak ones (ridge); a member's effects are the average over both paths,
 weighted by how likely they make the inner validation patients of its fold.
+
+Where everybody is treated alike, the components of wide channels are shrunk as their features are
+(by ridge alone, under several weights beside the narrow channels), not each as much as the other.
 """
 
 from __future__ import annotations
