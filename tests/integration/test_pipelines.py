@@ -19,12 +19,13 @@ TRAIN = [
     "train",
     "experiment=synthetic_response",
     *TRIAL,
-    "split.folds=3",
+    "model=small",
+    "split.folds=2",
     "split.repeats=2",
-    "split.replicas=2",
-    "trainer.max_epochs=15",
+    "split.replicas=1",
+    "trainer.max_epochs=4",
     "twin.calibration=NONE",
-    "twin.draws=240",
+    "twin.draws=80",
 ]
 
 
@@ -146,9 +147,9 @@ def test_the_run_is_in_mlflow_with_its_curves_plots_and_model(folder: Path, run:
     assert recorded.data.metrics["paired.trees.brier.upper"] == pytest.approx(gap)
     value = metrics["policy"]["rules"]["omics_twin"]["value"]
     assert recorded.data.metrics["policy.omics_twin.value"] == pytest.approx(value)
-    assert recorded.data.params["split.folds"] == "3"
+    assert recorded.data.params["split.folds"] == "2"
     assert recorded.data.tags["data_fingerprint"]
-    assert len(client.get_metric_history(where["run_id"], "stopping_loss")) == 15
+    assert len(client.get_metric_history(where["run_id"], "stopping_loss")) == 4
     names = {each.path for each in client.list_artifacts(where["run_id"])}
     assert {"config.json", "metrics.json", "roc.png", "effects.json", "effects.png"} <= names
     assert where["model_uri"] == "models:/synthetic_response/1"
