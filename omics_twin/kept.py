@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from omics_twin import answers, consenting, progression, tracking
 from omics_twin.asked import called, read_cohort
 from omics_twin.belief import KeptBelief, place_of, read_belief
@@ -13,10 +15,13 @@ from omics_twin.config import Config
 from omics_twin.living import LivingModel
 from omics_twin.record import read_record, stratum_of, visits_of
 from omics_twin.report.console import Console
+from omics_twin.tensors import transforms
 from omics_twin.tensors.history import given_of, histories_of
 from omics_twin.told import without
 from omics_twin.trust.consent import Purpose
-from omics_twin.types import Visit
+from omics_twin.twin.mechanistic import MechanisticTwin
+from omics_twin.twin.neural_prior import NeuralPrior
+from omics_twin.types import NO_INTERVENTION, Visit
 
 
 def belief_asked(
@@ -74,5 +79,18 @@ def visits_in_cohort(
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
     name = model.twin.modality.name
     arm = answers.received_of(cohort)[0]
+    if isinstance(model.twin, MechanisticTwin) and isinstance(model.twin.prior, NeuralPrior):
+        # What is read before treatment is shown too; visits are those of the design.
+        own, until = model.twin.prior.inputs.design, config.as_of_days or float("inf")
+        found = transforms.observations(own, transforms.apply(own, cohort))
+        return [
+            Visit(
+                transforms.in_units(own, each),
+                model.arm(arm) if arm is not None and float(each.days[0]) > 0 else NO_INTERVENTION,
+            )
+            for each in found
+            if last < float(each.days[0]) <= until
+            and any(bool(torch.isfinite(values).any()) for values in each.values.values())
+        ]
     under = progression.treatment(arm) if cohort.doses is None else given_of(cohort)[0]
     return progression.visits_of(histories_of(cohort, name), under, last, config.as_of_days or None)
