@@ -78,6 +78,11 @@ class LivingModel:
         """What the twin is made of: ``GROWTH``, ``VOLUME``, ``VISITS`` or ``RESPONSE``."""
         return _kept(self.twin)[0]
 
+    @property
+    def never_untreated(self) -> bool:
+        """Whether it learned outcomes: of nobody without any of the therapies, as none was seen."""
+        return self.kind in (VISITS, RESPONSE)
+
     @staticmethod
     def published(name: str) -> LivingModel:
         """Return a twin whose population is published, with the question of its utility.

@@ -25,7 +25,7 @@ from omics_twin.evaluate.metrics import log_loss, roc_auc
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.living import LivingModel
 from omics_twin.models.prior_network import PriorNetwork
-from omics_twin.models.prior_training import ERROR, PriorTensors, fit_prior
+from omics_twin.models.prior_training import PriorTensors, fit_prior
 from omics_twin.progression import Forecasts, joined, provenance_of, scores
 from omics_twin.report.console import Console
 from omics_twin.tasks import Task, task_of
@@ -155,16 +155,16 @@ def fit(followed: Followed, config: Config) -> tuple[dict[str, MechanisticTwin],
         tuple(channel.visit_day for channel in followed.visits),
         task.catalogue.known_agents,
     )
-    error = (ERROR * scale.mean(dim=0)).tolist()
     membership = Membership.of(task.cohort.patient_ids, plan.seen, digest(config, commit()))
 
     def twin_of(network: PriorNetwork) -> MechanisticTwin:
         prior = NeuralPrior(
             dynamics.parameters, network, inputs, *_natural(location, scale, dynamics), membership
         )
-        return response_twin(
-            config.name, prior, dynamics, replace(observed, error=tuple(error)), task.outcome_name
-        )
+        # What measures is the same for every member.
+        error = (network.error.exp() * scale).mean(dim=0).tolist()
+        own = replace(observed, error=tuple(error))
+        return response_twin(config.name, prior, dynamics, own, task.outcome_name)
 
     return dict(zip((TWIN, POPULATION), map(twin_of, networks), strict=True)), plan
 

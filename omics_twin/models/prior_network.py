@@ -10,8 +10,9 @@ PROPENSITY_SD = 0.75**0.5
 RESPONSE_SD = 0.25**0.5
 """A response is that propensity and chance, which vary by one together, are above zero: spreads of
 the propensity between patients who are known alike, and of chance."""
-# Log of the spread that training begins with, in units of that between patients.
+# Logs of the spread between patients and of the error that training begins with.
 _FIRST_SCALE = -0.3
+_FIRST_ERROR = -1.5
 
 
 class Proposal(nn.Module):
@@ -75,6 +76,8 @@ class PriorNetwork(nn.Module):
     rates, response
         Proposals for the changes between visits, (feature by feature, visits in order), and for
         the propensity.
+    error
+        Log of the standard deviation of each measurement around the state, (member, feature).
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class PriorNetwork(nn.Module):
         self.response = Proposal(members, inputs, agents, hidden, 1, seed + 1)
         self.root = nn.Parameter(torch.zeros(members, size, size))
         self.scale = nn.Parameter(torch.full((members, size), _FIRST_SCALE))
+        self.error = nn.Parameter(torch.full((members, features), _FIRST_ERROR))
 
     @property
     def members(self) -> int:

@@ -12,16 +12,11 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from omics_twin.errors import TrainingError
 from omics_twin.models.prior_network import RESPONSE_SD, PriorNetwork
 
-ERROR = 0.05
-"""Standard deviation of a measurement around the state, in units of the spread between patients.
-
-How far measurements are by chance from a course is not told apart from how far the course is from
-steady: both are in the covariance of the changes, and the error is small."""
 _WEIGHT, _AGENT, _ROOT = 100.0, 10.0, 1.0
 _POPULATION_STEPS, _POPULATION_RATE = 150, 0.03
 _STEPS, _RATE, _PATIENCE, _GAIN = 600, 3e-3, 40, 1e-4
@@ -88,7 +83,7 @@ def fit_prior(
         members, inputs, tensors.agents.shape[1], features, visits, hidden, seed=seed
     )
     likelihood = _Likelihood(tensors, solution_of(features, visits))
-    shared = [network.start, network.root, network.scale]
+    shared = [network.start, network.root, network.scale, network.error]
     of_all = [*shared, *(p for each in (network.rates, network.response) for p in _means(each))]
     optimiser = torch.optim.Adam(of_all, lr=_POPULATION_RATE)
     nothing = torch.zeros_like(tensors.known)
@@ -158,9 +153,9 @@ class _Likelihood:
         mean = network.mean(known, self.tensors.agents) @ self.solution.T
         lower = self.solution @ network.lower()
         covariance = lower @ lower.mT
-        noise = torch.full((covariance.shape[-1],), ERROR**2)
-        noise[-1] = 0.0
-        covariance = covariance + torch.diag(noise)
+        visits = (covariance.shape[-1] - 1) // network.features
+        noise = network.error.exp().square().repeat(1, visits)
+        covariance = covariance + torch.diag_embed(nn.functional.pad(noise, (0, 1)))
         alone = self._response(mean[..., -1], covariance[:, -1:, -1])
         told = torch.zeros_like(alone)
         for pattern, rows in self.groups:

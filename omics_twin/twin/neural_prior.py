@@ -13,7 +13,7 @@ from torch import Tensor
 from omics_twin.errors import TwinError
 from omics_twin.models.prior_network import PriorNetwork, restored
 from omics_twin.tensors.design import ChannelDesign, Design
-from omics_twin.twin.draws import patient_noise
+from omics_twin.twin.draws import paired_noise
 from omics_twin.twin.neural import Membership
 from omics_twin.types import Modality, Observation, Visit
 
@@ -39,9 +39,9 @@ class Inputs:
     """
 
     design: Design
-    location: tuple[Float[Tensor, "member feature"], ...]
-    scale: tuple[Float[Tensor, "member feature"], ...]
-    axes: Mapping[int, Float[Tensor, "member feature component"]]
+    location: tuple[Float[Tensor, "member _"], ...]
+    scale: tuple[Float[Tensor, "member _"], ...]
+    axes: Mapping[int, Float[Tensor, "member _ _"]]
 
     @property
     def channels(self) -> tuple[ChannelDesign, ...]:
@@ -49,7 +49,7 @@ class Inputs:
         return self.design.before_treatment().channels
 
     def __call__(
-        self, values: Sequence[Float[Tensor, "patient feature"]]
+        self, values: Sequence[Float[Tensor, "patient _"]]
     ) -> Float[Tensor, "member patient input"]:
         """Return what the network takes, from each channel on the design's scale."""
         parts, absent = [], []
@@ -67,7 +67,7 @@ class Inputs:
     @staticmethod
     def fitted(
         design: Design,
-        values: Sequence[Float[Tensor, "patient feature"]],
+        values: Sequence[Float[Tensor, "patient _"]],
         training: Float[Tensor, "member patient"],
     ) -> Inputs:
         """Return what is known as each member takes it, from its own training patients."""
@@ -202,16 +202,15 @@ class NeuralPrior:
         Raises
         ------
         TwinError
-            If there are fewer draws than members.
+            If there are fewer than two draws for each member.
         """
-        if draws < self.network.members:
-            raise TwinError(
-                f"{draws} draws asked for, expected at least one per member: {self.network.members}"
-            )
+        least = 2 * self.network.members
+        if draws < least:
+            raise TwinError(f"{draws} draws asked for, expected at least two per member: {least}")
         member = self._members(patient_ids, draws)
         base, hidden = self.network.base(context)
         row = torch.arange(len(patient_ids))[:, None]
-        noise = patient_noise(patient_ids, draws, self.moved, seed)
+        noise = paired_noise(patient_ids, draws, self.moved, seed)
         own = base[member, row] + torch.einsum("pdij,pdj->pdi", self.network.lower()[member], noise)
         return torch.cat([own, hidden[member, row], member[..., None].to(own)], dim=2).double()
 
@@ -219,7 +218,7 @@ class NeuralPrior:
         """Return whom each draw belongs to; a patient whom all members saw is answered by all."""
         unseen = self.membership.unseen(patient_ids)
         unseen[~unseen.any(dim=1)] = True
-        order = torch.arange(draws)
+        order = torch.arange(draws) // 2
         return torch.stack([torch.nonzero(each)[:, 0][order % int(each.sum())] for each in unseen])
 
     def log_density(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -14,7 +14,7 @@ from torch import Tensor
 from omics_twin.dynamics.rates import ScheduledRates
 from omics_twin.errors import ModelError, TwinError
 from omics_twin.models.prior_network import RESPONSE_SD
-from omics_twin.twin.draws import patient_noise
+from omics_twin.twin.draws import paired_noise
 from omics_twin.twin.mechanistic import MechanisticTwin, Shown
 from omics_twin.twin.neural_prior import NeuralPrior
 from omics_twin.twin.parts import Readout
@@ -122,7 +122,8 @@ class ExactGaussian:
         found = observed.steady(shown.values).flatten(1)
         known = ~torch.isnan(found)
         error = torch.tensor(observed.error).to(fresh).repeat(shown.days.shape[1])
-        noise = _noise(state.patient_ids, fresh, len(error), state.seed)
+        count, seed = draws.shape[1], state.seed + _NOISE
+        noise = paired_noise(state.patient_ids, count, len(error), seed).to(fresh)
         off = torch.where(known[:, None], torch.nan_to_num(found)[:, None] - expected, 0.0)
         off = torch.where(known[:, None], off - error * noise, 0.0)
         member = fresh[..., -1].long()
@@ -147,12 +148,6 @@ class ExactGaussian:
         variance = torch.where(known, error.square(), 1.0)
         within = through @ through.mT + torch.diag_embed(variance)[:, None]
         return torch.linalg.solve(within, through @ lower.mT)
-
-
-def _noise(
-    patient_ids: Sequence[str], like: Tensor, size: int, seed: int
-) -> Float[Tensor, "patient draw measurement"]:
-    return patient_noise(patient_ids, like.shape[1], size, seed + _NOISE).to(like)
 
 
 def _moved(gain: Tensor, off: Tensor, member: Tensor) -> Float[Tensor, "patient draw parameter"]:
