@@ -158,9 +158,9 @@ def fit(followed: Followed, config: Config) -> tuple[dict[str, MechanisticTwin],
     membership = Membership.of(task.cohort.patient_ids, plan.seen, digest(config, commit()))
 
     def twin_of(network: PriorNetwork) -> MechanisticTwin:
-        prior = NeuralPrior(
-            dynamics.parameters, network, inputs, *_natural(location, scale, dynamics), membership
-        )
+        natural = [each.repeat(2, 1) for each in _natural(location, scale, dynamics)]
+        both = network.beside(networks[1])
+        prior = NeuralPrior(dynamics.parameters, both, inputs, *natural, membership)
         # What measures is the same for every member.
         error = (network.error.exp() * scale).mean(dim=0).tolist()
         own = replace(observed, error=tuple(error))

@@ -144,23 +144,29 @@ def response_twin(seed: int = 0, members: int = 3) -> MechanisticTwin:
     for each in DESIGN.channels[1:]:
         channels.append(replace(each, features=tuple(mri)))
     design = Design(tuple(channels))
-    network = PriorNetwork(members, 3 + 2 + 2, len(AGENTS), features=2, visits=3, hidden=4)
+    network, population = (
+        PriorNetwork(members, 3 + 2 + 2, len(AGENTS), features=2, visits=3, hidden=4)
+        for _ in range(2)
+    )
     with torch.no_grad():
         for value in network.parameters():
-            value.add_(0.2 * torch.randn(value.shape, generator=generator))
+            value.add_(0.1 * torch.randn(value.shape, generator=generator))
+        population.propensity_sd.fill_(2.0)
+        population.scale.add_(0.5)
+        network.scale.sub_(0.3)
     dynamics = ScheduledRates(("volume", "sphericity"), (0.0, 21.0, 84.0), AGENTS)
     unit = torch.tensor([0.8, 0.1] + [0.8 / 21, 0.1 / 21] + [0.8 / 63, 0.1 / 63] + [1.0])
     prior = NeuralPrior(
         dynamics.parameters,
-        network.eval().requires_grad_(requires_grad=False),
+        network.beside(population),
         Inputs(
             design,
             tuple(torch.zeros(members, k) for k in (3, 2)),
             tuple(torch.ones(members, k) for k in (3, 2)),
             {},
         ),
-        torch.tensor([2.0, 0.6, -0.03, 0.0, -0.01, 0.0, 0.0]).double().expand(members, -1),
-        unit.double().expand(members, -1),
+        torch.tensor([2.0, 0.6, -0.03, 0.0, -0.01, 0.0, 0.0]).double().expand(2 * members, -1),
+        unit.double().expand(2 * members, -1),
         Membership.of(TRAINED, torch.arange(members)[:, None] != torch.arange(40) % members, "x"),
     )
     observed = MeasuredNumbers(prior.modalities[1], (True, False), (0.1, 0.0), (0.05, 0.01))

@@ -6,10 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-PROPENSITY_SD = 0.75**0.5
-RESPONSE_SD = 0.25**0.5
-"""A response is that propensity and chance, which vary by one together, are above zero: spreads of
-the propensity between patients who are known alike, and of chance."""
+RESPONSE_SD = 0.5
+"""A response is that propensity and chance are above zero: the spread of chance."""
+_PROPENSITY_SD = 0.75**0.5
 # Logs of the spread between patients and of the error that training begins with.
 _FIRST_SCALE = -0.3
 _FIRST_ERROR = -1.5
@@ -76,6 +75,9 @@ class PriorNetwork(nn.Module):
     rates, response
         Proposals for the changes between visits, (feature by feature, visits in order), and for
         the propensity.
+    propensity_sd
+        How far patients who are known alike differ in the propensity, (member,): with chance it
+        is one, which chooses the unit.
     error
         Log of the standard deviation of each measurement around the state, (member, feature).
     """
@@ -99,6 +101,8 @@ class PriorNetwork(nn.Module):
         self.response = Proposal(members, inputs, agents, hidden, 1, seed + 1)
         self.root = nn.Parameter(torch.zeros(members, size, size))
         self.scale = nn.Parameter(torch.full((members, size), _FIRST_SCALE))
+        self.propensity_sd: Tensor
+        self.register_buffer("propensity_sd", torch.full((members,), _PROPENSITY_SD))
         self.error = nn.Parameter(torch.full((members, features), _FIRST_ERROR))
 
     @property
@@ -152,21 +156,37 @@ class PriorNetwork(nn.Module):
         return found
 
     def lower(self) -> Float[Tensor, "member parameter parameter"]:
-        """Return a lower root of the covariance between patients.
-
-        The propensity has a spread that is given: its unit is chosen.
-        """
+        """Return a lower root of the covariance between patients."""
         lower = torch.tril(self.root, -1).clone()
         # What a patient begins with is among what is known where it is measured.
         lower[:, self.features :, : self.features] = 0.0
         lower = lower + torch.diag_embed(self.scale.exp())
         last = lower[:, -1:] / lower[:, -1:].norm(dim=2, keepdim=True)
-        return torch.cat([lower[:, :-1], PROPENSITY_SD * last], dim=1)
+        return torch.cat([lower[:, :-1], self.propensity_sd[:, None, None] * last], dim=1)
 
     def at(self, members: Tensor) -> PriorNetwork:
         """Return some of the members."""
-        weights = {name: value[members] for name, value in self.state_dict().items()}
+        return restored({name: value[members] for name, value in self.state_dict().items()})
+
+    def widened(self, variance: Float[Tensor, " member"]) -> PriorNetwork:
+        """Return a population in the unit of a network that tells patients apart.
+
+        Parameters
+        ----------
+        variance
+            Between patients, of the propensity that the network expects.
+        """
+        weights = dict(self.state_dict())
+        whole = (1.0 + variance).sqrt()
+        for name in ("response.level", "response.agent"):
+            weights[name] = weights[name] * whole[:, None, None]
+        weights["propensity_sd"] = (whole.square() - RESPONSE_SD**2).sqrt()
         return restored(weights)
+
+    def beside(self, other: PriorNetwork) -> PriorNetwork:
+        """Return its members, then those of another one."""
+        theirs = other.state_dict()
+        return restored({k: torch.cat([v, theirs[k]]) for k, v in self.state_dict().items()})
 
 
 def restored(weights: dict[str, Tensor]) -> PriorNetwork:

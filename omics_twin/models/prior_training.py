@@ -104,7 +104,18 @@ def fit_prior(
             break
         _step(network, told, tensors, optimiser)
     network.load_state_dict(kept)
-    return network.eval().requires_grad_(requires_grad=False), population.eval()
+    network = network.eval().requires_grad_(requires_grad=False)
+    told, before = (
+        _variance(each.response(known, tensors.agents)[..., 0], tensors.training)
+        for each, known in ((network, tensors.known), (population, nothing))
+    )
+    return network, population.widened((told - before).clamp(min=0.0))
+
+
+def _variance(values: Tensor, weights: Tensor) -> Float[Tensor, " member"]:
+    share = weights / weights.sum(dim=1, keepdim=True)
+    mean = (share * values).sum(dim=1, keepdim=True)
+    return (share * (values - mean).square()).sum(dim=1)
 
 
 def _means(proposal: torch.nn.Module) -> list[Tensor]:

@@ -117,18 +117,19 @@ class NeuralPrior:
     """What a network proposes of each patient's parameters, and how patients vary around it.
 
     A draw holds the parameters without any agent, on the network's scale, what the agents' effects
-    depend on, and the member it belongs to; a sampler moves the parameters alone. Before anything
-    is known of a patient it is the population prior. A patient on whom the network was trained is
-    answered by the members that never saw the patient.
+    depend on, and the member it belongs to; a sampler moves the parameters alone. While nothing is
+    known of a patient it is the population prior, which patients vary around by more. A patient on
+    whom the network was trained is answered by the members that never saw the patient.
 
     Attributes
     ----------
     parameters
         Names of a patient's own parameters.
     network
-        In evaluation mode.
+        In evaluation mode; its first half of members are learned, the second half are the
+        populations that these began at.
     inputs
-        What the network is told of a patient.
+        What each learned member is told of a patient.
     location, unit
         Of each parameter on its natural scale, (member, parameter).
     membership
@@ -175,7 +176,7 @@ class NeuralPrior:
     def context(
         self, patient_ids: Sequence[str], history: Sequence[Visit]
     ) -> Float[Tensor, "member patient input"]:
-        """Return what each member is told of the patients: what was measured before treatment."""
+        """Return what each learned member is told: what was measured before treatment."""
         values = []
         for channel in self.inputs.channels:
             log = torch.tensor([feature.log for feature in channel.features])
@@ -204,11 +205,13 @@ class NeuralPrior:
         TwinError
             If there are fewer than two draws for each member.
         """
-        least = 2 * self.network.members
+        least = self.network.members
         if draws < least:
             raise TwinError(f"{draws} draws asked for, expected at least two per member: {least}")
         member = self._members(patient_ids, draws)
-        base, hidden = self.network.base(context)
+        unknown = (context == 0.0).all(dim=2).all(dim=0)
+        member = member + unknown[:, None] * (least // 2)
+        base, hidden = self.network.base(context.repeat(2, 1, 1))
         row = torch.arange(len(patient_ids))[:, None]
         noise = paired_noise(patient_ids, draws, self.moved, seed)
         own = base[member, row] + torch.einsum("pdij,pdj->pdi", self.network.lower()[member], noise)
@@ -228,7 +231,7 @@ class NeuralPrior:
     ) -> Float[Tensor, "patient draw"]:
         """Return the log density given each draw's member, up to a constant."""
         member = values[..., -1].long()
-        base, _ = self.network.base(context)
+        base, _ = self.network.base(context.repeat(2, 1, 1))
         off = values[..., : self.moved] - base[member, torch.arange(len(values))[:, None]].double()
         lower = self.network.lower().double()
         inverse = torch.linalg.inv(lower)
@@ -250,12 +253,13 @@ class NeuralPrior:
 
     def at(self, members: Int[Tensor, " chosen"]) -> NeuralPrior:
         """Return the prior of some of the members."""
+        both = torch.cat([members, members + len(self.membership.seen)])
         return replace(
             self,
-            network=self.network.at(members),
+            network=self.network.at(both),
             inputs=self.inputs.at(members),
-            location=self.location[members],
-            unit=self.unit[members],
+            location=self.location[both],
+            unit=self.unit[both],
             membership=replace(self.membership, seen=self.membership.seen[members]),
         )
 
