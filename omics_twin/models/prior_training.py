@@ -18,8 +18,8 @@ from omics_twin.errors import TrainingError
 from omics_twin.models.prior_network import RESPONSE_SD, PriorNetwork
 
 _WEIGHT, _AGENT, _ROOT = 100.0, 10.0, 1.0
-_POPULATION_STEPS, _POPULATION_RATE = 150, 0.03
-_STEPS, _RATE, _PATIENCE, _GAIN = 600, 3e-3, 40, 1e-4
+_POPULATION_RATE, _RATE = 0.03, 3e-3
+_PATIENCE, _GAIN = 40, 1e-4
 _LEAST_VARIANCE = 1e-6
 
 
@@ -62,7 +62,13 @@ def solution_of(features: int, visits: int) -> Float[Tensor, "state parameter"]:
 
 
 def fit_prior(
-    tensors: PriorTensors, features: int, *, hidden: int = 16, seed: int = 0
+    tensors: PriorTensors,
+    features: int,
+    *,
+    hidden: int = 16,
+    population_steps: int = 150,
+    steps: int = 600,
+    seed: int = 0,
 ) -> tuple[PriorNetwork, PriorNetwork]:
     """Return the network's members, and the population that they began at.
 
@@ -71,6 +77,13 @@ def fit_prior(
     were likeliest: a network that tells nothing of them stays the population. What is expected of
     the response, and what is expected of the visits given the response, are kept apart, as their
     likelihoods multiply.
+
+    Parameters
+    ----------
+    features
+        How many numbers a visit measures.
+    population_steps, steps
+        Of the population, and at most of the network.
 
     Raises
     ------
@@ -87,13 +100,13 @@ def fit_prior(
     of_all = [*shared, *(p for each in (network.rates, network.response) for p in _means(each))]
     optimiser = torch.optim.Adam(of_all, lr=_POPULATION_RATE)
     nothing = torch.zeros_like(tensors.known)
-    for _ in range(_POPULATION_STEPS):
+    for _ in range(population_steps):
         _step(network, likelihood(network, nothing)[0], tensors, optimiser)
     population = copy.deepcopy(network).requires_grad_(requires_grad=False)
     optimiser = torch.optim.Adam(network.parameters(), lr=_RATE)
     best, kept, waited = torch.full((2, members), math.inf), network.state_dict(), 0
     kept = {name: value.clone() for name, value in kept.items()}
-    for _ in range(_STEPS):
+    for _ in range(steps):
         told, response = likelihood(network, tensors.known)
         better = _better(told.detach(), response.detach(), tensors.stopping, best)
         for name, value in network.state_dict().items():
