@@ -25,7 +25,7 @@ from omics_twin.belief import (
 from omics_twin.dynamics.plan import administrations, plan_of
 from omics_twin.errors import TherapyError, TwinError, nearest, quoted
 from omics_twin.evaluate.forecast import probability_integral, quantiles
-from omics_twin.living import LivingModel
+from omics_twin.living import RESPONSE, LivingModel
 from omics_twin.settings import TwinSettings
 from omics_twin.therapy.rank import order, rank_therapies
 from omics_twin.therapy.regimens import SCHEDULES, Limits, grid
@@ -39,6 +39,7 @@ from omics_twin.validity import check_like, shares_of_visits, unlike_lines, unli
 _POINTS = 49
 _SIZE = "size_mm"
 _AXES = {_SIZE: "Sum of longest diameters (mm)", "volume_cm3": "Volume (cm³)"}
+_UNITS = {_SIZE: "mm", "volume_cm3": "cm3"}
 _SIZES = tuple(_AXES)
 # Below this a width is told as if of it: a few millimetres more or less are no surprise.
 _LEAST_MM = 1.0
@@ -303,7 +304,7 @@ def lines(model: LivingModel, change: Change) -> list[str]:
     """Return what a person is told of a visit."""
     forecast = change.forecast
     modality, sizes = model.twin.modality, model.twin.quantities[0] in _SIZES
-    unit = "mm" if _SIZE in model.twin.quantities else modality.unit if sizes else ""
+    unit = next((each for name, each in _UNITS.items() if name in model.twin.quantities), "")
     what = "size" if sizes else modality.features[_place(model)]
     number = ".0f" if unit == "mm" else ".3g"
     ends = f"{forecast.lower:{number}} to {forecast.upper:{number}}"
@@ -373,8 +374,9 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else 0.0
     if asked is None and isinstance(model.twin, MechanisticTwin) and not model.plans:
         return [*published_grid(model.arms, max(last, 0.0)), NO_INTERVENTION]
-    # An outcome without any of the therapies was never seen by a twin that learned outcomes.
-    if isinstance(model.twin, VisitTwin) and (asked is None or not asked.endswith(".json")):
+    if model.never_untreated and (asked is None or not asked.endswith(".json")):
+        if asked is None and model.kind == RESPONSE:
+            return [_going_on(kept)]
         return [model.arm(each) for each in (model.arms if asked is None else [asked])]
     if asked is None:
         now = therapy_of(kept)
@@ -401,6 +403,14 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
         if not model.plans:
             model.arm(drug)
     return plans
+
+
+def _going_on(kept: KeptBelief) -> Intervention:
+    """Return the present therapy: whom another arm is open to, this kind of twin does not know."""
+    now = therapy_of(kept)
+    if not goes_on(kept, now):
+        raise TherapyError("the present therapy is not known: add intervention=ARM")
+    return replace(now, name=f"go on with {now.name}")
 
 
 def _grid(path: str, record: dict[str, Any], start_days: float) -> list[Intervention]:

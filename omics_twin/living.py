@@ -30,8 +30,10 @@ from omics_twin.trust.roster import Roster
 from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.twin.likeness import Likeness
 from omics_twin.twin.mechanistic import MechanisticTwin
+from omics_twin.twin.neural_prior import NeuralPrior
 from omics_twin.twin.published import PUBLISHED
 from omics_twin.twin.reference import Reference
+from omics_twin.twin.response import response_restored, response_to_json
 from omics_twin.twin.storage import readable
 from omics_twin.twin.visits import VisitTwin
 from omics_twin.twin.volume import volume_from_json, volume_to_json
@@ -41,11 +43,13 @@ FORMAT = 1
 _TWIN, _WEIGHTS = "twin.json", "weights.safetensors"
 _LIKENESS, _REFERENCE = "likeness.", "reference."
 GROWTH, VOLUME, VISITS = "growth process", "tumour volume", "visits"
+RESPONSE = "volume and response"
 LivingTwin = GrowthProcessTwin | MechanisticTwin | VisitTwin
 _KINDS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Tensor]], LivingTwin]] = {
     GROWTH: lambda stored, _: GrowthProcessTwin.from_json(stored),
     VOLUME: lambda stored, _: volume_from_json(stored),
     VISITS: VisitTwin.restored,
+    RESPONSE: response_restored,
 }
 
 
@@ -83,8 +87,13 @@ class LivingModel:
 
     @property
     def kind(self) -> str:
-        """What the twin is made of: ``GROWTH``, ``VOLUME`` or ``VISITS``."""
+        """What the twin is made of: ``GROWTH``, ``VOLUME``, ``VISITS`` or ``RESPONSE``."""
         return _kept(self.twin)[0]
+
+    @property
+    def never_untreated(self) -> bool:
+        """Whether it learned outcomes: of nobody without any of the therapies, as none was seen."""
+        return self.kind in (VISITS, RESPONSE)
 
     @staticmethod
     def published(name: str) -> LivingModel:
@@ -230,6 +239,8 @@ def _kept(twin: LivingTwin) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
         return GROWTH, twin.to_json(), {}
     if isinstance(twin, VisitTwin):
         return VISITS, twin.to_json(), twin.tensors()
+    if isinstance(twin.prior, NeuralPrior):
+        return RESPONSE, response_to_json(twin), twin.prior.tensors()
     return VOLUME, volume_to_json(twin), {}
 
 

@@ -13,6 +13,7 @@ from omics_twin import (
     landmarks,
     living_groups,
     progression,
+    responses,
     tracking,
     visit_learning,
 )
@@ -73,6 +74,27 @@ def _train_volume(cohort: Cohort, config: Config, run: Path, console: Console) -
     return metrics
 
 
+def _train_response(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
+    """Learn volumes at scheduled visits and the response, judged in patients held out in turn."""
+    followed = responses.followed_of(cohort, config, console)
+    with console.stage("training"):
+        twins, plan = responses.fit(followed, config)
+    with console.stage("visits and responses foreseen, every patient held out"):
+        seen = responses.foreseen(twins, plan, followed, config, console)
+    metrics = responses.judged(seen, followed, config, console)
+    of = followed.task.cohort.patient_ids
+    learners = {
+        name: progression.measures_of(each, len(of), "cm3", 0.0)
+        for name, each in seen.forecasts.items()
+    }
+    held_out = followed.task.held_out
+    metrics |= living_groups.judged(followed.task.cohort, of, learners, held_out, config)
+    model = responses.model_of(followed, twins, config, metrics)
+    model.save(run / tracking.MODEL_FOLDER)
+    responses.draw(seen, run)
+    return metrics
+
+
 def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -> dict[str, Any]:
     """Learn from every visit what is measured next and when an event comes."""
     followed = visit_learning.followed_of(cohort, config, console)
@@ -100,6 +122,7 @@ def _train_visits(cohort: Cohort, config: Config, run: Path, console: Console) -
 STEPS: Mapping[DynamicsKind, Callable[[Cohort, Config, Path, Console], dict[str, Any]]] = {
     DynamicsKind.TUMOUR_SIZE: _train_size,
     DynamicsKind.TUMOUR_VOLUME: _train_volume,
+    DynamicsKind.TUMOUR_RESPONSE: _train_response,
     DynamicsKind.VISITS: _train_visits,
 }
 """What each kind of twin is trained by: returns the metrics, leaves model and plots in the run."""

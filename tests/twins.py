@@ -7,17 +7,23 @@ from dataclasses import replace
 
 import torch
 
+from omics_twin.dynamics.rates import ScheduledRates
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network
 from omics_twin.models.companion import fit_companion
 from omics_twin.models.heads import HazardHead
 from omics_twin.models.network import MultimodalNetwork
+from omics_twin.models.prior_network import PriorNetwork
 from omics_twin.models.visits import VisitNetwork
 from omics_twin.settings import GeneEncoder, NetworkSettings
 from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
 from omics_twin.twin.course import Course
 from omics_twin.twin.hybrid import HybridTwin
+from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.neural import Membership, NeuralTwin
+from omics_twin.twin.neural_prior import Inputs, NeuralPrior
+from omics_twin.twin.response import MeasuredNumbers
+from omics_twin.twin.response import response_twin as assembled
 from omics_twin.twin.visits import VisitTwin
 from omics_twin.types import Modality, Observation, Twin
 
@@ -148,6 +154,56 @@ def hybrid_twin(seed: int = 0, members: int = 6, *, trees: bool = False) -> Hybr
     )
     prior = neural_twin(seed, members=members, design=DESIGN.before_treatment(), trees=trees)
     return HybridTwin(prior, course, DESIGN)
+
+
+def response_twin(seed: int = 0, members: int = 3) -> MechanisticTwin:
+    """Return an untrained prior whose members differ, for a volume, a shape and a response."""
+    generator = torch.Generator().manual_seed(seed)
+    mri = [
+        Feature("log1p(volume)", "volume", None, "cm3", binary=False, log=True),
+        Feature("sphericity", "sphericity", None, "1", binary=False, log=False),
+    ]
+    channels = [DESIGN.channels[0]]
+    for each in DESIGN.channels[1:]:
+        channels.append(replace(each, features=tuple(mri)))
+    design = Design(tuple(channels))
+    network, population = (
+        PriorNetwork(members, 3 + 2 + 2, len(AGENTS), features=2, visits=3, hidden=4)
+        for _ in range(2)
+    )
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(0.1 * torch.randn(value.shape, generator=generator))
+        population.propensity_sd.fill_(2.0)
+        population.scale.add_(0.5)
+        network.scale.sub_(0.3)
+    dynamics = ScheduledRates(("volume", "sphericity"), (0.0, 21.0, 84.0), AGENTS)
+    unit = torch.tensor([0.8, 0.1] + [0.8 / 21, 0.1 / 21] + [0.8 / 63, 0.1 / 63] + [1.0])
+    prior = NeuralPrior(
+        dynamics.parameters,
+        network.beside(population),
+        Inputs(
+            design,
+            tuple(torch.zeros(members, k) for k in (3, 2)),
+            tuple(torch.ones(members, k) for k in (3, 2)),
+            {},
+        ),
+        torch.tensor([2.0, 0.6, -0.03, 0.0, -0.01, 0.0, 0.0]).double().expand(2 * members, -1),
+        unit.double().expand(2 * members, -1),
+        Membership.of(TRAINED, torch.arange(members)[:, None] != torch.arange(40) % members, "x"),
+    )
+    observed = MeasuredNumbers(prior.modalities[1], (True, False), (0.1, 0.0), (0.05, 0.01))
+    return assembled("volume", prior, dynamics, observed, "pcr")
+
+
+def response_visit(
+    twin: Twin, patient_ids: Sequence[str], day: float, seed: int = 0
+) -> Observation:
+    """Return a visit at which the tumour is measured; before treatment everything is."""
+    found = visit_of(twin, patient_ids, day, seed)
+    values = dict(found.values)
+    size = torch.tensor([8.0, 0.6]) + torch.tensor([2.0, 0.05]) * values["mri"]
+    return replace(found, values=values | {"mri": size.double()})
 
 
 LABORATORY = Modality("laboratory", "mixed", ("bilirubin", "albumin", "age"))

@@ -14,7 +14,15 @@ class DynamicsKind(Enum):
     NONE = "none"
     TUMOUR_SIZE = "tumour_size"
     TUMOUR_VOLUME = "tumour_volume"
+    TUMOUR_RESPONSE = "tumour_response"
     VISITS = "visits"
+
+
+class PriorKind(Enum):
+    """Who proposes a patient's parameters: a network, or the population alike for everybody."""
+
+    NEURAL = "neural"
+    POPULATION = "population"
 
 
 @dataclass
@@ -26,6 +34,8 @@ class DynamicsSettings:
     kind
         ``TUMOUR_SIZE``: growth, inhibition that wears off and chance, in closed form.
         ``TUMOUR_VOLUME``: growth that becomes linear under doses that are known, as equations.
+        ``TUMOUR_RESPONSE``: a volume at scheduled visits and the endpoint's yes or no, from one
+        state.
         ``VISITS``: a recurrent network of whatever is measured, and the risk of an event.
     modality
         Repeated measurements of the cohort; their first column is the sum of diameters [mm], or
@@ -40,6 +50,9 @@ class DynamicsSettings:
         For visits: days from which on forecasts are judged, in those who are event-free [day].
     horizon_days
         Up to which progression or an event, or at which the volume, is asked about [day].
+    prior
+        For a volume and a response: what proposes a patient's rates and propensity before any
+        visit under therapy.
     iterations
         For volumes: of the stochastic EM that learns how patients differ.
     false_alarms
@@ -53,6 +66,7 @@ class DynamicsSettings:
     watched: str = ""
     landmarks_days: list[float] = field(default_factory=list)
     horizon_days: float = 182.0
+    prior: PriorKind = PriorKind.NEURAL
     iterations: int = 200
     false_alarms: float = 0.05
 

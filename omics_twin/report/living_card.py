@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from omics_twin.evaluate.score import HIGHER_IS_BETTER
-from omics_twin.living import GROWTH, VISITS, VOLUME, LivingModel
+from omics_twin.living import GROWTH, RESPONSE, VISITS, VOLUME, LivingModel
 from omics_twin.report.card_answers import SHARED
 from omics_twin.report.card_facts import (
     REPO_LICENCE,
@@ -36,12 +36,16 @@ _BUILT = {
     VOLUME: "equations of growth that becomes linear and of a drug's kill, with parameters of each "
     "patient drawn from a population that is learned by stochastic EM",
     VISITS: "ensemble of recurrent networks with a hazard, one member for each fold and replica",
+    RESPONSE: "constant rates of change between scheduled visits and a propensity to respond, "
+    "proposed by an ensemble of networks from what is known before treatment and the therapy, one "
+    "member for each fold and replica",
 }
 _HELD_OUT = {
     GROWTH: "the twin that is kept learned from everybody, those that were judged did not",
     VOLUME: "the twin that is kept learned from everybody not put aside, those that were judged "
     "did not",
     VISITS: "each patient answered by members that never saw the patient",
+    RESPONSE: "each patient answered by members that never saw the patient",
 }
 
 _TOGETHER = {
@@ -109,6 +113,8 @@ def limits_of(model: LivingModel) -> Answer:
         "its equations, not by data.",
         VISITS: "Graded scores are forecast with Gaussian errors, which are crude; a "
         "therapy's effect is what was seen in those who received it.",
+        RESPONSE: "Rates are constant between scheduled visits; a therapy's effect is what was "
+        "seen in those who received it, and whom an arm is open to is not checked.",
     }[model.kind]
     return (
         own,
@@ -166,6 +172,7 @@ def privacy_of(model: LivingModel) -> Answer:
         GROWTH: "parameters of the population",
         VOLUME: "parameters of the population and each arm's typical doses",
         VISITS: "weights, means and spreads of what was measured",
+        RESPONSE: "weights, means and spreads of what was measured",
     }[model.kind]
     return (
         "Trained without differential privacy.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -255,3 +255,16 @@ def observations(design: Design, matrices: DesignMatrices) -> list[Observation]:
             )
         )
     return visits
+
+
+def in_units(design: Design, observation: Observation) -> Observation:
+    """Return a visit with its numbers in their own units, where the design takes logarithms."""
+    logged = {
+        channel.modality: torch.tensor([feature.log for feature in channel.features])
+        for channel in design.channels
+    }
+    values = {
+        name: torch.where(logged[name], torch.expm1(each.double()), each.double())
+        for name, each in observation.values.items()
+    }
+    return replace(observation, values=values)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from omics_twin.errors import ModelError
 from omics_twin.twin.draws import patient_noise
-from omics_twin.types import Modality, Visit
+from omics_twin.types import Modality, Observation, Visit
 
 
 class Scale(Enum):
@@ -56,6 +56,11 @@ class GaussianPrior:
             raise ModelError("the covariance of a prior is not positive definite: correct it")
 
     @property
+    def moved(self) -> int:
+        """Every column is a parameter."""
+        return len(self.names)
+
+    @property
     def modalities(self) -> tuple[Modality, ...]:
         """It is the same for every patient: nothing is read."""
         return ()
@@ -64,6 +69,10 @@ class GaussianPrior:
     def root(self) -> Float[Tensor, "parameter parameter"]:
         """Return the lower root of the covariance."""
         return torch.linalg.cholesky(self.covariance)
+
+    def reads(self, observation: Observation) -> bool:
+        """Say no: nothing is read."""
+        return False
 
     def context(self, patient_ids: Sequence[str], history: Sequence[Visit]) -> None:
         """Return nothing: all patients are alike."""

@@ -77,7 +77,9 @@ class MechanisticTwin:
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """What the twin can be shown."""
-        return (*self.prior.modalities, self.observation.modality)
+        found = (*self.prior.modalities, self.observation.modality)
+        # A prior may read the first of what is measured again and again.
+        return tuple({modality.name: modality for modality in found}.values())
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -121,8 +123,7 @@ class MechanisticTwin:
         check_visit(state, observation, self.modalities)
         self._check_drugs(under)
         visit = Visit(observation, under)
-        read = {each.name for each in self.prior.modalities}
-        if any(_measured(values).any() for n, values in observation.values.items() if n in read):
+        if self.prior.reads(observation):
             return self._from_the_start(state, visit)
         return self._take_in(state, visit)
 
@@ -352,23 +353,25 @@ class Shown:
         of a random walk. Their noise depends on seed, patient, visit and stage alone.
         """
         ids = self.state.patient_ids
-        count, size = draws.shape[1], draws.shape[2]
+        count, size = draws.shape[1], self.twin.prior.moved
         seeds = [self.state.seed + 7919 * (step * _STAGES + stage + 1) for step in self.steps]
         noise = patient_noise(ids, count, _MOVES * (size + 1) + 1, seeds).to(draws)
         uniform = torch.special.ndtr(noise[:, 0, -1].double())
-        mean, root = scatter_root(draws, weights)
-        picked = systematic(weights, uniform).unsqueeze(-1).expand(-1, -1, size)
+        mean, root = scatter_root(draws[..., :size], weights)
+        picked = systematic(weights, uniform).unsqueeze(-1).expand_as(draws)
         now = draws.gather(1, picked)
         log_now, last_now = self._target(now, taken)
         for move in range(_MOVES):
             at = move * (size + 1)
             step = torch.einsum("pij,pdj->pdi", root, noise[..., at : at + size])
             if move % 2 == 0:
-                proposed = mean[:, None] + 1.1 * step
-                ratio = _gaussian(now, mean, root) - _gaussian(proposed, mean, root)
+                own = mean[:, None] + 1.1 * step
+                ratio = _gaussian(now[..., :size], mean, root) - _gaussian(own, mean, root)
             else:
-                proposed = now + 2.38 / size**0.5 * (0.5 if move % 4 == 1 else 1.0) * step
+                wide = 2.38 / size**0.5 * (0.5 if move % 4 == 1 else 1.0)
+                own = now[..., :size] + wide * step
                 ratio = torch.zeros_like(log_now)
+            proposed = torch.cat([own, now[..., size:]], dim=-1)
             log_next, last_next = self._target(proposed, taken)
             threshold = torch.log(torch.special.ndtr(noise[..., at + size].double()))
             better = threshold.to(draws) < log_next - log_now + ratio

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.dynamics.plan import Plan
-from omics_twin.types import Modality, Visit
+from omics_twin.types import Modality, Observation, Visit
 
 
 @runtime_checkable
@@ -106,8 +106,17 @@ class Prior(Protocol):
         ...
 
     @property
+    def moved(self) -> int:
+        """How many columns, the first, a sampler may move; the others follow from the patient."""
+        ...
+
+    @property
     def modalities(self) -> tuple[Modality, ...]:
         """What the prior reads of a patient, for example omics before treatment."""
+        ...
+
+    def reads(self, observation: Observation) -> bool:
+        """Whether a visit tells the prior anything."""
         ...
 
     def context(self, patient_ids: Sequence[str], history: Sequence[Visit]) -> Any:

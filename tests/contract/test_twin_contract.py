@@ -23,7 +23,15 @@ from omics_twin.types import (
     Twin,
     TwinState,
 )
-from tests.twins import hybrid_twin, laboratory_visit, neural_twin, visit_of, visit_twin
+from tests.twins import (
+    hybrid_twin,
+    laboratory_visit,
+    neural_twin,
+    response_twin,
+    response_visit,
+    visit_of,
+    visit_twin,
+)
 from tests.twins_mechanistic import growth_process_twin, size_visit, tumour_twin
 
 PATIENTS = ("ada", "ben", "cem", "dua", "eli")
@@ -109,6 +117,10 @@ def _growth_process() -> Case:
     )
 
 
+def _response() -> Case:
+    return replace(_neural(), twin=response_twin(seed=3), measured=response_visit)
+
+
 CASES = {
     "neural": _neural,
     "neural, trees": partial(_neural, trees=True),
@@ -118,6 +130,7 @@ CASES = {
     "mechanistic": _mechanistic,
     "ensemble Kalman": _ensemble_kalman,
     "growth process": _growth_process,
+    "neural prior": _response,
 } | {f"neural, {each.value}": partial(_neural, each) for each in GeneEncoder}
 
 
