@@ -24,6 +24,7 @@ from omics_twin import (
     trained_on,
 )
 from omics_twin.asked import (
+    check_ranks,
     folder_asked,
     introduced,
     model_asked,
@@ -163,6 +164,7 @@ def federate(config: Config, console: Console) -> Path:
     """Write the job with which sites on machines of their own train one twin."""
     from omics_twin.federated.local import write_job_of_sites
 
+    check_ranks(config, "federate")
     if not config.output:
         raise ConfigError("no output was named: add output=FOLDER")
     job = write_job_of_sites(config, Path(config.output))
@@ -274,6 +276,7 @@ def ablate(config: Config, console: Console) -> Path:
     from omics_twin import ablation
 
     federated.check_together(config, "ablate")
+    check_ranks(config, "ablate")
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = tasks.task_of(cohort, config, console)
     run = runs.folder_of(config, "ablation", task.fingerprint)
@@ -300,6 +303,7 @@ def search(config: Config, console: Console) -> Path:
     from omics_twin import ablation, searching, space
 
     federated.check_together(config, "search")
+    check_ranks(config, "search")
     space.axes_of(config)
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = ablation.before_treatment(tasks.task_of(cohort, config, console))
@@ -324,6 +328,7 @@ def attack(config: Config, console: Console) -> Path:
     """Say whether answers give training patients away, by whole ensembles trained without some."""
     from omics_twin import attacking_whole
 
+    check_ranks(config, "attack")
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = tasks.task_of(cohort, config, console)
     task, config = private_training.prepared(task, config, console)
@@ -460,8 +465,6 @@ def monitor(config: Config, console: Console) -> Path:
     from omics_twin import monitoring
     from omics_twin.report.drift_page import record_of, write_drift
 
-    if not config.model_uri:
-        raise ConfigError("no model was named: add model_uri=FOLDER or model_uri=models:/NAME/1")
     model = introduced(model_of_any_kind(config), config, console)
     output = output_asked(config, ".html", ".json") if config.output else None
     cohort, later = _later(config, model, console)
