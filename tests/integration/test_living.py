@@ -152,7 +152,7 @@ def test_a_chart_is_filled_with_scans_and_tells_what_simulate_tells(
         ("attack", ["experiment=tumour_size"], "'attack' is for twins that rank"),
         (
             "federate",
-            ["experiment=tumour_size", "output={out}/job"],
+            ["experiment=tumour_size", "trainer=federated", "output={out}/job"],
             "'federate' is for twins that",
         ),
     ],
