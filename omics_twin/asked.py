@@ -10,6 +10,7 @@ from typing import TypeVar
 from omics_twin import consenting, tracking
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, load, options
+from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import ConfigError
 from omics_twin.intake.synthetic import generate
 from omics_twin.intake.tables import read_tables
@@ -49,6 +50,21 @@ def model_of_any_kind(config: Config) -> LivingModel | tracking.TrainedModel:
     """Return the model that is asked, whether it ranks or learns from visit to visit."""
     model = tracking.load_any(config.model_uri or "", config.tracking)
     return governed_by(model, config.trust.unlike)
+
+
+def check_ranks(config: Config, verb: str) -> None:
+    """Refuse to do with a twin that learns from visit to visit what is done with one that ranks.
+
+    Raises
+    ------
+    ConfigError
+        In this case.
+    """
+    if config.dynamics.kind is not DynamicsKind.NONE:
+        raise ConfigError(
+            f"'{verb}' is for twins that rank, but dynamics is {config.dynamics.kind.name}, of a "
+            "twin that learns from visit to visit: use 'train', or dynamics=none"
+        )
 
 
 def model_asked(config: Config, console: Console) -> tracking.TrainedModel:

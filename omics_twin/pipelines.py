@@ -20,7 +20,7 @@ from omics_twin import (
     tracking,
     trained_on,
 )
-from omics_twin.asked import read_cohort
+from omics_twin.asked import check_ranks, read_cohort
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, plain, recorded
 from omics_twin.dynamics.settings import DynamicsKind
@@ -185,6 +185,7 @@ def federate(config: Config, console: Console) -> Path:
     """Write the job with which sites on machines of their own train one twin."""
     from omics_twin.federated.local import write_job_of_sites
 
+    check_ranks(config, "federate")
     if not config.output:
         raise ConfigError("no output was named: add output=FOLDER")
     job = write_job_of_sites(config, Path(config.output))
@@ -232,6 +233,7 @@ def ablate(config: Config, console: Console) -> Path:
     from omics_twin import ablation
 
     federated.check_together(config, "ablate")
+    check_ranks(config, "ablate")
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = tasks.task_of(cohort, config, console)
     run = runs.folder_of(config, "ablation", task.fingerprint)
@@ -258,6 +260,7 @@ def search(config: Config, console: Console) -> Path:
     from omics_twin import ablation, searching, space
 
     federated.check_together(config, "search")
+    check_ranks(config, "search")
     space.axes_of(config)
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = ablation.before_treatment(tasks.task_of(cohort, config, console))
@@ -282,6 +285,7 @@ def attack(config: Config, console: Console) -> Path:
     """Say whether answers give training patients away, by whole ensembles trained without some."""
     from omics_twin import attacking_whole
 
+    check_ranks(config, "attack")
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = tasks.task_of(cohort, config, console)
     task, config = private_training.prepared(task, config, console)

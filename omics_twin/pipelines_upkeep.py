@@ -43,8 +43,6 @@ def monitor(config: Config, console: Console) -> Path:
     from omics_twin import monitoring
     from omics_twin.report.drift_page import record_of, write_drift
 
-    if not config.model_uri:
-        raise ConfigError("no model was named: add model_uri=FOLDER or model_uri=models:/NAME/1")
     model = introduced(model_of_any_kind(config), config, console)
     output = output_asked(config, ".html", ".json") if config.output else None
     cohort, later = _later(config, model, console)

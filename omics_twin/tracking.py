@@ -191,8 +191,9 @@ def load_model(uri: str, settings: TrackingSettings) -> TrainedModel:
     ModelError
         If nothing is found there, or what is found was changed.
     """
-    folder = _local(uri, settings)
-    if is_living(folder):
+    published = uri.startswith(_PUBLISHED)
+    folder = Path() if published else _local(uri, settings)
+    if published or is_living(folder):
         raise ModelError(
             f"'{uri}' is a twin that learns from visit to visit: use 'update' or 'simulate'"
         )

@@ -150,6 +150,12 @@ def test_a_chart_is_filled_with_scans_and_tells_what_simulate_tells(
             "unknown therapy 'arm_9': did you mean",
         ),
         ("rank", ["output={out}/r.csv"], "learns from visit to visit: use 'update' or 'simulate'"),
+        ("attack", ["experiment=tumour_size"], "'attack' is for twins that rank"),
+        (
+            "federate",
+            ["experiment=tumour_size", "trainer=federated", "output={out}/job"],
+            "'federate' is for twins that",
+        ),
     ],
 )
 def test_a_mistake_is_answered_by_one_sentence(
