@@ -95,10 +95,10 @@ def give_key(path: Path, old: bytes | None, new: bytes) -> bool:
         _copy_sealed(connection, library, partial, after, path)
         flush(partial)
         # Nobody writes to the old file meanwhile, and who waits for it finds no database.
-        old = os.open(path, os.O_WRONLY)
+        replaced = os.open(path, os.O_WRONLY)
         os.replace(partial, path)
-        os.pwrite(old, b"moved".ljust(16), 0)
-        os.close(old)
+        os.pwrite(replaced, b"moved".ljust(16), 0)
+        os.close(replaced)
     flush(path.parent)
     return True
 
