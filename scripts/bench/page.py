@@ -50,8 +50,9 @@ def painted(url: str, password: str, addresses: list[str]) -> None:
             took = []
             for _ in range(PAINTED):
                 page.goto(address)
-                first = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-                took.append(page.evaluate(first))
+                first = "performance.getEntriesByName('first-contentful-paint')"
+                page.wait_for_function(f"{first}.length")
+                took.append(page.evaluate(f"{first}[0].startTime"))
             weight = page.evaluate(f"{kinds}.reduce((sum, e) => sum + e.decodedBodySize, 0)")
             where = address.removeprefix(url).partition("?")[0]
             print(f" browser,   {where:<20} first paint p50 {np.median(took):6.0f} ms, "
