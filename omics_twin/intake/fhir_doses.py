@@ -86,11 +86,9 @@ def surface_of(held: Held) -> tuple[date, float] | None:
         return None
     on = day_of(text_in(resource, "effectiveDateTime"))
     area = quantity_in(object_in(resource, "valueQuantity"), "m2")
-    if on is None or text_in(resource, "status") not in _MEASURED:
+    if on is None or isinstance(area, Reason) or not 0.0 < area <= LARGEST_SURFACE_M2:
         return None
-    if isinstance(area, Reason) or not 0.0 < area <= LARGEST_SURFACE_M2:
-        return None
-    return on, float(area)
+    return (on, float(area)) if text_in(resource, "status") in _MEASURED else None
 
 
 def doses_in(

@@ -349,7 +349,7 @@ def what_if(desk: LivingDesk, told: Lived, asked: Supposed) -> dict[str, Any]:
     return {
         "plan": visible(plan.name),
         "place": place + 1,
-        "clear": not any(
+        "apart": not any(
             _overlap(lines[place], each) for each in lines if each is not lines[place]
         ),
         "lines": _lines(lines),

@@ -108,6 +108,9 @@ def _checked(model: TrainedModel, given: Any, place: int) -> PatientRecord:
     try:
         record = record_of(given)
         check_record(model, record)
+        # A record that is made here may leave out day 0; who sends one may have forgotten another.
+        if any("day" not in told.model_fields_set for told in record.visits):
+            raise TwinError("a visit does not say its day: add 'day', 0 where treatment began")
         if any(abs(told.day) > LATEST_DAY for told in record.visits):
             raise TwinError(f"a visit is more than {LATEST_DAY:g} days from the index date")
     except OmicsTwinError as error:

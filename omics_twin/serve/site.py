@@ -125,8 +125,11 @@ class Site:
 
     def refusal(self, request: Request, who: Account | None, status: int, told: str) -> Response:
         """Return a page of one sentence."""
-        told = told[:1].upper() + told[1:]
-        return self.page(request, "refused", who, {"told": told}, status)
+        patient = request.query_params.get("id")
+        # Who made a mistake on a patient's page goes on there; who may not see it does not.
+        back = address("/patient", id=patient) if patient and status == 422 else ""
+        values = {"told": told[:1].upper() + told[1:], "back": back}
+        return self.page(request, "refused", who, values, status)
 
 
 def address(path: str, **query: Any) -> str:

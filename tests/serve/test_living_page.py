@@ -114,6 +114,7 @@ def test_a_clinician_follows_a_living_twin(browser: Browser, url: str, place: st
         screen.get_by_label("Schedule").select_option("4 weeks on, 2 off")
         screen.get_by_role("button", name="Simulate").click()
         answer = screen.get_by_role("heading", name="paclitaxel 4 mg 4 weeks on, 2 off: place")
+        expect(answer).to_contain_text("in no clear order")
         expect(answer).to_be_visible()
         expect(screen.get_by_text("lies outside the amounts")).to_be_visible()
         kept(screen, "living_what_if")

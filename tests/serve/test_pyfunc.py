@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
-from mlflow.models import validate_serving_input
+import requests
 
 from omics_twin.asked import read_cohort
 from omics_twin.cli import main
@@ -24,6 +31,7 @@ from omics_twin.told import PatientRecord, record_of
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose
 from tests.conftest import SmallRun
+from tests.serve.hospital import free_port
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +119,28 @@ def test_an_unknown_modality_is_refused_by_name(model: TrainedModel) -> None:
         rank_record(model, new_patient(clinic={}))
 
 
+@contextmanager
+def served_by_mlflow(packed: Path) -> Iterator[str]:
+    """Yield where `mlflow models serve` answers for a model."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(packed)]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            while server.poll() is None:
+                with suppress(requests.ConnectionError):
+                    assert requests.get(f"{url}/ping", timeout=60).status_code == 200
+                    break
+                time.sleep(0.2)
+            yield url
+        finally:
+            # It answers from a process of its own.
+            os.killpg(server.pid, signal.SIGTERM)
+
+
 def test_the_example_is_of_nobody_and_is_answered(small_run: SmallRun, tmp_path: Path) -> None:
     model = TrainedModel.load(small_run.model)
     [example] = packing(small_run.model)["input_example"]
@@ -119,7 +149,9 @@ def test_the_example_is_of_nobody_and_is_answered(small_run: SmallRun, tmp_path:
     packed = tmp_path / "packed"
     with quiet("mlflow"):
         mlflow.pyfunc.save_model(path=str(packed), **packing(small_run.model))
-    served = (packed / "serving_input_example.json").read_text()
-    with quiet("mlflow"), pytest.warns(FutureWarning, match="deprecated"):
-        found = validate_serving_input(str(packed), served)
-    assert found == rank_record(model, record_of(example))
+    served = (packed / "serving_input_example.json").read_bytes()
+    with served_by_mlflow(packed) as url:
+        headers = {"content-type": "application/json"}
+        answer = requests.post(f"{url}/invocations", served, headers=headers, timeout=60)
+    expected = rank_record(model, record_of(example))
+    assert answer.json()["predictions"] == json.loads(json.dumps(expected))

@@ -123,6 +123,7 @@ def test_a_decision_is_kept_with_its_reason(served: Running, clinician: requests
     refused = clinician.post(url, form, timeout=60)
     assert refused.status_code == 422
     assert "say why" in refused.text
+    assert "Back to the patient" in refused.text
     kept = clinician.post(url, {**form, "reason": "neuropathy"}, timeout=60)
     assert "neuropathy" in kept.text
     other = clinician.post(f"{served.url}/decision?id={PATIENT}", form, timeout=60)
