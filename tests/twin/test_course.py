@@ -93,7 +93,7 @@ def test_under_which_logarithm_changes_are_alike_and_how_far_they_go_is_found() 
     natural = torch.expm1(2.0 + mean + size * (values[..., 0] - mean)).clamp(min=0.0)
     course = learned(natural.unsqueeze(-1), responded, agents)
     assert float(course.offset[0, 0]) < 0.1 * float(natural.mean())
-    assert float(course.tails[0]) in (8.0, 16.0)
+    assert 8.0 <= float(course.tails[0]) < 14.0
     assert float(course.lowest[0]) == 0.0
     # Some are below zero, of which there is no logarithm, and all change alike.
     plain = learned(values, responded, agents)
