@@ -15,7 +15,6 @@ SETTINGS = [
     "intake.genes=200",
     "~cohort.modalities.radiomics",
     "model=small",
-    "model.companion=NONE",
     "split.folds=2",
     "split.repeats=1",
     "split.replicas=1",
@@ -29,8 +28,9 @@ SETTINGS = [
 VARIANTS = {each.name for each in questions(["clinical", "genomics", "transcriptomics"])}
 
 
-def arguments(folder: Path, *more: str) -> list[str]:
-    return ["experiment=synthetic_response", *SETTINGS, *more, f"output_root={folder}"]
+def arguments(folder: Path, *more: str, companion: str = "NONE") -> list[str]:
+    beside = f"model.companion={companion}"
+    return ["experiment=synthetic_response", *SETTINGS, beside, *more, f"output_root={folder}"]
 
 
 def table(folder: Path) -> tuple[Path, dict]:
@@ -91,8 +91,7 @@ def test_what_is_finished_is_not_done_again(
 
 def test_survival_is_asked_the_same_way(tmp_path: Path, folder: Path) -> None:
     more = ["endpoint=progression_free_survival", "~cohort.modalities.genomics"]
-    more += ["model.companion=TREES"]
-    assert main(["ablate", *arguments(tmp_path, *more)]) == 0
+    assert main(["ablate", *arguments(tmp_path, *more, companion="TREES")]) == 0
     found = table(tmp_path)[1]
     assert found["headline"] == "c_index"
     assert set(found["variants"]) == {
