@@ -145,7 +145,8 @@ def shown(
     now = therapy_of(grown)
     # What would be without therapy is known where growth is, not where an outcome was learned.
     # Of doses that are all past, going on and stopping are the same.
-    if goes_on(grown, now) and model.twin.quantities[0] in _SIZES:
+    grows = model.twin.quantities[0] in _SIZES and not model.never_untreated
+    if grows and goes_on(grown, now):
         told = lack_of_benefit(day, benefit(model, after, now), least=least_benefit)
         alerts = alerts if told is None else (*alerts, told)
     first, last = (model.twin.summary(each, interval) for each in (state, after))

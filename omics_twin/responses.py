@@ -151,16 +151,16 @@ def fit(followed: Followed, config: Config) -> tuple[dict[str, MechanisticTwin],
         seed=config.trainer.seed,
     )
     dynamics = ScheduledRates(
-        modality.features,
+        tuple(f"log {n}" if own else n for n, own in zip(modality.features, log, strict=True)),
         tuple(channel.visit_day for channel in followed.visits),
         task.catalogue.known_agents,
     )
     membership = Membership.of(task.cohort.patient_ids, plan.seen, digest(config, commit()))
 
     def twin_of(network: PriorNetwork) -> MechanisticTwin:
-        natural = [each.repeat(2, 1) for each in _natural(location, scale, dynamics)]
+        begin, unit = (each.repeat(2, 1) for each in _natural(location, scale, dynamics))
         both = network.beside(networks[1])
-        prior = NeuralPrior(dynamics.parameters, both, inputs, *natural, membership)
+        prior = NeuralPrior(dynamics.parameters, both, inputs, begin, unit, membership)
         # What measures is the same for every member.
         error = (network.error.exp() * scale).mean(dim=0).tolist()
         own = replace(observed, error=tuple(error))

@@ -39,7 +39,7 @@ def test_a_patient_is_shown_every_visit_and_asked_what_if(
     assert patient.twin.quantities[:2] == ("volume_cm3", "pcr")
     asked = [
         f"model_uri={run}",
-        "patient=P00001",
+        "patient=SYN0000001",
         f"beliefs={tmp_path / 'beliefs'}",
         "twin.draws=100",
         *small_run.settings,
@@ -48,6 +48,8 @@ def test_a_patient_is_shown_every_visit_and_asked_what_if(
     told = capsys.readouterr().out
     assert "day 21: size" in told
     assert "cm3" in told
+    # What would be without any of the therapies was never seen.
+    assert "lack of benefit" not in told
     output = tmp_path / "plans.json"
     assert main(["simulate", *asked, f"output={output}"]) == 0
     plans = json.loads(output.read_text())["plans"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
+from omics_twin.dynamics.rates import ScheduledRates
 from omics_twin.living import RESPONSE, LivingModel
 from omics_twin.models.prior_training import PriorTensors, fit_prior
 from omics_twin.twin.draws import weighted_mean
-from omics_twin.twin.response import prior_of
+from omics_twin.twin.response import MeasuredNumbers, prior_of
 from omics_twin.types import NO_INTERVENTION, Dose, Endpoint, Intervention, Observation, TwinState
 from tests.twins import response_twin, response_visit
 
@@ -36,10 +38,10 @@ def test_a_visit_is_taken_in_as_gaussians_are_conditioned() -> None:
     plans = twin._plans(state, NO_INTERVENTION)
     days = torch.tensor([[0.0, 21.0]] * 2, dtype=torch.float64)
     expected = twin.dynamics.run(prior.natural(at), plans, days)[..., :2].flatten(1)
-    observed = twin.observation
+    observed = cast(MeasuredNumbers, twin.observation)
     shown = torch.stack([visit.observation.values["mri"] for visit in state.history], dim=1)
     off = observed.steady(shown).flatten(1) - expected
-    design = twin.dynamics.linear(days).flatten(1, 2) * prior.unit[0]
+    design = cast(ScheduledRates, twin.dynamics).linear(days).flatten(1, 2) * prior.unit[0]
     error = torch.diag(torch.tensor(observed.error).double().repeat(2).square())
     for row in range(2):
         across = lower @ lower.T @ design[row].T
@@ -55,7 +57,7 @@ def test_a_visit_is_taken_in_as_gaussians_are_conditioned() -> None:
 
 def test_the_sampler_moves_the_parameters_alone_and_finds_the_same() -> None:
     exact = response_twin(members=2)
-    wide = replace(exact.observation, error=(0.5, 0.1))
+    wide = replace(cast(MeasuredNumbers, exact.observation), error=(0.5, 0.1))
     found = []
     for twin in (
         replace(exact, observation=wide),
