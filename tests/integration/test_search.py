@@ -22,6 +22,7 @@ SETTINGS = [
     "~cohort.modalities.transcriptomics",
     "~cohort.modalities.genomics",
     "model=small",
+    "model.linear_effects=false",
     "split.replicas=1",
     "search.outer_folds=2",
     "search.inner_folds=2",
