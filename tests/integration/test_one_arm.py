@@ -14,6 +14,7 @@ def test_a_cohort_without_therapies_is_learned_and_ranks_nothing(
     small_run: SmallRun, tmp_path: Path
 ) -> None:
     cohort = ["therapy=none", "cohort.therapy=null", *small_run.settings]
+    cohort.append("~cohort.modalities.transcriptomics")
     more = ["experiment=synthetic_response", "name=one_arm", f"output_root={tmp_path}"]
     assert main(["train", *more, *cohort]) == 0
     run = Path(json.loads((tmp_path / "one_arm" / "latest.json").read_text())["run_folder"])

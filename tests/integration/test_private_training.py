@@ -111,6 +111,7 @@ def test_whole_ensembles_are_attacked_and_those_already_trained_are_kept(
 ) -> None:
     asked = ["experiment=synthetic_response", *small_run.settings, f"output_root={tmp_path}"]
     asked += ["attack.folds=2", "attack.repeats=2", "model.linear_effects=false", "twin.draws=80"]
+    asked += ["~cohort.modalities.transcriptomics", "~cohort.modalities.radiomics"]
     assert main(["attack", *asked]) == 0
     run = Path(
         json.loads((tmp_path / "synthetic_response" / "latest-attack.json").read_text())[

@@ -14,12 +14,14 @@ from pathlib import Path
 
 # More by OMICS_TWIN_KILLS=20, for example.
 KILLS = int(os.environ.get("OMICS_TWIN_KILLS", "2"))
-EPOCHS = 120
+EPOCHS = 60
 PATIENCE_SECONDS = 300
 SETTINGS = [
     "experiment=synthetic_response",
     "intake.patients=120",
     "intake.genes=200",
+    "~cohort.modalities.transcriptomics",
+    "~cohort.modalities.genomics",
     "model=small",
     "split.folds=2",
     "split.repeats=1",
