@@ -20,12 +20,13 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError, TherapyError, TwinError
 from omics_twin.evaluate.forecast import held, probability_integral
 from omics_twin.landmarks import NextValues
-from omics_twin.living import GROWTH, LivingModel
+from omics_twin.living import LivingModel
 from omics_twin.monitoring import Later
 from omics_twin.progression import Forecasts, given_in, visits_of
 from omics_twin.report.console import Console
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.history import Histories, histories_of
+from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.twin.likeness import Likeness, fit_likeness
 from omics_twin.twin.reference import fit_reference
 from omics_twin.types import Observation
@@ -78,7 +79,7 @@ def _by_patient(
 
     Forecasts of a patient are in time order; NaN for who has none.
     """
-    resolution = 1.0 if model.kind == GROWTH else 0.0
+    resolution = 1.0 if isinstance(model.twin, GrowthProcessTwin) else 0.0
     share = probability_integral(draws, found, weights) - 0.5
     inside = held(draws, found, weights, resolution=resolution).astype(float)
     mean = (draws * weights).sum(axis=1) / weights.sum(axis=1)
