@@ -31,6 +31,7 @@ from omics_twin.report.console import Console
 from omics_twin.tasks import Task, task_of
 from omics_twin.tensors import transforms
 from omics_twin.tensors.design import ChannelDesign
+from omics_twin.tensors.history import Histories
 from omics_twin.tensors.members import MemberPlan, planned
 from omics_twin.tracking import commit
 from omics_twin.twin.draws import some_of, weighted_mean
@@ -41,7 +42,8 @@ from omics_twin.twin.response import OFFSET_CM3, VOLUME, MeasuredNumbers, prior_
 from omics_twin.types import NO_INTERVENTION, Modality
 
 Array = np.ndarray
-TWIN, POPULATION, LAST = "omics_twin", "population prior", "persistence"
+TWIN, LAST = "omics_twin", "persistence"
+NETWORK, POPULATION = "network's prior", "population prior"
 _DRAWS, _FEWEST, _UNIT = 200, 100, "cm3"
 
 
@@ -121,8 +123,19 @@ def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
     return followed
 
 
+def histories_of(followed: Followed) -> Histories:
+    """Return the scheduled visits of what is followed, on the days they came."""
+    task = followed.task
+    days = torch.stack([task.matrices.days[each.name] for each in followed.visits], dim=1)
+    ids, modality = task.cohort.patient_ids, _modality(followed)
+    return Histories(ids, modality, days.double(), followed.values.double())
+
+
 def fit(followed: Followed, config: Config) -> tuple[dict[str, MechanisticTwin], MemberPlan]:
-    """Return the twin whose prior a network proposes, and the one of the population alone."""
+    """Return the twin whose prior a network proposes, and the one of the population alone.
+
+    The one that ``dynamics.prior`` asks for is the twin, the other stands beside it.
+    """
     task = followed.task
     plan = planned(task.held_out, config.split)
     features = followed.visits[0].features
@@ -166,7 +179,9 @@ def fit(followed: Followed, config: Config) -> tuple[dict[str, MechanisticTwin],
         own = replace(observed, error=tuple(error))
         return response_twin(config.name, prior, dynamics, own, task.outcome_name)
 
-    return dict(zip((TWIN, POPULATION), map(twin_of, networks), strict=True)), plan
+    neural = config.dynamics.prior is PriorKind.NEURAL
+    names = (TWIN, POPULATION) if neural else (NETWORK, TWIN)
+    return dict(zip(names, map(twin_of, networks), strict=True)), plan
 
 
 def _modality(followed: Followed) -> Modality:
@@ -216,7 +231,7 @@ def foreseen(
 ) -> Foreseen:
     """Return every next volume and the response, as members that never saw a patient foresee them.
 
-    Beside the twin stand the population prior, and the last volume with the changes that training
+    Beside the twin stand the other prior, and the last volume with the changes that training
     patients had from it.
     """
     task = followed.task
@@ -254,8 +269,7 @@ def _by_arm(
     schedule = [channel.visit_day for channel in followed.visits]
     known = {each.name for each in twin.modalities}
     every = [
-        replace(each, values={k: v for k, v in each.values.items() if k in known})
-        for each in every
+        replace(each, values={k: v for k, v in each.values.items() if k in known}) for each in every
     ]
     surgery = torch.tensor([schedule[-1]], dtype=torch.float64)
     for arm, under in enumerate(task.catalogue.interventions()):
@@ -392,14 +406,14 @@ def model_of(
     config: Config,
     metrics: Mapping[str, Any],
 ) -> LivingModel:
-    """Return the twin with the question it answers; its prior is what ``dynamics.prior`` says."""
-    task, asked = followed.task, config.dynamics
+    """Return the twin with the question it answers."""
+    task = followed.task
     return LivingModel(
-        twin=twins[TWIN if asked.prior is PriorKind.NEURAL else POPULATION],
+        twin=twins[TWIN],
         endpoint=task.endpoint,
         title=task.title,
         arms=task.catalogue.arms,
-        false_alarms=asked.false_alarms,
+        false_alarms=config.dynamics.false_alarms,
         provenance=provenance_of(task.cohort, task.cohort.patient_ids, config, metrics),
         plans={plan.name: plan for plan in task.catalogue.interventions()},
     )
