@@ -15,6 +15,7 @@ from omics_twin.belief import KeptBelief
 from omics_twin.errors import TherapyError
 from omics_twin.evaluate.forecast import probability_integral, quantiles
 from omics_twin.record import belief_in, beliefs_in, ranking_of
+from omics_twin.report.words import column_in_words
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.design import Feature
 from omics_twin.therapy.rank import order
@@ -290,7 +291,8 @@ def _curves(
     if isinstance(twin, HybridTwin):
         feature = twin.visits[0].features[0]
         last, place = float(twin.course.days[-1]), len(twin.prior.quantities)
-        quantity, axis = feature.quantity, f"{feature.quantity} ({feature.unit})"
+        quantity = feature.quantity
+        axis = f"{column_in_words(quantity, feature.unit)} ({feature.unit})"
     elif model.outcome_kind == "time_to_event":
         last, place = model.endpoint.horizon_days, twin.quantities.index(model.endpoint.quantity)
         quantity, axis = model.endpoint.quantity, "Probability of being event-free"

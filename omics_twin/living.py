@@ -88,7 +88,7 @@ class LivingModel:
     @property
     def kind(self) -> str:
         """What the twin is made of: ``GROWTH``, ``VOLUME``, ``VISITS`` or ``RESPONSE``."""
-        return _kept(self.twin)[0]
+        return _kind_of(self.twin)
 
     @property
     def never_untreated(self) -> bool:
@@ -173,10 +173,10 @@ class LivingModel:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
-            kind, twin, tensors = _kept(self.twin)
+            twin, tensors = _kept(self.twin)
             stored = {
                 "format": FORMAT,
-                "kind": kind,
+                "kind": self.kind,
                 "twin": twin,
                 "endpoint": asdict(self.endpoint) | {"reading": self.endpoint.reading.name},
                 "title": self.title,
@@ -234,14 +234,22 @@ class LivingModel:
             )
 
 
-def _kept(twin: LivingTwin) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+def _kind_of(twin: LivingTwin) -> str:
     if isinstance(twin, GrowthProcessTwin):
-        return GROWTH, twin.to_json(), {}
+        return GROWTH
     if isinstance(twin, VisitTwin):
-        return VISITS, twin.to_json(), twin.tensors()
+        return VISITS
+    return RESPONSE if isinstance(twin.prior, NeuralPrior) else VOLUME
+
+
+def _kept(twin: LivingTwin) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if isinstance(twin, GrowthProcessTwin):
+        return twin.to_json(), {}
+    if isinstance(twin, VisitTwin):
+        return twin.to_json(), twin.tensors()
     if isinstance(twin.prior, NeuralPrior):
-        return RESPONSE, response_to_json(twin), twin.prior.tensors()
-    return VOLUME, volume_to_json(twin), {}
+        return response_to_json(twin), twin.prior.tensors()
+    return volume_to_json(twin), {}
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

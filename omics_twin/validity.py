@@ -38,8 +38,13 @@ def governed_by(model: _Model, asked: Unlike) -> _Model:
     """Return the model under the stricter of its own policy and the one asked for."""
     if asked is not Unlike.REFUSE or policy_of(model) is Unlike.REFUSE:
         return model
+    return under(model, asked)
+
+
+def under(model: _Model, policy: Unlike) -> _Model:
+    """Return the model under a policy: what it told once is told again under that of then."""
     config = dict(model.provenance.get("config") or {})
-    config["trust"] = {**(config.get("trust") or {}), "unlike": asked.name}
+    config["trust"] = {**(config.get("trust") or {}), "unlike": policy.name}
     return replace(model, provenance={**model.provenance, "config": config})
 
 
@@ -98,7 +103,7 @@ def unlike_them(share: float | None) -> bool:
     return share is not None and share <= UNLIKE
 
 
-def refused(model: LivingModel, visits: Sequence[Visit]) -> bool:
+def refused(model: AnyModel, visits: Sequence[Visit]) -> bool:
     """Whether the only patient of some visits gets no answer."""
     (share,) = shares_of_visits(model, visits)
     return unlike_them(share) and policy_of(model) is Unlike.REFUSE

@@ -12,11 +12,12 @@ from omics_twin.chart.replay import as_given, ranking_by
 from omics_twin.chart.store import Chart
 from omics_twin.chart.stored import StoredBelief, StoredRanking
 from omics_twin.record import belief_in, kept_of, modalities_of, ranked, ranking_of
-from omics_twin.settings import TwinSettings
+from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose
 from omics_twin.types import TwinState
+from omics_twin.validity import REFUSED, refused, under
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,12 @@ def give(
         StoredBelief(*start, visits, withheld), settings.interval, settings.confidence, []
     )
     before = chart.last_ranking(patient_id)
-    if before is not None and replace(before[1], lines=[]) == told:
+    # Under another policy the same visits have another answer.
+    if (
+        before is not None
+        and replace(before[1], lines=[]) == told
+        and refused(model, kept.visits) == _refused(before[1])
+    ):
         return Given(before[0], before[1].lines, record, kept, visits, withheld, model)
     state = belief_in(model, kept)
     lines = ranking_lines(ranking_of(model, kept, state, settings), 0, excluded=True)
@@ -95,6 +101,12 @@ def replayed(chart: Chart, model: TrainedModel, number: int) -> list[dict[str, A
     record = chart.record(belief.patient_id, belief.visits, withheld=belief.withheld)
     record = record.model_copy(update={"stratum": dict(belief.stratum)})
     settings = TwinSettings(belief.draws, belief.seed, told.interval, told.confidence)
-    _, ranking = ranked(model, record, settings)
+    policy = Unlike.REFUSE if _refused(told) else Unlike.WARN
+    _, ranking = ranked(under(model, policy), record, settings)
     lines = ranking_lines(ranking, 0, excluded=True)
     return as_given(lines, told.lines, number)
+
+
+def _refused(told: StoredRanking) -> bool:
+    """Whether the patient got no answer, as such patients were refused one."""
+    return any(line["reason"] == REFUSED for line in told.lines)

@@ -19,13 +19,13 @@ from omics_twin.chart.store import Chart
 from omics_twin.chart.stored import StoredBelief, StoredRanking
 from omics_twin.errors import ConsentError, TherapyError, quoted
 from omics_twin.living import LivingModel
-from omics_twin.settings import TwinSettings
+from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.therapy.rank import order
 from omics_twin.told import PatientRecord, RecordedDose
 from omics_twin.trust.consent import Purpose
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.types import Dose, Intervention, TwinState
-from omics_twin.validity import refused
+from omics_twin.validity import refused, under
 
 GIVEN, PLANNED = "as given", "as planned"
 
@@ -258,7 +258,8 @@ def relived(chart: Chart, model: LivingModel, number: int) -> list[dict[str, Any
     settings = TwinSettings(belief.draws, belief.seed, told.interval)
     kept = kept_of(model, record, doses, settings)
     plans = _plans_in(told.lines)
-    lines = lines_of(compared(model, kept, plans, told.interval)) if plans else []
+    answering = under(model, Unlike.WARN)
+    lines = lines_of(compared(answering, kept, plans, told.interval)) if plans else []
     return as_given(lines, told.lines, number)
 
 

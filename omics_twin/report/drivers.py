@@ -12,7 +12,7 @@ from torch import Tensor
 
 from omics_twin.answers import Belief, endpoint_values
 from omics_twin.patients import Patients
-from omics_twin.report.words import day_in_words, name_in_words, visible
+from omics_twin.report.words import column_in_words, day_in_words, name_in_words, visible
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.attribution import Attributions, Shown, answering, attributed
@@ -336,10 +336,7 @@ def _told(
 def _label(channel: ChannelDesign, place: int) -> str:
     """Return a column's name in words, without the unit that is told with its value."""
     feature = channel.features[place]
-    words = name_in_words(feature.column).split(" ")
-    if len(words) > 1 and words[-1].rstrip("s") == feature.unit.rstrip("s"):
-        words = words[:-1]
-    return visible(" ".join(words))
+    return visible(column_in_words(feature.column, feature.unit))
 
 
 def standing_of(standard: float) -> str:

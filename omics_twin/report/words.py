@@ -199,6 +199,22 @@ def name_in_words(name: str) -> str:
     return " ".join(_SPELLED.get(part.lower(), part) for part in name.split("_") if part)
 
 
+def column_in_words(column: str, unit: str) -> str:
+    """Return a column's name as words, without the unit that is told beside it.
+
+    Examples
+    --------
+    >>> column_in_words("tumour_volume_cm3", "cm3"), column_in_words("age_years", "year")
+    ('tumour volume', 'age')
+    >>> column_in_words("stage", "1")
+    'stage'
+    """
+    words = name_in_words(column).split(" ")
+    if len(words) > 1 and words[-1].rstrip("s") == unit.rstrip("s"):
+        words = words[:-1]
+    return " ".join(words)
+
+
 def marker_in_words(column: str, value: str) -> str:
     """Return one marker of a stratum.
 

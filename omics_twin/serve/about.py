@@ -33,6 +33,7 @@ from omics_twin.report.patient import page_of, scale_of
 from omics_twin.report.similar import Pool
 from omics_twin.report.words import (
     Scale,
+    column_in_words,
     day_in_words,
     name_in_words,
     percent,
@@ -181,7 +182,7 @@ def learned(desk: Desk, change: RankingChange | None) -> dict[str, Any] | None:
         "under": "" if under == NO_INTERVENTION else desk.labels[under.name],
         "foreseen": [
             {
-                "name": visible(name_in_words(each.feature.quantity)),
+                "name": visible(column_in_words(each.feature.quantity, each.feature.unit)),
                 "measured": f"{each.measured:.3g}",
                 "unit": "" if each.feature.unit == "1" else each.feature.unit,
                 "expected": str(each.forecast),

@@ -27,6 +27,7 @@ from omics_twin.living import LivingModel
 from omics_twin.report.course import Course, course_of
 from omics_twin.report.limits import unlike_at_first
 from omics_twin.report.words import (
+    column_in_words,
     counted,
     day_in_words,
     listed,
@@ -288,6 +289,7 @@ def learned(
     if change is None:
         return None
     twin = desk.model.twin
+    unit = "mm" if twin.quantities[0] == _DIAMETERS else _unit(twin.modality)
     inside = change.share is None or 0.05 <= change.share <= 0.95
     return {
         "when": day_in_words(change.day),
@@ -296,9 +298,9 @@ def learned(
         if change.measured is None
         else [
             {
-                "name": visible(name_in_words(bedside.watched_name(desk.model))),
+                "name": visible(column_in_words(bedside.watched_name(desk.model), unit)),
                 "measured": f"{change.measured:.3g}",
-                "unit": "mm" if twin.quantities[0] == _DIAMETERS else _unit(twin.modality),
+                "unit": unit,
                 "expected": str(change.forecast),
                 "inside": inside,
             }

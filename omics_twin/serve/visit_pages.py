@@ -117,7 +117,7 @@ def add_visit_pages(app: FastAPI, site: Site, twin: Twin) -> None:
         if amends is not None:
             again = {"before": twin.in_words(before), "after": twin.in_words(after)}
         site.note(who, action, id, shown=told.model_dump(), answer=[learned, again])
-        page = {"patient_id": id, "learned": learned, "amended": again}
+        page = {"patient_id": id, "learned": learned, "amended": again, "barred": not after}
         return site.page(request, "learned", who, page)
 
 

@@ -15,10 +15,11 @@ from omics_twin.chart.learned import learn
 from omics_twin.chart.store import Chart
 from omics_twin.errors import ChartError, ConsentError
 from omics_twin.record import ranked
-from omics_twin.settings import TwinSettings
+from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.told import record_of
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Decision, Entry
+from omics_twin.validity import governed_by
 from tests.conftest import SmallRun
 
 BY = "dr nora"
@@ -62,6 +63,23 @@ def test_a_ranking_given_is_told_again_bit_for_bit(chart: Chart, model: TrainedM
     assert others != lines
     assert replayed(chart, model, number) == lines
     assert replayed(chart, model, later) == others
+
+
+def test_a_stricter_policy_holds_for_what_was_told_before_it(
+    chart: Chart, model: TrainedModel
+) -> None:
+    chart.add_consent(decided(Decision.GRANT, 1), by=BY)
+    assert model.likeness is not None
+    ordinary = replace(model.likeness, calibration=model.likeness.calibration - 1e3)
+    far = replace(model, likeness=ordinary)
+    strict = governed_by(far, Unlike.REFUSE)
+    warned = give(chart, far, "ada", SETTINGS, by=BY)
+    barred = give(chart, strict, "ada", SETTINGS, by=BY)
+    assert {line["expected"] for line in barred.lines} == {None}
+    assert give(chart, strict, "ada", SETTINGS, by=BY).number == barred.number
+    for given in (warned, barred):
+        assert replayed(chart, strict, given.number) == given.lines
+        assert replayed(chart, far, given.number) == given.lines
 
 
 def test_the_belief_from_the_chart_is_the_one_from_the_record(

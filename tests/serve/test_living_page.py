@@ -334,6 +334,7 @@ def test_who_is_unlike_the_others_is_told_so_and_can_be_amended(tmp_path: Path) 
         assert (warned.lines != [], told.lines, page["course"]) == (True, [], None)
         assert page["limits"][0].startswith("No answer")
         assert relived(chart, barring, told.number) == []
+        assert relived(chart, barring, warned.number) == warned.lines
         with pytest.raises(TwinError, match="such are refused"):
             what_if(desk, told, Supposed("paclitaxel", "1", "daily"))
         # Shown again without the policy, the plans are there.
