@@ -305,6 +305,8 @@ def companion_notes(config: Config) -> list[str]:
         reason = "sites that learn together send sums, and trees are not made of sums"
     if config.trainer.privacy.epsilon is not None:
         reason = "a leaf tells of a few patients, which no privacy budget allows"
+    if config.trainer.privacy.secret_weights:
+        reason = "a leaf tells of a few patients, whom secret weights are to hide"
     if not reason or config.model.companion is CompanionKind.NONE:
         return []
     return [f"no trees stand beside the network (model.companion): {reason}"]

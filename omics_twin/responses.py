@@ -244,7 +244,7 @@ def foreseen(
         members = torch.nonzero(plan.repeat == repeat)[:, 0]
         for name, twin in twins.items():
             own = replace(twin, prior=prior_of(twin).at(members))
-            for rows, place, draws, chance in _by_arm(own, followed, config.twin.seed):
+            for rows, place, draws, chance in _by_arm(own, followed, folds, config.twin.seed):
                 response[name][place, repeat, rows] = chance
                 if draws is not None:
                     forecasts.setdefault(name, []).append(_came(followed, rows, place + 1, draws))
@@ -254,7 +254,7 @@ def foreseen(
 
 
 def _by_arm(
-    twin: MechanisticTwin, followed: Followed, seed: int
+    twin: MechanisticTwin, followed: Followed, folds: Array, seed: int
 ) -> Iterator[tuple[Array, int, Array | None, Array]]:
     """Yield, arm by arm and visit by visit, the next volumes and the chance of a response.
 
@@ -273,7 +273,9 @@ def _by_arm(
     ]
     surgery = torch.tensor([schedule[-1]], dtype=torch.float64)
     for arm, under in enumerate(task.catalogue.interventions()):
-        rows = np.flatnonzero((np.asarray(task.arms) == arm) & followed.measured)
+        # Whom no member holds out, all have learned from.
+        asked = followed.measured & (folds >= 0)
+        rows = np.flatnonzero((np.asarray(task.arms) == arm) & asked)
         if not len(rows):
             continue
         ids = [task.cohort.patient_ids[row] for row in rows]
@@ -362,13 +364,15 @@ def _responses(
 ) -> dict[str, dict[str, Any]]:
     """Return how the response was foreseen after each visit, in patients who have all of them."""
     task, found = followed.task, {}
-    whole = np.isfinite(followed.observed).all(axis=1)
+    complete = np.isfinite(followed.observed).all(axis=1)
+    whole = complete & (task.held_out >= 0).all(axis=0)
     came = task.outcome.values[whole]
     for place, channel in enumerate(followed.visits):
         told = {name: each[place][:, whole] for name, each in seen.response.items()}
         design = judging.baseline_design(task, _as_of(followed, place))
         try:
-            name, linear = comparing.linear_predictions(task, design, whole, seed=config.split.seed)
+            seed = config.split.seed
+            name, linear = comparing.linear_predictions(task, design, complete, seed=seed)
             told[name] = linear[:, whole]
         except CohortError as error:
             console.warn(f"no baseline up to day {channel.visit_day:g}: {error}")

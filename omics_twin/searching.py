@@ -31,6 +31,7 @@ from omics_twin.evaluate.paired import paired_difference
 from omics_twin.evaluate.score import HEADLINE, score
 from omics_twin.files import read_json, write_json, write_whole
 from omics_twin.report.console import Console
+from omics_twin.settings import CompanionKind
 from omics_twin.space import Axis, Value, axes_of, overrides_of
 from omics_twin.tasks import Task
 from omics_twin.tensors.members import planned
@@ -61,6 +62,11 @@ def search(task: Task, config: Config, run: Path, console: Console) -> dict[str,
         If the default settings diverge.
     """
     axes = axes_of(config)
+    if config.model.companion is not CompanionKind.NONE:
+        console.note(
+            "trials, and what the search is judged by, are of the network alone: trees "
+            "(model.companion) stand beside it once it is trained with the choice"
+        )
     outer = tasks.folds_of(
         task.cohort, divided(config, config.search.outer_folds), task.outcome_name
     )[0]

@@ -55,6 +55,11 @@ def test_weights_are_the_same_again_and_others_with_one_patient_less_or_with_a_k
     assert not torch.equal(plan.training, learning.plan_of(task, settings).training)
 
 
+def test_no_trees_tell_of_whom_weights_hide(asked: tuple[Task, Config]) -> None:
+    (told,) = learning.companion_notes(asked[1])
+    assert "whom secret weights are to hide" in told
+
+
 def test_members_that_share_weights_are_not_set_on_each_other(
     asked: tuple[Task, Config],
 ) -> None:

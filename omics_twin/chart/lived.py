@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from omics_twin.bedside import Compared, compared, goes_on, plans_asked
+from omics_twin.bedside import Compared, compared, goes_on, plans_asked, therapy_of
 from omics_twin.belief import KeptBelief, intervention_of, replay, states, visit_of
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.replay import as_given, ranking_by
@@ -19,6 +19,7 @@ from omics_twin.chart.store import Chart
 from omics_twin.chart.stored import StoredBelief, StoredRanking
 from omics_twin.errors import ConsentError, TherapyError, quoted
 from omics_twin.living import LivingModel
+from omics_twin.scheduled_visits import is_scheduled
 from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.therapy.rank import order
 from omics_twin.told import PatientRecord, RecordedDose
@@ -88,7 +89,9 @@ class Lived:
 def drugs_known(model: LivingModel) -> tuple[str, ...]:
     """Return the drugs whose doses move a twin; none where it knows arms alone."""
     twin = model.twin
-    return tuple(twin.dynamics.drugs or ()) if isinstance(twin, MechanisticTwin) else ()
+    if not isinstance(twin, MechanisticTwin) or is_scheduled(model):
+        return ()
+    return tuple(twin.dynamics.drugs or ())
 
 
 def by_dose(model: LivingModel, doses: Sequence[RecordedDose]) -> bool:
@@ -146,7 +149,8 @@ def live(
     """Return the plans that are open compared from the chart, kept there before it is returned.
 
     Where the patient's last ranking was made from the same, it is that one again. Who is outside
-    the domain of validity, where such are refused, has a ranking without any line.
+    the domain of validity, where such are refused, or has no therapy yet that could go on, has a
+    ranking without any line.
 
     Raises
     ------
@@ -172,18 +176,18 @@ def live(
     before = chart.last_ranking(patient_id)
     beliefs = Beliefs(model, kept)
     rest = (record, beliefs, visits, withheld, doses, settings.interval)
+    plans = plans_open(model, kept, doses)
+    if not plans and not is_scheduled(model):
+        raise TherapyError("the twin knows no therapy to compare: train it with one arm or more")
     # Under another policy the same visits have another answer.
-    barred = refused(model, kept.visits)
+    silent = not plans or refused(model, kept.visits)
     if (
         before is not None
         and replace(before[1], lines=[]) == told
-        and barred != bool(before[1].lines)
+        and silent != bool(before[1].lines)
     ):
         return Lived(before[0], before[1].lines, *rest)
-    plans = plans_open(model, kept, doses)
-    if not plans:
-        raise TherapyError("the twin knows no therapy to compare: train it with one arm or more")
-    lines = [] if barred else lines_of(beliefs.compared(plans, settings.interval))
+    lines = [] if silent else lines_of(beliefs.compared(plans, settings.interval))
     return Lived(chart.add_ranking(replace(told, lines=lines), by=by), lines, *rest)
 
 
@@ -207,8 +211,11 @@ def plans_open(
 ) -> list[Intervention]:
     """Return the plans that are compared where none are asked for; the chart's own first.
 
-    A plan of which nothing lies after the last visit is none.
+    A plan of which nothing lies after the last visit is none. Whom an arm is open to, a twin of a
+    volume and a response does not know: without a therapy that goes on there is none.
     """
+    if is_scheduled(model) and not goes_on(kept, therapy_of(kept)):
+        return []
     planned = _intervention(model, PLANNED, [each for each in doses if each.planned])
     own = [] if planned is None or not goes_on(kept, planned) else [planned]
     return [*own, *plans_asked(None, model, kept)]

@@ -184,7 +184,12 @@ def _limits(desk: LivingDesk, told: Lived) -> list[str]:
     """Return what limits the answer, which stands above it."""
     far = unlike_at_first(desk.model, told.kept.visits)
     found = [] if not far else [f"{far}."]
-    if not told.lines:
+    if not told.lines and not plans_open(desk.model, told.kept, told.doses):
+        found.append(
+            "No therapy is known that goes on: whom an arm is open to, this twin does not know. "
+            "Ask what would be under one."
+        )
+    elif not told.lines:
         found.insert(
             0, "No answer: such patients are refused one by policy. Is the first visit right?"
         )

@@ -81,7 +81,7 @@ class NetworkSettings:
     companion
         ``TREES``: every member has extremely randomised trees beside it, which take over as much
         of the prognosis as inner validation patients bear out; ``NONE``: the network is alone, as
-        it is among sites that learn together and under a privacy budget.
+        it is among sites that learn together, with secret weights and under a privacy budget.
     """
 
     latent: int = 16

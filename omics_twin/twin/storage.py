@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from omics_twin.errors import ModelError, OmicsTwinError
+from omics_twin.errors import ModelError, OmicsTwinError, quoted
 from omics_twin.files import json_of, read_checked, write_json, write_manifest, write_whole
 from omics_twin.models.build import restored_network
 from omics_twin.models.companion import Companion
@@ -157,6 +157,12 @@ def _twin_of(folder: Path, content: Mapping[str, bytes]) -> Stored:
     reference = Reference.from_tensors(_part(tensors, "reference."))
     if course is None:
         return twin, stored["record"], likeness, reference
+    absent = [name for name in _COURSE if f"course.{name}" not in tensors]
+    if absent:
+        raise ModelError(
+            f"model '{folder}' holds a course of an earlier version, without {quoted(absent)}: "
+            "train it again with this version"
+        )
     parts = {name: tensors[f"course.{name}"] for name in _COURSE}
     hybrid = HybridTwin(twin, Course(course, **parts), design)
     return hybrid, stored["record"], likeness, reference

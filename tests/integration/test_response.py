@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from omics_twin.chart.lived import drugs_known, live, relived
+from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 from omics_twin.living import LivingModel
+from omics_twin.settings import TwinSettings
 from tests.conftest import SmallRun
 
 KIND = ["dynamics=tumour_response", "dynamics.modality=radiomics"]
@@ -55,3 +59,31 @@ def test_a_patient_is_shown_every_visit_and_asked_what_if(
     plans = json.loads(output.read_text())["plans"]
     assert [each["name"].startswith("go on with") for each in plans] == [True]
     assert "volume_cm3" in plans[0]
+
+
+def test_later_patients_are_monitored(
+    run: Path, small_run: SmallRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = LivingModel.load(run / "model")
+    assert model.reference is not None
+    asked = [f"model_uri={run}", "cohort=synthetic", "twin.draws=100", *small_run.settings]
+    assert main(["monitor", *asked, f"output_root={tmp_path}"]) == 0
+    assert "features: 0 of 1 features shifted" in capsys.readouterr().out
+
+
+def test_a_chart_is_filled_and_says_nothing_until_a_therapy_is_known(
+    run: Path, small_run: SmallRun, tmp_path: Path
+) -> None:
+    place, settings = f"sqlite:///{tmp_path / 'chart.db'}", TwinSettings(draws=20)
+    model = LivingModel.load(run / "model")
+    asked = [f"model_uri={run}", f"chart={place}", "patient=SYN0000001", "cohort=synthetic"]
+    with closing(Chart.open(place)) as chart:
+        for until, plans in ((0, 0), (30, 1)):
+            # Days of the trial's visits, under the arm received.
+            assert main(["admit", *asked, f"as_of_days={until}", *small_run.settings]) == 0
+            told = live(chart, model, "SYN0000001", settings, by="test")
+            assert len(told.lines) == plans
+            assert relived(chart, model, told.number) == told.lines
+        assert set(chart.record("SYN0000001").visits[0].values) >= {"clinical", "radiomics"}
+    # Amounts move nothing in it, so nobody is asked for one.
+    assert drugs_known(model) == ()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from omics_twin.errors import ModelError
 from omics_twin.files import write_manifest
@@ -65,6 +66,16 @@ def test_a_course_is_stored_with_the_network(tmp_path: Path) -> None:
     loaded, *_ = load_twin(tmp_path / "model")
     assert torch.equal(answer(twin), answer(loaded))
     assert loaded.design == twin.design
+
+
+def test_a_course_of_an_earlier_version_is_to_be_trained_again(tmp_path: Path) -> None:
+    save_twin(tmp_path / "model", hybrid_twin(), RECORD)
+    weights = tmp_path / "model" / "weights.safetensors"
+    kept = load(weights.read_bytes())
+    weights.write_bytes(save({k: v for k, v in kept.items() if k != "course.tails"}))
+    write_manifest(tmp_path / "model")
+    with pytest.raises(ModelError, match="earlier version, without 'tails': train it again"):
+        load_twin(tmp_path / "model")
 
 
 def test_the_same_twin_is_stored_as_the_same_bytes(tmp_path: Path) -> None:
