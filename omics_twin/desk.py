@@ -37,6 +37,8 @@ from omics_twin.record import modalities_of, patients_told
 from omics_twin.report.console import Console
 from omics_twin.report.genes import known_genes
 from omics_twin.report.similar import pool_of
+from omics_twin.scheduled_visits import is_scheduled, scheduled_records
+from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.audit import AuditLog
 from omics_twin.trust.audit_key import audit_key
@@ -88,8 +90,7 @@ def admitted(
 ) -> tuple[int, int]:
     """Return how many patients and visits of a cohort were added to the chart."""
     today, doses = date.today(), doses_in(cohort)
-    # Only a twin that learns from visit to visit is shown what was measured on any days.
-    records = followed_in(cohort) if isinstance(model, LivingModel) else records_in(cohort)
+    records = _records_of(cohort, model)
     with closing(_chart(config)) as chart:
 
         def consents(patient: str) -> list[Entry]:
@@ -99,6 +100,13 @@ def admitted(
 
         told = ((each, consents(each.patient_id), doses[each.patient_id]) for each in records)
         return _admitted(config, chart, told, len(cohort.patient_ids), model, console)
+
+
+def _records_of(cohort: Cohort, model: AnyModel | None) -> Iterator[PatientRecord]:
+    """Return each patient's visits: scheduled ones, or on any days, as a twin is shown them."""
+    if not isinstance(model, LivingModel):
+        return records_in(cohort)
+    return scheduled_records(model, cohort) if is_scheduled(model) else followed_in(cohort)
 
 
 def _admitted(

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from omics_twin import answers, consenting, progression, tracking
 from omics_twin.asked import called, read_cohort
 from omics_twin.belief import KeptBelief, place_of, read_belief
@@ -15,13 +13,11 @@ from omics_twin.config import Config
 from omics_twin.living import LivingModel
 from omics_twin.record import read_record, stratum_of, visits_of
 from omics_twin.report.console import Console
-from omics_twin.tensors import transforms
+from omics_twin.scheduled_visits import is_scheduled, scheduled_visits
 from omics_twin.tensors.history import histories_of
 from omics_twin.told import without
 from omics_twin.trust.consent import Purpose
-from omics_twin.twin.mechanistic import MechanisticTwin
-from omics_twin.twin.neural_prior import NeuralPrior
-from omics_twin.types import NO_INTERVENTION, Visit
+from omics_twin.types import Visit
 
 
 def belief_asked(
@@ -77,18 +73,9 @@ def visits_in_cohort(
     """Return a patient's visits in the cohort, later than what the twin has seen."""
     cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
-    if isinstance(model.twin, MechanisticTwin) and isinstance(model.twin.prior, NeuralPrior):
-        # What is read before treatment is shown too; visits are those of the design.
-        own, arm = model.twin.prior.inputs.design, answers.received_of(cohort)[0]
-        found = transforms.observations(own, transforms.apply(own, cohort))
-        return [
-            Visit(
-                transforms.in_units(own, each),
-                model.arm(arm) if arm is not None and float(each.days[0]) > 0 else NO_INTERVENTION,
-            )
-            for each in found
-            if last < float(each.days[0]) <= config.until_days
-            and any(bool(torch.isfinite(values).any()) for values in each.values.values())
-        ]
+    if is_scheduled(model):
+        (every,) = scheduled_visits(model, cohort)
+        days = [float(each.observation.days[0]) for each in every]
+        return [v for v, day in zip(every, days, strict=True) if last < day <= config.until_days]
     seen, (under,) = histories_of(cohort, model.twin.modality.name), progression.given_in(cohort)
     return progression.visits_of(seen, under, last, config.until_days)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
+from torch import Tensor
 
 from omics_twin.bedside import watched_ahead
 from omics_twin.belief import Beliefs, KeptBelief
@@ -24,12 +25,13 @@ from omics_twin.living import LivingModel
 from omics_twin.monitoring import Later
 from omics_twin.progression import Forecasts, given_in, visits_of
 from omics_twin.report.console import Console
+from omics_twin.scheduled_visits import is_scheduled, scheduled_visits
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.history import Histories, histories_of
 from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.twin.likeness import Likeness, fit_likeness
 from omics_twin.twin.reference import fit_reference
-from omics_twin.types import Observation
+from omics_twin.types import Observation, Visit
 
 # How unusual a training patient was is kept rounded up: of a single size it would be the size.
 _STEP = 0.25
@@ -94,14 +96,20 @@ def _by_patient(
 
 def _beliefs_in(model: LivingModel, cohort: Cohort, settings: TwinSettings) -> list[KeptBelief]:
     """Return the beliefs that a cohort's visits lead to, of whoever has one."""
-    seen = histories_of(cohort, model.twin.modality.name)
-    found = []
-    for row, under in enumerate(given_in(cohort)):
-        one = seen.select(torch.tensor([row]))
-        visits = tuple(visits_of(one, under, -np.inf, np.inf))
-        start = (one.patient_ids[0], model.digest, settings.draws, settings.seed)
-        found += [KeptBelief(*start, visits)] if visits else []
-    return found
+    if is_scheduled(model):
+        every = scheduled_visits(model, cohort)
+    else:
+        seen = histories_of(cohort, model.twin.modality.name)
+        every = [
+            visits_of(seen.select(torch.tensor([row])), under, -np.inf, np.inf)
+            for row, under in enumerate(given_in(cohort))
+        ]
+    made = (model.digest, settings.draws, settings.seed)
+    return [
+        KeptBelief(patient, *made, tuple(visits))
+        for patient, visits in zip(cohort.patient_ids, every, strict=True)
+        if visits
+    ]
 
 
 def _alike(asked: Sequence[KeptBelief]) -> list[list[KeptBelief]]:
@@ -132,19 +140,27 @@ def _replayed(
 def _came(model: LivingModel, some: Sequence[KeptBelief]) -> Iterator[_Came]:
     ids = tuple(each.patient_id for each in some)
     name, first = model.twin.modality.name, some[0]
-    blank = torch.full((1, len(model.twin.modality.features)), torch.nan, dtype=torch.float64)
+    sizes = {each.name: len(each.features) for each in model.twin.modalities}
     state = model.twin.start(ids, draws=first.draws, seed=first.seed)
     for place, told in enumerate(zip(*(each.visits for each in some), strict=True)):
         days = torch.cat([each.observation.days for each in told])
-        values = torch.cat([each.observation.values.get(name, blank).double() for each in told])
-        came, under = model.twin.sizes(values), told[0].under
-        there = torch.isfinite(values).any(dim=1) & torch.isfinite(came)
+        values = {
+            each: torch.cat([_measured(visit, each, size) for visit in told])
+            for each, size in sizes.items()
+        }
+        came, under = model.twin.sizes(values[name]), told[0].under
+        there = torch.isfinite(values[name]).any(dim=1) & torch.isfinite(came)
         if place and bool(there.any()):
             ahead = watched_ahead(model, state, days, under).double().numpy()
             weights = state.log_weights.exp().double().numpy()
             for row in torch.nonzero(there)[:, 0].tolist():
                 yield row, ahead[row], weights[row], float(came[row])
-        state = model.twin.observe(state, Observation(ids, days, {name: values}), under=under)
+        state = model.twin.observe(state, Observation(ids, days, values), under=under)
+
+
+def _measured(visit: Visit, modality: str, size: int) -> Float[Tensor, "1 feature"]:
+    blank = torch.full((1, size), torch.nan, dtype=torch.float64)
+    return visit.observation.values.get(modality, blank).double()
 
 
 def later_of(

@@ -90,6 +90,7 @@ def _train_response(cohort: Cohort, config: Config, run: Path, console: Console)
     held_out = followed.task.held_out
     metrics |= living_groups.judged(followed.task.cohort, of, learners, held_out, config)
     model = responses.model_of(followed, twins, config, metrics)
+    model = remembering(model, responses.histories_of(followed), seen.forecasts[responses.TWIN])
     model.save(run / tracking.MODEL_FOLDER)
     responses.draw(seen, run)
     return metrics

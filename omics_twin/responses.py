@@ -31,6 +31,7 @@ from omics_twin.report.console import Console
 from omics_twin.tasks import Task, task_of
 from omics_twin.tensors import transforms
 from omics_twin.tensors.design import ChannelDesign
+from omics_twin.tensors.history import Histories
 from omics_twin.tensors.members import MemberPlan, planned
 from omics_twin.tracking import commit
 from omics_twin.twin.draws import some_of, weighted_mean
@@ -38,10 +39,11 @@ from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.neural import Membership
 from omics_twin.twin.neural_prior import Inputs, NeuralPrior
 from omics_twin.twin.response import OFFSET_CM3, VOLUME, MeasuredNumbers, prior_of, response_twin
-from omics_twin.types import NO_INTERVENTION, Endpoint, Modality
+from omics_twin.types import NO_INTERVENTION, Modality
 
 Array = np.ndarray
-TWIN, POPULATION, LAST = "omics_twin", "population prior", "persistence"
+TWIN, LAST = "omics_twin", "persistence"
+NETWORK, POPULATION = "network's prior", "population prior"
 _DRAWS, _FEWEST, _UNIT = 200, 100, "cm3"
 
 
@@ -121,8 +123,19 @@ def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
     return followed
 
 
+def histories_of(followed: Followed) -> Histories:
+    """Return the scheduled visits of what is followed, on the days they came."""
+    task = followed.task
+    days = torch.stack([task.matrices.days[each.name] for each in followed.visits], dim=1)
+    ids, modality = task.cohort.patient_ids, _modality(followed)
+    return Histories(ids, modality, days.double(), followed.values.double())
+
+
 def fit(followed: Followed, config: Config) -> tuple[dict[str, MechanisticTwin], MemberPlan]:
-    """Return the twin whose prior a network proposes, and the one of the population alone."""
+    """Return the twin whose prior a network proposes, and the one of the population alone.
+
+    The one that ``dynamics.prior`` asks for is the twin, the other stands beside it.
+    """
     task = followed.task
     plan = planned(task.held_out, config.split)
     features = followed.visits[0].features
@@ -166,7 +179,9 @@ def fit(followed: Followed, config: Config) -> tuple[dict[str, MechanisticTwin],
         own = replace(observed, error=tuple(error))
         return response_twin(config.name, prior, dynamics, own, task.outcome_name)
 
-    return dict(zip((TWIN, POPULATION), map(twin_of, networks), strict=True)), plan
+    neural = config.dynamics.prior is PriorKind.NEURAL
+    names = (TWIN, POPULATION) if neural else (NETWORK, TWIN)
+    return dict(zip(names, map(twin_of, networks), strict=True)), plan
 
 
 def _modality(followed: Followed) -> Modality:
@@ -216,7 +231,7 @@ def foreseen(
 ) -> Foreseen:
     """Return every next volume and the response, as members that never saw a patient foresee them.
 
-    Beside the twin stand the population prior, and the last volume with the changes that training
+    Beside the twin stand the other prior, and the last volume with the changes that training
     patients had from it.
     """
     task = followed.task
@@ -251,22 +266,31 @@ def _by_arm(
         transforms.in_units(task.design, each)
         for each in transforms.observations(task.design, task.matrices)
     ]
-    surgery = torch.tensor([followed.visits[-1].visit_day], dtype=torch.float64)
+    schedule = [channel.visit_day for channel in followed.visits]
+    known = {each.name for each in twin.modalities}
+    every = [
+        replace(each, values={k: v for k, v in each.values.items() if k in known}) for each in every
+    ]
+    surgery = torch.tensor([schedule[-1]], dtype=torch.float64)
     for arm, under in enumerate(task.catalogue.interventions()):
         rows = np.flatnonzero((np.asarray(task.arms) == arm) & followed.measured)
         if not len(rows):
             continue
         ids = [task.cohort.patient_ids[row] for row in rows]
         state = twin.start(ids, draws=_DRAWS, seed=seed)
-        for place, visit in enumerate(every):
+        for day, visit in zip(task.design.visit_days, every, strict=True):
             some = some_of(visit, torch.from_numpy(rows))
-            given = under if place else NO_INTERVENTION
+            given = under if day > 0 else NO_INTERVENTION
             state = twin.observe(state, some, under=given)
+            if day not in schedule:
+                # Only something else was measured.
+                continue
+            place = schedule.index(day)
             answer = twin.simulate(state, under, surgery).values[:, :, 0, 1]
             chance = weighted_mean(answer, state.log_weights).numpy()
             ahead = None
-            if place + 1 < len(every):
-                days = every[place + 1].days[rows]
+            if place + 1 < len(schedule):
+                days = every[task.design.visit_days.index(schedule[place + 1])].days[rows]
                 ahead = twin.forecast(state, days, under)[..., 0].numpy()
             yield rows, place, ahead, chance
 
@@ -315,10 +339,13 @@ def judged(seen: Foreseen, followed: Followed, config: Config, console: Console)
 def _volumes(seen: Foreseen, followed: Followed) -> dict[str, dict[str, Any]]:
     """Return how each volume was foreseen from all before it, of whom all before are known."""
     found: dict[str, dict[str, Any]] = {}
+    measured = np.isfinite(followed.observed)
     for number, channel in enumerate(followed.visits[1:], start=1):
         own = found.setdefault(f"day {channel.visit_day:g}", {})
         for name, each in seen.forecasts.items():
-            rows = each.before == number
+            # Who lacks a visit before it has as many before a later one.
+            whole = measured[each.patient, : number + 1].all(axis=1)
+            rows = (each.before == number) & whole
             if rows.any():
                 draws, came = each.draws[rows], each.found[rows]
                 held = coverage(draws, came).share
@@ -339,7 +366,7 @@ def _responses(
     came = task.outcome.values[whole]
     for place, channel in enumerate(followed.visits):
         told = {name: each[place][:, whole] for name, each in seen.response.items()}
-        design = judging.baseline_design(task, channel.visit_day + 0.5)
+        design = judging.baseline_design(task, _as_of(followed, place))
         try:
             name, linear = comparing.linear_predictions(task, design, whole, seed=config.split.seed)
             told[name] = linear[:, whole]
@@ -352,6 +379,14 @@ def _responses(
             "baselines": by_name,
         }
     return found
+
+
+def _as_of(followed: Followed, place: int) -> float:
+    """Return the day by which everybody was seen at a visit, before the next is due [day]."""
+    channel, later = followed.visits[place], followed.visits[place + 1 :]
+    last = float(np.nanmax(followed.task.matrices.days[channel.name].numpy()))
+    due = later[0].visit_day - 0.5 if later else np.inf
+    return min(max(last, channel.visit_day), due)
 
 
 def _told(chance: Array, came: Array) -> dict[str, dict[str, float | None]]:
@@ -371,14 +406,14 @@ def model_of(
     config: Config,
     metrics: Mapping[str, Any],
 ) -> LivingModel:
-    """Return the twin with the question it answers; its prior is what ``dynamics.prior`` says."""
-    task, asked = followed.task, config.dynamics
+    """Return the twin with the question it answers."""
+    task = followed.task
     return LivingModel(
-        twin=twins[TWIN if asked.prior is PriorKind.NEURAL else POPULATION],
-        endpoint=Endpoint(task.endpoint.name, task.outcome_name, task.endpoint.horizon_days),
+        twin=twins[TWIN],
+        endpoint=task.endpoint,
         title=task.title,
         arms=task.catalogue.arms,
-        false_alarms=asked.false_alarms,
+        false_alarms=config.dynamics.false_alarms,
         provenance=provenance_of(task.cohort, task.cohort.patient_ids, config, metrics),
         plans={plan.name: plan for plan in task.catalogue.interventions()},
     )

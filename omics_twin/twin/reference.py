@@ -180,9 +180,9 @@ def _merged(edges: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
 
 def fit_reference(
     values: Mapping[str, Float[Tensor, "patient _"]],
-    expected: Float[Tensor, " patient"],
-    residual: Float[Tensor, " patient"],
-    inside: Float[Tensor, " patient"] | None = None,
+    expected: Float[Tensor, " held"],
+    residual: Float[Tensor, " held"],
+    inside: Float[Tensor, " held"] | None = None,
 ) -> Reference:
     """Return what patients looked like.
 
@@ -191,7 +191,8 @@ def fit_reference(
     values
         Channel -> (patient, feature), NaN: not measured.
     expected
-        The expected endpoint of each patient while held out, mean over the therapies.
+        The expected endpoint of each patient while held out, mean over the therapies; like what
+        follows of whoever was held out, who may be others than those of ``values``.
     residual
         What happened less what was expected; NaN where the outcome is not known.
     inside

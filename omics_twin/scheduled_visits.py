@@ -1,0 +1,69 @@
+"""A cohort's visits as a twin of a volume and a response is shown them: those of its design."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from omics_twin.answers import received_of
+from omics_twin.belief import visit_to_json
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.errors import ModelError
+from omics_twin.living import LivingModel
+from omics_twin.tensors import transforms
+from omics_twin.told import PatientRecord, record_of
+from omics_twin.twin.draws import some_of
+from omics_twin.twin.mechanistic import MechanisticTwin
+from omics_twin.twin.neural_prior import NeuralPrior
+from omics_twin.twin.response import prior_of
+from omics_twin.types import NO_INTERVENTION, Dose, Intervention, Visit
+
+
+def is_scheduled(model: LivingModel) -> bool:
+    """Whether a twin is shown the visits of a design, and what is read before treatment too."""
+    return isinstance(model.twin, MechanisticTwin) and isinstance(model.twin.prior, NeuralPrior)
+
+
+def scheduled_visits(model: LivingModel, cohort: Cohort) -> list[list[Visit]]:
+    """Return what was measured of each patient at each visit, in its units, in time order.
+
+    Raises
+    ------
+    ModelError
+        If the cohort's columns are not those of the design, or the twin has none.
+    """
+    twin = model.twin
+    if not isinstance(twin, MechanisticTwin):
+        raise ModelError(f"twin '{twin.name}' has no scheduled visits")
+    design = prior_of(twin).inputs.design
+    known = {each.name for each in model.twin.modalities}
+    every = []
+    for each in transforms.observations(design, transforms.apply(design, cohort)):
+        told = transforms.in_units(design, each)
+        every.append(replace(told, values={k: v for k, v in told.values.items() if k in known}))
+    found = []
+    for row, arm in enumerate(received_of(cohort)):
+        own = [some_of(each, torch.tensor([row])) for each in every]
+        given = NO_INTERVENTION
+        if arm is not None:
+            given = model.plans.get(arm) or Intervention(arm, (Dose(arm),))
+        found.append(
+            [
+                Visit(each, given if float(each.days[0]) > 0 else NO_INTERVENTION)
+                for each in own
+                if any(bool(torch.isfinite(values).any()) for values in each.values.values())
+            ]
+        )
+    return found
+
+
+def scheduled_records(model: LivingModel, cohort: Cohort) -> Iterator[PatientRecord]:
+    """Yield the same as records for a chart, each patient's visits under the arm received."""
+    for patient, visits in zip(cohort.patient_ids, scheduled_visits(model, cohort), strict=True):
+        told = []
+        for visit in visits:
+            given = None if visit.under == NO_INTERVENTION else visit.under.name
+            told.append(visit_to_json(visit, model.twin.modalities) | {"under": given})
+        yield record_of({"patient_id": patient, "visits": told})
