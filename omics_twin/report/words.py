@@ -6,10 +6,13 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omics_twin.settings import Reading
-from omics_twin.types import Endpoint
+
+if TYPE_CHECKING:
+    # Whoever only counts at a terminal need not wait for torch.
+    from omics_twin.types import Endpoint
 
 DAYS_PER_MONTH = 30.4375
 _MINUS = "\N{MINUS SIGN}"

@@ -366,9 +366,13 @@ class NeuralTwin:
         member, values = state.draws[0, :, 0].long(), values.to(draws)
         for start in range(0, len(values), _CHUNK):
             rows = slice(start, start + _CHUNK)
-            evidence = self.network.evidence(channel.name, values[rows], agents[rows])
+            encoder = self.network.encoder(channel.name)
+            # Thousands of features are reduced to their components once.
+            reduced = encoder.reduced(values[rows])
+            told = values[rows] if reduced is None else reduced
+            evidence = self.network.evidence(channel.name, told, agents[rows])
             found = torch.cat([evidence.shift, evidence.precision], dim=-1)
             draws[rows, :, 1 : 1 + 2 * latent] += found[member].transpose(0, 1)
-            added = self.network.encoder(channel.name).added(values[rows])[member]
+            added = encoder.added(told)[member]
             draws[rows, :, 1 + 3 * latent : 1 + 3 * latent + terms] += added.transpose(0, 1)
         draws[..., flag] += measured[:, None].float()

@@ -190,7 +190,7 @@ def _network(cohort: Cohort, design: Any, agents: int, kind: str, spread: float)
         [outcome],
         agents,
         torch.ones(_MEMBERS, _PATIENTS),
-        NetworkSettings(latent=4, hidden=8, therapy_code=3),
+        NetworkSettings(latent=4, hidden=8, therapy_code=3, linear_effects=False),
         seed=1,
     )
     codes = network.outcome.regimen.codes
