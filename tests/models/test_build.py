@@ -39,13 +39,14 @@ def network_of(
     *,
     binary: bool = False,
     minimum_frequency: float = 0.0,
+    agents: int = 2,
 ) -> MultimodalNetwork:
     flags = torch.full((values.shape[1],), binary)
     outcome = torch.stack([torch.arange(PATIENTS) % 2, torch.zeros(PATIENTS)], dim=1).float()
     return build_network(
         {"rna": ChannelTensors(values, flags, minimum_frequency, follow_up=False)},
         [OutcomeTensors("pcr", "binary", "probability", outcome)],
-        2,
+        agents,
         half_weights(),
         settings,
         seed=0,
@@ -155,13 +156,15 @@ def test_turned_components_are_as_strong_as_the_features_make_them() -> None:
 
 @pytest.mark.parametrize("settings", [SETTINGS, WIDE], ids=["features", "components"])
 def test_beside_linear_effects_a_network_begins_silent(settings: NetworkSettings) -> None:
-    network = network_of(measured(), settings)
+    network = network_of(measured(), settings, agents=1)
     surface, _ = network.outcome.parts[0]
     latent, code = torch.randn(2, 5, 3), torch.randn(2, 5, settings.therapy_code)
     assert not surface(latent, code).any()
     speaks = said(network, measured()).abs().amax(dim=(0, 1))
     assert speaks[0] == 0.0
     assert (speaks[1:] > 0.0).all()
+    compared, _ = network_of(measured(), settings).outcome.parts[0]
+    assert compared(latent, code).any()
 
 
 def test_more_components_than_patients_are_refused() -> None:
