@@ -14,8 +14,6 @@ import pytest
 from omics_twin.cli import main
 from omics_twin.files import alone
 
-# These made the reference values, by what need not be installed; they hold no examples.
-collect_ignore_glob = ["reference/make_*.py"]
 # Minutes each: begun first, no worker is left alone with one of them at the end.
 _LONGEST = (
     "test_notebooks.py",
@@ -34,6 +32,12 @@ _LONGEST = (
     "test_course.py",
     "test_flare.py",
 )
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what stands beside the tests: no examples, and imports that need not be there."""
+    beside = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if beside else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
