@@ -140,6 +140,8 @@ def untrained_network(task: Task, config: Config, plan: MemberPlan) -> Multimoda
     TrainingError
         If a member of that twin has seen a patient whom the plan holds out for it.
     """
+    # Asked first: what a network needs and is not there is told of a started one too.
+    channels, outcomes = _untrained(task, config)
     if task.started is not None:
         check_unseen(task.started, task.cohort.patient_ids, plan)
         if task.started.design != network_design(task, config):
@@ -149,7 +151,6 @@ def untrained_network(task: Task, config: Config, plan: MemberPlan) -> Multimoda
         network = copy.deepcopy(task.started.network)
         network.begin_again()
         return network
-    channels, outcomes, _ = _tensors(task, plan, config)
     return build_network(
         channels,
         outcomes,
@@ -177,7 +178,7 @@ def _trained(
 
     # Asked before minutes are spent on what comes first.
     accelerator_of(config.trainer.device)
-    tensors = _tensors(task, plan, config)[2]
+    tensors = _tensors(task, plan, config)
     if config.model.linear_effects and last_checkpoint(folder) is None:
         console.say("effects of the measurements, linear")
         learn_effects(
@@ -202,11 +203,10 @@ def _alike(plan: MemberPlan, own: MemberSettings | None) -> torch.Tensor:
     return torch.unique(torch.stack(columns, dim=1), dim=0, return_inverse=True)[1]
 
 
-def _tensors(
-    task: Task, plan: MemberPlan, config: Config
-) -> tuple[dict[str, ChannelTensors], list[OutcomeTensors], TrainingTensors]:
-    """Return the training patients as the network takes them."""
-    design = network_design(task, config)
+def _untrained(
+    task: Task, config: Config
+) -> tuple[dict[str, ChannelTensors], list[OutcomeTensors]]:
+    """Return what a network is built from: its channels and its outcome."""
     channels = {
         channel.name: ChannelTensors(
             values=task.matrices.values[channel.name],
@@ -216,26 +216,35 @@ def _tensors(
             structure=_structure(task.graph, channel, config.model),
             batch=tuple(i for i, each in enumerate(channel.features) if each.column == BATCH),
         )
-        for channel in design.channels
+        for channel in network_design(task, config).channels
     }
+    unit = task.cohort.outcomes[task.outcome_name].unit
+    kind = task.outcome.kind.value
+    return channels, [OutcomeTensors(task.outcome_name, kind, unit, _targets(task))]
+
+
+def _targets(task: Task) -> torch.Tensor:
+    """Return the value of each patient's outcome and whether there was an event, (patient, 2)."""
     value = torch.tensor(task.outcome.values, dtype=torch.float32)
     event = torch.zeros_like(value)
     if task.outcome.event is not None:
         event = torch.tensor(task.outcome.event, dtype=torch.float32)
-    unit = task.cohort.outcomes[task.outcome_name].unit
-    fields = torch.stack([value, event], dim=1)
-    outcomes = [OutcomeTensors(task.outcome_name, task.outcome.kind.value, unit, fields)]
+    return torch.stack([value, event], dim=1)
+
+
+def _tensors(task: Task, plan: MemberPlan, config: Config) -> TrainingTensors:
+    """Return the training patients as the network takes them."""
+    channels = network_design(task, config).channels
     agents = torch.tensor([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms])
-    tensors = TrainingTensors(
-        channels={name: task.matrices.values[name] for name in channels},
-        visit_days={channel.name: channel.visit_day for channel in design.channels},
+    return TrainingTensors(
+        channels={channel.name: task.matrices.values[channel.name] for channel in channels},
+        visit_days={channel.name: channel.visit_day for channel in channels},
         agents=agents[torch.tensor(task.arms)],
-        targets=fields,
+        targets=_targets(task),
         training=plan.training,
         stopping=plan.stopping,
         total=task.total,
     )
-    return channels, outcomes, tensors
 
 
 def _structure(
@@ -320,7 +329,7 @@ def _companion(task: Task, fitted: Fitted, config: Config) -> Companion | None:
     arms = torch.tensor([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms])
     return fit_companion(
         fitted.module.network,
-        _tensors(task, fitted.plan, config)[2],
+        _tensors(task, fitted.plan, config),
         _alike(fitted.plan, None),
         arms.mean(dim=0),
         seed=config.trainer.seed,
