@@ -160,7 +160,7 @@ def foreseen(
     if values is None:
         return ()
     ahead = twin.forecast(state, day, visit.under)
-    features, natural = twin.visits[0].features, twin.natural(values)[0]
+    features, natural = twin.visits[0].features, twin.visits[0].natural(values)[0]
     found = []
     for place, feature in enumerate(features):
         if feature.binary or bool(torch.isnan(natural[place])):
@@ -317,7 +317,7 @@ def _measured(model: TrainedModel, kept: KeptBelief) -> tuple[list[float], list[
         row = visit.observation.values.get(twin.course.modality)
         if row is not None and not bool(torch.isnan(row[0, 0])):
             days.append(max(0.0, float(visit.observation.days[0])))
-            values.append(float(twin.natural(row)[0, 0]))
+            values.append(float(twin.visits[0].natural(row)[0, 0]))
     return days, values
 
 

@@ -34,7 +34,7 @@ from omics_twin.tensors.sums import here
 from omics_twin.tracking import TrainedModel, commit
 from omics_twin.trust.privacy import site_mark
 from omics_twin.twin.course_fit import fit_course
-from omics_twin.twin.hybrid import HybridTwin, in_units
+from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.likeness import fit_likeness
 from omics_twin.twin.neural import Membership, NeuralTwin
 
@@ -399,7 +399,7 @@ def _hybrid(task: Task, twin: NeuralTwin) -> HybridTwin:
     course = fit_course(
         modality,
         torch.tensor([channel.visit_day for channel in visits], dtype=torch.float64),
-        torch.stack([in_units(each, task.matrices.values[each.name]) for each in visits], dim=1),
+        torch.stack([each.natural(task.matrices.values[each.name]) for each in visits], dim=1),
         torch.tensor(task.outcome.values, dtype=torch.float32),
         agents[torch.tensor(task.arms)],
         twin.membership.seen,

@@ -39,7 +39,7 @@ from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.neural import Membership
 from omics_twin.twin.neural_prior import Inputs, NeuralPrior
 from omics_twin.twin.response import OFFSET_CM3, VOLUME, MeasuredNumbers, prior_of, response_twin
-from omics_twin.types import NO_INTERVENTION, Modality
+from omics_twin.types import NO_INTERVENTION
 
 Array = np.ndarray
 TWIN, LAST = "omics_twin", "persistence"
@@ -111,9 +111,8 @@ def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
             f"'{name}' has {len(visits)} scheduled visits, expected two or more whose first column "
             f"is a volume [{_UNIT}]: set dynamics.modality"
         )
-    every = transforms.observations(task.design, task.matrices)
-    own = [transforms.in_units(task.design, each).values.get(name) for each in every]
-    values = torch.stack([each for each in own if each is not None], dim=1)
+    every = transforms.observations_in_units(task.design, task.matrices, (name,))
+    values = torch.stack([v for each in every for v in each.values.values()], dim=1)
     followed = Followed(task, visits, values)
     count = int(followed.measured.sum())
     if count < _FEWEST:
@@ -127,7 +126,7 @@ def histories_of(followed: Followed) -> Histories:
     """Return the scheduled visits of what is followed, on the days they came."""
     task = followed.task
     days = torch.stack([task.matrices.days[each.name] for each in followed.visits], dim=1)
-    ids, modality = task.cohort.patient_ids, _modality(followed)
+    ids, modality = task.cohort.patient_ids, followed.visits[0].quantities
     return Histories(ids, modality, days.double(), followed.values.double())
 
 
@@ -146,7 +145,7 @@ def fit(followed: Followed, config: Config) -> tuple[dict[str, MechanisticTwin],
     before = task.design.before_treatment().channels
     told = [task.matrices.values[channel.name].float() for channel in before]
     inputs = Inputs.fitted(task.design, told, plan.training)
-    modality = _modality(followed)
+    modality = followed.visits[0].quantities
     observed = MeasuredNumbers(modality, log, offset, (1.0,) * len(log))
     steady = observed.steady(followed.values)
     location, scale = _standard(steady, plan.training)
@@ -182,14 +181,6 @@ def fit(followed: Followed, config: Config) -> tuple[dict[str, MechanisticTwin],
     neural = config.dynamics.prior is PriorKind.NEURAL
     names = (TWIN, POPULATION) if neural else (NETWORK, TWIN)
     return dict(zip(names, map(twin_of, networks), strict=True)), plan
-
-
-def _modality(followed: Followed) -> Modality:
-    features = followed.visits[0].features
-    units = {feature.unit for feature in features}
-    unit = units.pop() if len(units) == 1 else "mixed"
-    names = tuple(feature.quantity for feature in features)
-    return Modality(followed.visits[0].modality, unit, names)
 
 
 def _standard(
@@ -262,15 +253,9 @@ def _by_arm(
     probability (patient,).
     """
     task = followed.task
-    every = [
-        transforms.in_units(task.design, each)
-        for each in transforms.observations(task.design, task.matrices)
-    ]
-    schedule = [channel.visit_day for channel in followed.visits]
     known = {each.name for each in twin.modalities}
-    every = [
-        replace(each, values={k: v for k, v in each.values.items() if k in known}) for each in every
-    ]
+    every = transforms.observations_in_units(task.design, task.matrices, known)
+    schedule = [channel.visit_day for channel in followed.visits]
     surgery = torch.tensor([schedule[-1]], dtype=torch.float64)
     for arm, under in enumerate(task.catalogue.interventions()):
         # Whom no member holds out, all have learned from.

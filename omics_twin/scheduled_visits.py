@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 
@@ -38,11 +37,8 @@ def scheduled_visits(model: LivingModel, cohort: Cohort) -> list[list[Visit]]:
     if not isinstance(twin, MechanisticTwin):
         raise ModelError(f"twin '{twin.name}' has no scheduled visits")
     design = prior_of(twin).inputs.design
-    known = {each.name for each in model.twin.modalities}
-    every = []
-    for each in transforms.observations(design, transforms.apply(design, cohort)):
-        told = transforms.in_units(design, each)
-        every.append(replace(told, values={k: v for k, v in told.values.items() if k in known}))
+    known, matrices = {each.name for each in twin.modalities}, transforms.apply(design, cohort)
+    every = transforms.observations_in_units(design, matrices, known)
     found = []
     for row, arm in enumerate(received_of(cohort)):
         own = [some_of(each, torch.tensor([row])) for each in every]

@@ -8,6 +8,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from omics_twin.errors import ModelError, nearest
 from omics_twin.types import Modality
 
@@ -84,6 +88,23 @@ class ChannelDesign:
         """Whether the channel is measured under therapy."""
         return self.visit_day > 0
 
+    @property
+    def unit(self) -> str:
+        """The unit of all features, ``"mixed"`` where they differ."""
+        units = {feature.unit for feature in self.features}
+        return units.pop() if len(units) == 1 else "mixed"
+
+    @property
+    def quantities(self) -> Modality:
+        """What is measured, each number by its name and in its own unit."""
+        names = tuple(feature.quantity for feature in self.features)
+        return Modality(self.modality, self.unit, names)
+
+    def natural(self, values: Float[Tensor, "*rest feature"]) -> Float[Tensor, "*rest feature"]:
+        """Return values in their own units, where the design takes logarithms."""
+        log = torch.tensor([feature.log for feature in self.features])
+        return torch.where(log, torch.expm1(values), values)
+
     @cached_property
     def columns(self) -> dict[str, list[str | None]]:
         """The columns in order, and what each may be where it is a category."""
@@ -121,12 +142,11 @@ class Design:
         """The modalities, each with the features of its first channel."""
         found: dict[str, Modality] = {}
         for channel in self.channels:
-            units = {feature.unit for feature in channel.features}
             found.setdefault(
                 channel.modality,
                 Modality(
                     name=channel.modality,
-                    unit=units.pop() if len(units) == 1 else "mixed",
+                    unit=channel.unit,
                     features=tuple(feature.name for feature in channel.features),
                 ),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -257,14 +258,13 @@ def observations(design: Design, matrices: DesignMatrices) -> list[Observation]:
     return visits
 
 
-def in_units(design: Design, observation: Observation) -> Observation:
-    """Return a visit with its numbers in their own units, where the design takes logarithms."""
-    logged = {
-        channel.modality: torch.tensor([feature.log for feature in channel.features])
-        for channel in design.channels
-    }
-    values = {
-        name: torch.where(logged[name], torch.expm1(each.double()), each.double())
-        for name, each in observation.values.items()
-    }
-    return replace(observation, values=values)
+def observations_in_units(
+    design: Design, matrices: DesignMatrices, modalities: Collection[str]
+) -> list[Observation]:
+    """Return the same of some modalities, numbers in their own units."""
+    of = {channel.modality: channel for channel in design.channels}
+    found = []
+    for visit in observations(design, matrices):
+        told = {k: of[k].natural(v.double()) for k, v in visit.values.items() if k in modalities}
+        found.append(replace(visit, values=told))
+    return found

@@ -276,7 +276,7 @@ class HybridTwin:
         found = torch.full((len(state.patient_ids), visits, self.course.features), torch.nan)
         for visit, values in visits_with(state, self.course.modality):
             for place, rows in scheduled(self.visits, visit.observation.days, values).items():
-                found[rows, place] = self.natural(values[rows]).to(found)
+                found[rows, place] = self.visits[0].natural(values[rows]).to(found)
         return found.flatten(1)
 
     def _received(
@@ -338,18 +338,6 @@ class HybridTwin:
     ) -> Float[Tensor, "patient draw column"]:
         kinds = expected.transpose(1, 2)
         return torch.where(responds.unsqueeze(-1), kinds[1], kinds[0])
-
-    def natural(self, columns: Float[Tensor, "*rest feature"]) -> Float[Tensor, "*rest feature"]:
-        """Return measurements of the course in their units."""
-        return in_units(self.visits[0], columns)
-
-
-def in_units(
-    channel: ChannelDesign, columns: Float[Tensor, "*rest feature"]
-) -> Float[Tensor, "*rest feature"]:
-    """Return a channel's measurements in their units."""
-    log = torch.tensor([feature.log for feature in channel.features])
-    return torch.where(log, torch.expm1(columns), columns)
 
 
 def _updated(

@@ -157,13 +157,7 @@ class NeuralPrior:
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """What is read of a patient before treatment, each number in its own unit."""
-        found = []
-        for channel in self.inputs.channels:
-            units = {feature.unit for feature in channel.features}
-            unit = units.pop() if len(units) == 1 else "mixed"
-            names = tuple(feature.quantity for feature in channel.features)
-            found.append(Modality(channel.modality, unit, names))
-        return tuple(found)
+        return tuple(channel.quantities for channel in self.inputs.channels)
 
     def reads(self, observation: Observation) -> bool:
         """Whether anything of it was measured before treatment."""
