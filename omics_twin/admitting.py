@@ -11,10 +11,9 @@ from datetime import date
 from omics_twin.chart.doses import add_dose
 from omics_twin.chart.learned import learn
 from omics_twin.chart.store import CHART, Chart
-from omics_twin.living import LivingModel
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord, RecordedDose, RecordedVisit
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import AnyModel
 from omics_twin.trust.consent import Decision, Entry, Ledger, Purpose, judged
 
 _BY = "admit"
@@ -26,7 +25,7 @@ def admit(
     chart: Chart,
     records: Iterable[Told],
     *,
-    model: TrainedModel | LivingModel | None,
+    model: AnyModel | None,
     settings: TwinSettings,
     until_days: float,
     progress: Callable[[int, int], None],

@@ -14,8 +14,8 @@ from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import ConfigError
 from omics_twin.intake.synthetic import generate
 from omics_twin.intake.tables import read_tables
-from omics_twin.living import LivingModel
 from omics_twin.report.console import Console
+from omics_twin.tracking import AnyModel
 from omics_twin.trust.consent import Purpose
 from omics_twin.trust.privacy import called_by, left_out_lines
 from omics_twin.validity import governed_by
@@ -46,7 +46,7 @@ def read_cohort(config: Config, console: Console, purpose: Purpose) -> Cohort:
     return cohort
 
 
-def model_of_any_kind(config: Config) -> LivingModel | tracking.TrainedModel:
+def model_of_any_kind(config: Config) -> AnyModel:
     """Return the model that is asked, whether it ranks or learns from visit to visit."""
     model = tracking.load_any(config.model_uri or "", config.tracking)
     return governed_by(model, config.trust.unlike)
@@ -81,7 +81,7 @@ def model_asked(config: Config, console: Console) -> tracking.TrainedModel:
     return introduced(governed_by(found, config.trust.unlike), config, console)
 
 
-_Model = TypeVar("_Model", bound=LivingModel | tracking.TrainedModel)
+_Model = TypeVar("_Model", bound=AnyModel)
 
 
 def introduced(model: _Model, config: Config, console: Console) -> _Model:

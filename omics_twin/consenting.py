@@ -20,7 +20,7 @@ from omics_twin.intake.tables import Tables
 from omics_twin.living import LivingModel
 from omics_twin.record import modalities_of
 from omics_twin.report.console import Console
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import AnyModel
 from omics_twin.trust.consent import (
     ALL,
     Decision,
@@ -89,9 +89,7 @@ def permitted_cohort(tables: Tables, config: Config, purpose: Purpose) -> Cohort
     return build_cohort(tables, permission)
 
 
-def withheld_from(
-    config: Config, model: TrainedModel | LivingModel, patient_id: str
-) -> tuple[str, ...]:
+def withheld_from(config: Config, model: AnyModel, patient_id: str) -> tuple[str, ...]:
     """Return the modalities of one patient that a model may not be shown.
 
     Raises

@@ -39,7 +39,7 @@ from omics_twin.report.genes import known_genes
 from omics_twin.report.similar import pool_of
 from omics_twin.scheduled_visits import is_scheduled, scheduled_records
 from omics_twin.told import PatientRecord
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import AnyModel, TrainedModel
 from omics_twin.trust.audit import AuditLog
 from omics_twin.trust.audit_key import audit_key
 from omics_twin.trust.consent import Entry, Purpose
@@ -48,7 +48,6 @@ from omics_twin.trust.privacy import site_pseudonyms
 from omics_twin.trust.rotation import reseal
 from omics_twin.trust.vault import store_key
 
-AnyModel = TrainedModel | LivingModel
 _DEMO = "demo"
 _DEMO_PATIENTS, _DEMO_DAYS = 40, 21.0
 _CLOSED = "none"

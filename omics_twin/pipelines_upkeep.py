@@ -28,6 +28,7 @@ from omics_twin.monitoring import Later
 from omics_twin.patients import Patients
 from omics_twin.record import modalities_of
 from omics_twin.report.console import Console
+from omics_twin.tracking import AnyModel
 from omics_twin.trust.consent import Purpose
 from omics_twin.validity import governed_by
 
@@ -74,7 +75,7 @@ def monitor(config: Config, console: Console) -> Path:
 
 
 def _later(
-    config: Config, model: LivingModel | tracking.TrainedModel, console: Console
+    config: Config, model: AnyModel, console: Console
 ) -> tuple[Cohort | Patients | Beliefs, Later]:
     """Return whom a model is monitored on, and what it says of them."""
     from omics_twin import desk, living_reference, monitoring
@@ -101,7 +102,7 @@ def promote(config: Config, console: Console) -> None:
 
     version = registry.version_of(config.model_uri or "", config.tracking)
 
-    def compare(challenger: promoting.Model, champion: promoting.Model) -> promoting.Match:
+    def compare(challenger: AnyModel, champion: AnyModel) -> promoting.Match:
         if isinstance(challenger, LivingModel) or isinstance(champion, LivingModel):
             return promoting.match_by_fold(challenger, champion)
         asked = with_own_cohort(config, challenger)

@@ -27,9 +27,8 @@ from omics_twin.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
 from omics_twin.report.console import Console
 from omics_twin.report.model_card import problems_of, read_card, waiting
 from omics_twin.settings import TrackingSettings, TwinSettings
-from omics_twin.tracking import MODEL_FOLDER, TrainedModel, load_folder
+from omics_twin.tracking import MODEL_FOLDER, AnyModel, TrainedModel, load_folder
 
-Model = TrainedModel | LivingModel
 _TIMES = {"c_index": 300}
 _FEWEST_FOLDS = 3
 
@@ -45,7 +44,7 @@ class Candidate:
     """
 
     version: Version
-    model: Model
+    model: AnyModel
     waiting: tuple[str, ...]
 
 
@@ -138,7 +137,7 @@ def candidate(version: Version, settings: TrackingSettings) -> Candidate:
 def promote(
     asked: Version,
     settings: TrackingSettings,
-    compare: Callable[[Model, Model], Match],
+    compare: Callable[[AnyModel, AnyModel], Match],
     console: Console,
     *,
     force: bool = False,
@@ -184,7 +183,7 @@ def _judged(
     found: Candidate,
     champion: Version,
     settings: TrackingSettings,
-    compare: Callable[[Model, Model], Match],
+    compare: Callable[[AnyModel, AnyModel], Match],
     console: Console,
     *,
     force: bool,
@@ -236,7 +235,7 @@ def rollback(name: str, settings: TrackingSettings, console: Console) -> None:
     )
 
 
-def match_by_fold(challenger: Model, champion: Model) -> Match:
+def match_by_fold(challenger: AnyModel, champion: AnyModel) -> Match:
     """Return how two twins of visits compare, fold by fold, as they were judged.
 
     Nobody is forecast by twins that learned from them. Folds are those of the first repeat, each
@@ -280,7 +279,7 @@ def match_by_fold(challenger: Model, champion: Model) -> Match:
     )
 
 
-def _protocol_of(model: Model) -> tuple[Any, ...]:
+def _protocol_of(model: AnyModel) -> tuple[Any, ...]:
     config = model.provenance.get("config") or {}
     asked = config.get("dynamics") or {}
     return config.get("split"), asked.get("landmarks_days"), asked.get("horizon_days")

@@ -119,6 +119,10 @@ class TrainedModel:
         )
 
 
+AnyModel = TrainedModel | LivingModel
+"""A twin that ranks therapies, or one that learns from visit to visit."""
+
+
 def digest_of_folder(folder: Path) -> str:
     """Return what tells a saved model from every other: the SHA-256 of its manifest."""
     return sha256((folder / MANIFEST).read_bytes())
@@ -140,7 +144,7 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def load_any(uri: str, settings: TrackingSettings) -> TrainedModel | LivingModel:
+def load_any(uri: str, settings: TrackingSettings) -> AnyModel:
     """Return a model of either kind, by its address; also ``published:NAME``.
 
     Raises
@@ -167,7 +171,7 @@ def living_model(uri: str, settings: TrackingSettings) -> LivingModel | None:
     return LivingModel.load(folder) if is_living(folder) else None
 
 
-def load_folder(folder: Path) -> TrainedModel | LivingModel:
+def load_folder(folder: Path) -> AnyModel:
     """Return the model of a folder, of either kind.
 
     Raises

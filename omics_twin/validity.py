@@ -17,14 +17,13 @@ from torch import Tensor
 from omics_twin.errors import TwinError
 from omics_twin.living import LivingModel
 from omics_twin.settings import Unlike
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import AnyModel, TrainedModel
 from omics_twin.twin.checks import scheduled
 from omics_twin.types import Ranking, Visit
 
 # Share of the training patients who are as unusual, below which a patient is unlike them.
 UNLIKE = 0.01
 REFUSED = "not answered: the patient is unlike the training patients, and such are refused"
-AnyModel = TrainedModel | LivingModel
 _Model = TypeVar("_Model", bound=AnyModel)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from omics_twin.report.card_facts import (
     REPO_LICENCE,
     Answer,
-    Described,
     by_lot,
     performance_in,
     settings_in,
@@ -17,7 +16,7 @@ from omics_twin.report.card_methods import METHODS
 from omics_twin.report.card_results import RESULTS
 from omics_twin.report.limits import evidence_of
 from omics_twin.report.words import visible
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import AnyModel, TrainedModel
 
 
 def answers_of(model: TrainedModel) -> dict[str, Answer]:
@@ -26,13 +25,13 @@ def answers_of(model: TrainedModel) -> dict[str, Answer]:
     return {number: said(model) for number, said in every.items()}
 
 
-def _use(model: Described) -> Answer:
+def _use(model: AnyModel) -> Answer:
     meant = settings_in(model, "card", "intended_use")
     told = f"Stated by a person: {visible(str(meant))}" if meant else "No further use is stated."
     return ("Research use only: not a medical device, not for choosing a treatment.", told)
 
 
-def _sources(model: Described) -> Answer:
+def _sources(model: AnyModel) -> Answer:
     sources = settings_in(model, "cohort", "sources") or []
     cited = list(dict.fromkeys(each["citation"] for each in sources if each.get("citation")))
     return (
@@ -46,7 +45,7 @@ def _sources(model: Described) -> Answer:
     )
 
 
-def _dates(model: Described) -> Answer:
+def _dates(model: AnyModel) -> Answer:
     return (
         "The cohort is declared in days since each patient's index date, so the run holds no "
         "calendar date of a patient.",
@@ -54,7 +53,7 @@ def _dates(model: Described) -> Answer:
     )
 
 
-def _setting(model: Described) -> Answer:
+def _setting(model: AnyModel) -> Answer:
     site = "site" in (settings_in(model, "cohort", "group_columns") or {})
     return (
         "The cohort records the centre of each patient."
@@ -63,11 +62,11 @@ def _setting(model: Described) -> Answer:
     )
 
 
-def _balance(model: Described) -> Answer:
+def _balance(model: AnyModel) -> Answer:
     return ("No classes were balanced or weighted, so no prediction had to be put right.",)
 
 
-def _fairness(model: Described) -> Answer:
+def _fairness(model: AnyModel) -> Answer:
     measured = performance_in(model).get("subgroups")
     return (
         "No constraint of fairness was put on training: subgroups are measured, not corrected."
@@ -76,18 +75,18 @@ def _fairness(model: Described) -> Answer:
     )
 
 
-def _difference(model: Described) -> Answer:
+def _difference(model: AnyModel) -> Answer:
     return (
         "None by design: held-out patients are of the same cohort. How the model does elsewhere "
         "was not measured in this run.",
     )
 
 
-def _consent(model: Described) -> Answer:
+def _consent(model: AnyModel) -> Answer:
     return (f"Basis on which the patients were used: {model.provenance.get('permission')}.",)
 
 
-def _data(model: Described) -> Answer:
+def _data(model: AnyModel) -> Answer:
     sources = settings_in(model, "cohort", "sources") or []
     told = [f"{each['url']} ({each.get('terms') or 'terms not recorded'})" for each in sources]
     shown = [visible(each) for each in dict.fromkeys(told)]
@@ -100,7 +99,7 @@ def _data(model: Described) -> Answer:
     )
 
 
-def _code(model: Described) -> Answer:
+def _code(model: AnyModel) -> Answer:
     return (
         f"omics_twin, {REPO_LICENCE}, commit {model.provenance.get('commit', 'unknown')}. The "
         "whole configuration is stored with the model.",

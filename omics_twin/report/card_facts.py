@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from omics_twin.living import LivingModel
 from omics_twin.report.limits import randomised
 from omics_twin.report.words import counted, name_in_words, visible
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import AnyModel, TrainedModel
 
 Answer = tuple[str, ...]
-
-Described = TrainedModel | LivingModel
 
 REPO_LICENCE = "Apache-2.0"
 
 
-def performance_in(model: Described) -> Mapping[str, Any]:
+def performance_in(model: AnyModel) -> Mapping[str, Any]:
     """Return the measurements of the run that made a model; empty where none are recorded."""
     return model.provenance.get("performance") or {}
 
 
-def settings_in(model: Described, *path: str) -> Any:
+def settings_in(model: AnyModel, *path: str) -> Any:
     """Return a setting of the run, None where it is not recorded."""
     found: Any = model.provenance.get("config") or {}
     for each in path:
@@ -30,20 +27,20 @@ def settings_in(model: Described, *path: str) -> Any:
     return found
 
 
-def cohort_title(model: Described) -> str:
+def cohort_title(model: AnyModel) -> str:
     """Return what a person calls the training cohort."""
     known = model.provenance
     return visible(str(known.get("cohort_title") or known.get("cohort") or "a cohort without name"))
 
 
-def patients_in_words(model: Described) -> str:
+def patients_in_words(model: AnyModel) -> str:
     """Return how many patients were trained on, and how many had the outcome."""
     found = performance_in(model).get("outcomes") or {}
     told = counted(int(model.provenance.get("patients", 0)), "patient")
     return f"{told}, {found['events']} with the outcome" if "events" in found else told
 
 
-def people_in_words(model: Described) -> str:
+def people_in_words(model: AnyModel) -> str:
     """Return whether the training patients are real people."""
     if model.provenance.get("cohort") == "synthetic":
         return (
@@ -52,7 +49,7 @@ def people_in_words(model: Described) -> str:
     return "No training patient is synthetic as far as the cohort's declaration says."
 
 
-def by_lot(model: Described) -> bool:
+def by_lot(model: AnyModel) -> bool:
     """Whether therapies were given by lot: as judged or declared, else as the title says."""
     judged = (performance_in(model).get("policy") or {}).get("assignment")
     declared = judged or settings_in(model, "cohort", "assignment")
@@ -112,7 +109,7 @@ def attack_in_words(found: Mapping[str, Any] | None) -> str:
     )
 
 
-def not_seen(model: Described) -> str:
+def not_seen(model: AnyModel) -> str:
     """Return for whom a model was not evaluated, by what was held out together."""
     held = str(settings_in(model, "split", "by") or "PATIENT")
     unseen = {

@@ -10,7 +10,6 @@ from omics_twin.evaluate.score import HIGHER_IS_BETTER
 from omics_twin.living import LivingModel
 from omics_twin.report import living_card
 from omics_twin.report.card_facts import (
-    Described,
     attack_in_words,
     cohort_title,
     patients_in_words,
@@ -28,7 +27,7 @@ from omics_twin.report.words import (
     visible,
 )
 from omics_twin.settings import Unlike
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import AnyModel, TrainedModel
 from omics_twin.validity import UNLIKE, policy_of
 
 
@@ -50,7 +49,7 @@ class Section:
     tables: tuple[Table, ...] = ()
 
 
-def sections_of(model: Described) -> tuple[Section, ...]:
+def sections_of(model: AnyModel) -> tuple[Section, ...]:
     """Return the card's sections, in order; none is empty."""
     if isinstance(model, LivingModel):
         return (
@@ -79,7 +78,7 @@ def sections_of(model: Described) -> tuple[Section, ...]:
     )
 
 
-def _use(model: Described) -> Section:
+def _use(model: AnyModel) -> Section:
     meant, against = (
         settings_in(model, "card", "intended_use"),
         settings_in(model, "card", "not_for"),
@@ -100,7 +99,7 @@ def _use(model: Described) -> Section:
     )
 
 
-def _data(model: Described) -> Section:
+def _data(model: AnyModel) -> Section:
     known = model.provenance
     return Section(
         "Data",
@@ -115,7 +114,7 @@ def _data(model: Described) -> Section:
     )
 
 
-def _performance(model: Described) -> Section:
+def _performance(model: AnyModel) -> Section:
     found = performance_in(model)
     if not found:
         return Section("Performance", ("Performance was not recorded.",))
@@ -255,7 +254,7 @@ def _calibration(model: TrainedModel) -> Section:
     return Section("Calibration", tuple(told))
 
 
-def _subgroups(model: Described) -> Section:
+def _subgroups(model: AnyModel) -> Section:
     rows = performance_in(model).get("subgroups")
     if not rows:
         return Section(
@@ -373,7 +372,7 @@ def _flat(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return lines
 
 
-def _version(model: Described) -> Section:
+def _version(model: AnyModel) -> Section:
     known = model.provenance
     return Section(
         "Version and citation",

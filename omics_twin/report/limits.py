@@ -10,7 +10,7 @@ from omics_twin.report.comparison import Comparison
 from omics_twin.report.measured import Measured
 from omics_twin.report.summary import Patient, optimistic_sentences
 from omics_twin.report.words import counted, listed, name_in_words, percent, visible
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import AnyModel, TrainedModel
 from omics_twin.types import Visit
 from omics_twin.validity import UNLIKE
 
@@ -136,7 +136,7 @@ def _about_support(model: TrainedModel, comparison: Comparison) -> list[str]:
     ]
 
 
-def randomised(model: TrainedModel | LivingModel) -> bool:
+def randomised(model: AnyModel) -> bool:
     """Whether the training cohort's own description says that therapies were randomised."""
     title = str(model.provenance.get("cohort_title", "")).lower()
     denied = any(f"{word}randomi" in title for word in ("non-", "non", "not ", "un"))
@@ -168,7 +168,7 @@ def _about_endpoint(model: TrainedModel) -> str:
     )
 
 
-def evidence_of(model: TrainedModel | LivingModel) -> list[str]:
+def evidence_of(model: AnyModel) -> list[str]:
     """Return what the answer rests on, in sentences."""
     known = model.provenance
     name = str(known.get("cohort_title") or known.get("cohort") or "not recorded")

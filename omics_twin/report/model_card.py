@@ -18,13 +18,13 @@ from omics_twin.living import LivingModel
 from omics_twin.recording import CARD
 from omics_twin.report import living_card
 from omics_twin.report.card_answers import answers_of
-from omics_twin.report.card_facts import Answer, Described, performance_in, settings_in
+from omics_twin.report.card_facts import Answer, performance_in, settings_in
 from omics_twin.report.card_sections import Section, sections_of
 from omics_twin.report.patient import environment, template_text
 from omics_twin.report.pictures import small
 from omics_twin.report.tripod import ITEMS
 from omics_twin.report.words import visible
-from omics_twin.tracking import MODEL_FOLDER, digest_of_folder
+from omics_twin.tracking import MODEL_FOLDER, AnyModel, digest_of_folder
 
 FORMAT = 1
 PAGE = "model_card.html"
@@ -58,7 +58,7 @@ class Answered:
     wanted: str
 
 
-def card_of(model: Described) -> dict[str, Any]:
+def card_of(model: AnyModel) -> dict[str, Any]:
     """Return the card of a saved model as JSON holds it.
 
     Raises
@@ -104,13 +104,13 @@ def card_of(model: Described) -> dict[str, Any]:
     }
 
 
-def _outcome(model: Described) -> dict[str, str]:
+def _outcome(model: AnyModel) -> dict[str, str]:
     if isinstance(model, LivingModel):
         return {"outcome": model.endpoint.name, "outcome_kind": model.kind}
     return {"outcome": model.outcome, "outcome_kind": model.outcome_kind}
 
 
-def _answers(model: Described) -> dict[str, Answer]:
+def _answers(model: AnyModel) -> dict[str, Answer]:
     return living_card.answers_of(model) if isinstance(model, LivingModel) else answers_of(model)
 
 
@@ -120,7 +120,7 @@ def _wanted(number: str, wanted: str, stated: Mapping[str, Any]) -> str:
     return f"A person must supply {wanted}: card.statements.{number} in the experiment."
 
 
-def _summary(model: Described, items: list[Answered]) -> str:
+def _summary(model: AnyModel, items: list[Answered]) -> str:
     """Return the card in a few lines, for a registry."""
     open_items = [each.number for each in items if each.wanted]
     lines = [
@@ -133,7 +133,7 @@ def _summary(model: Described, items: list[Answered]) -> str:
     return "\n\n".join(each for each in lines if each)
 
 
-def write_card(model: Described, run: Path) -> Path:
+def write_card(model: AnyModel, run: Path) -> Path:
     """Write the card of the model in a run's folder, as JSON and as a page; return the JSON's path.
 
     The card is beside the model, not in it: it names the model's digest.
@@ -149,7 +149,7 @@ def write_card(model: Described, run: Path) -> Path:
     return run / CARD
 
 
-def _pictures(model: Described, run: Path) -> list[tuple[str, str]]:
+def _pictures(model: AnyModel, run: Path) -> list[tuple[str, str]]:
     """Return the plots of calibration that a run drew, as title and base64 of a small PNG.
 
     There is none of a private run: what is drawn is no part of what the budget was spent on.

@@ -18,7 +18,7 @@ from omics_twin.evaluate.plots import BLUE, GREEN, GREY, ORANGE, blank
 from omics_twin.files import write_whole
 from omics_twin.living import LivingModel
 from omics_twin.therapy.rank import order
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import AnyModel
 from omics_twin.validity import unlike_them
 
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
@@ -99,9 +99,7 @@ def _answers_figure(found: Compared, title: str) -> Figure:
     return figure
 
 
-def write_plans(
-    output: Path, model: LivingModel | TrainedModel, kept: KeptBelief, found: Compared
-) -> None:
+def write_plans(output: Path, model: AnyModel, kept: KeptBelief, found: Compared) -> None:
     """Write the page, whole or not at all."""
     picture, curves = io.BytesIO(), found.sizes.shape[-1] > 0
     figure = plans_figure(kept, found) if curves else _answers_figure(found, model.title)
