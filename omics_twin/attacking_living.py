@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from omics_twin.config import Config
-from omics_twin.evaluate.forecast import crps
+from omics_twin.evaluate.forecast import crps, mean_by_patient
 from omics_twin.evaluate.membership import Answered, attacked, fit_of_response
 from omics_twin.landmarks import Followed, beliefs_at, event_free
 from omics_twin.progression import learned, one_ahead
@@ -47,9 +47,8 @@ def attack_on_sizes(
             seen = histories.select(torch.from_numpy(own))
             twin = learned(seen, [arms[int(row)] for row in own], "attacked")
             found = one_ahead(twin, some, of_some, config.twin.seed)
-            of, score = found.patient.astype(int), crps(found.draws, found.found)
-            sums = np.bincount(of, score, len(asked))
-            signal.append(-sums / np.maximum(np.bincount(of, minlength=len(asked)), 1))
+            score = mean_by_patient(crps(found.draws, found.found), found.patient, len(asked))
+            signal.append(-np.nan_to_num(score))
             inside.append(half[asked] == each)
             group.append(repeat)
     answered = Answered(np.array(signal), np.array(inside), np.array(group))

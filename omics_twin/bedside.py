@@ -155,7 +155,7 @@ def shown(
         day=day,
         measured=measured,
         forecast=Told.of(ahead, state, interval),
-        share=_share(ahead, state, measured),
+        share=None if measured is None else _share(ahead, state, measured),
         before=Told.of(_endpoint(model, state, now, day), state, interval),
         after=Told.of(_endpoint(model, after, now, day), after, interval),
         own=own,
@@ -187,13 +187,12 @@ def watched(
         if measured is None or place == 0:
             continue
         ahead = watched_ahead(model, state, visit.observation.days, visit.under)
-        share = _share(ahead, state, measured)
         interval = Told.of(ahead, state, 0.9)
         before = kept.visits[place - 1].under
         changed = visit.under != before and before != NO_INTERVENTION
         scored = Scored(
             day=float(visit.observation.days[0]),
-            shares={watched_name(model): float(share or 0.0)},
+            shares={watched_name(model): _share(ahead, state, measured)},
             draws=ahead.shape[1],
             relative_width=(interval.upper - interval.lower) / max(interval.expected, least),
             therapy_changed=changed,
@@ -245,11 +244,7 @@ def _measured(model: LivingModel, visit: Visit) -> float | None:
     return None if math.isnan(size) else size
 
 
-def _share(
-    ahead: Float[Tensor, "patient draw"], state: TwinState, measured: float | None
-) -> float | None:
-    if measured is None:
-        return None
+def _share(ahead: Float[Tensor, "patient draw"], state: TwinState, measured: float) -> float:
     weights = state.log_weights.exp().double().numpy()
     return float(probability_integral(ahead.numpy(), np.array([measured]), weights)[0])
 

@@ -34,7 +34,7 @@ from omics_twin.twin.neural_prior import NeuralPrior
 from omics_twin.twin.published import PUBLISHED
 from omics_twin.twin.reference import Reference
 from omics_twin.twin.response import response_restored, response_to_json
-from omics_twin.twin.storage import readable
+from omics_twin.twin.storage import part_of, readable
 from omics_twin.twin.visits import VisitTwin
 from omics_twin.twin.volume import volume_from_json, volume_to_json
 from omics_twin.types import Dose, Endpoint, Intervention, Visit
@@ -136,7 +136,11 @@ class LivingModel:
         """
         if name not in self.arms:
             raise TherapyError(f"unknown therapy '{name}'{nearest(name, self.arms)}")
-        return self.plans.get(name) or Intervention(name, (Dose(name),))
+        return self.given(name)
+
+    def given(self, arm: str) -> Intervention:
+        """Return what is given in an arm, whether the twin knows it or not."""
+        return self.plans.get(arm) or Intervention(arm, (Dose(arm),))
 
     @property
     def features_at_first(self) -> tuple[str, ...]:
@@ -229,8 +233,8 @@ class LivingModel:
                 provenance=stored["provenance"],
                 digest=sha256((folder / MANIFEST).read_bytes()),
                 plans={n: _plan(each) for n, each in stored.get("plans", {}).items()},
-                likeness=Likeness.from_tensors(_part(tensors, _LIKENESS)),
-                reference=Reference.from_tensors(_part(tensors, _REFERENCE)),
+                likeness=Likeness.from_tensors(part_of(tensors, _LIKENESS)),
+                reference=Reference.from_tensors(part_of(tensors, _REFERENCE)),
             )
 
 
@@ -250,10 +254,6 @@ def _kept(twin: LivingTwin) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if isinstance(twin.prior, NeuralPrior):
         return response_to_json(twin), twin.prior.tensors()
     return volume_to_json(twin), {}
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _plan(stored: Mapping[str, Any]) -> Intervention:

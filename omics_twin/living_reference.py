@@ -19,7 +19,7 @@ from omics_twin.bedside import watched_ahead
 from omics_twin.belief import Beliefs, KeptBelief
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError, TherapyError, TwinError
-from omics_twin.evaluate.forecast import held, probability_integral
+from omics_twin.evaluate.forecast import held, mean_by_patient, probability_integral
 from omics_twin.landmarks import NextValues
 from omics_twin.living import LivingModel
 from omics_twin.monitoring import Later
@@ -86,12 +86,9 @@ def _by_patient(
     inside = held(draws, found, weights, resolution=resolution).astype(float)
     mean = (draws * weights).sum(axis=1) / weights.sum(axis=1)
     of, first = np.unique(patient.astype(int), return_index=True)
-    told = [np.full(patients, np.nan) for _ in range(3)]
-    told[0][of] = mean[first]
-    for row, values in zip(told[1:], (share, inside), strict=True):
-        sums = np.bincount(patient.astype(int), values, patients)
-        row[of] = (sums / np.maximum(np.bincount(patient.astype(int), minlength=patients), 1))[of]
-    return tuple(told)
+    expected = np.full(patients, np.nan)
+    expected[of] = mean[first]
+    return expected, *(mean_by_patient(each, patient, patients) for each in (share, inside))
 
 
 def _beliefs_in(model: LivingModel, cohort: Cohort, settings: TwinSettings) -> list[KeptBelief]:

@@ -10,19 +10,18 @@ from omics_twin.answers import received_of
 from omics_twin.belief import visit_to_json
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import ModelError
-from omics_twin.living import LivingModel
+from omics_twin.living import RESPONSE, LivingModel
 from omics_twin.tensors import transforms
 from omics_twin.told import PatientRecord, record_of
 from omics_twin.twin.draws import some_of
 from omics_twin.twin.mechanistic import MechanisticTwin
-from omics_twin.twin.neural_prior import NeuralPrior
 from omics_twin.twin.response import prior_of
-from omics_twin.types import NO_INTERVENTION, Dose, Intervention, Visit
+from omics_twin.types import NO_INTERVENTION, Visit
 
 
 def is_scheduled(model: LivingModel) -> bool:
     """Whether a twin is shown the visits of a design, and what is read before treatment too."""
-    return isinstance(model.twin, MechanisticTwin) and isinstance(model.twin.prior, NeuralPrior)
+    return model.kind == RESPONSE
 
 
 def scheduled_visits(model: LivingModel, cohort: Cohort) -> list[list[Visit]]:
@@ -44,7 +43,7 @@ def scheduled_visits(model: LivingModel, cohort: Cohort) -> list[list[Visit]]:
         own = [some_of(each, torch.tensor([row])) for each in every]
         given = NO_INTERVENTION
         if arm is not None:
-            given = model.plans.get(arm) or Intervention(arm, (Dose(arm),))
+            given = model.given(arm)
         found.append(
             [
                 Visit(each, given if float(each.days[0]) > 0 else NO_INTERVENTION)

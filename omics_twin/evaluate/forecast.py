@@ -203,3 +203,24 @@ def _checked(
     if share.shape != values.shape or (share < 0).any():
         raise CohortError(f"weights of shape {share.shape}, expected {values.shape}, none below 0")
     return values, seen, share / share.sum(axis=1, keepdims=True)
+
+
+def mean_by_patient(values: Array, patient: Array, patients: int) -> Array:
+    """Return the mean over each patient's forecasts, (patient,); NaN for who has none.
+
+    Parameters
+    ----------
+    values, patient
+        Of each forecast, and whose it is, (forecast,).
+    patients
+        How many there are.
+
+    Examples
+    --------
+    >>> mean_by_patient(np.array([1.0, 2.0, 6.0]), np.array([0, 2, 2]), 3).tolist()
+    [1.0, nan, 4.0]
+    """
+    of = patient.astype(int)
+    count = np.bincount(of, minlength=patients)
+    sums = np.bincount(of, values, patients)
+    return np.where(count > 0, sums / np.maximum(count, 1), np.nan)

@@ -29,7 +29,7 @@ from omics_twin.intake.fhir_parts import (
 )
 from omics_twin.intake.fhir_rules import objects_of
 from omics_twin.intake.fhir_therapy import medication_of
-from omics_twin.intake.fhir_values import LOINC, quantity_in
+from omics_twin.intake.fhir_values import LOINC, VALID, quantity_in
 from omics_twin.told import LARGEST_SURFACE_M2, RecordedDose, dose_of
 
 _GIVEN = "MedicationAdministration"
@@ -39,7 +39,6 @@ _ORDERED = ("active", "completed", "on-hold")
 # Body surface area, as measured or derived; what is written as a dose by it.
 _SURFACE: frozenset[Code] = frozenset({(LOINC, "3140-1"), (LOINC, "8277-6")})
 BY_SURFACE = ("mg/m2", "g/m2")
-_MEASURED = ("final", "amended", "corrected")
 _DAYS = {"d": 1.0, "wk": 7.0, "h": 1 / 24}
 # What a schedule may say; more would be another schedule.
 _REPEAT = {
@@ -88,7 +87,7 @@ def surface_of(held: Held) -> tuple[date, float] | None:
     area = quantity_in(object_in(resource, "valueQuantity"), "m2")
     if on is None or isinstance(area, Reason) or not 0.0 < area <= LARGEST_SURFACE_M2:
         return None
-    return (on, float(area)) if text_in(resource, "status") in _MEASURED else None
+    return (on, float(area)) if text_in(resource, "status") in VALID else None
 
 
 def doses_in(

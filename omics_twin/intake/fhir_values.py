@@ -82,7 +82,7 @@ _PRESENCE: Mapping[Code, int] = {(LOINC, "LA9633-4"): 1, (LOINC, "LA9634-2"): 0}
 # The change in DNA or protein, or the variant by its identifier: one variant is meant.
 _ONE_VARIANT = frozenset((LOINC, each) for each in ("48004-6", "48005-3", "81290-9", "81252-9"))
 _GENE_SYSTEMS = ("http://www.genenames.org/geneId", "http://www.genenames.org")
-_VALID = ("final", "amended", "corrected")
+VALID = ("final", "amended", "corrected")
 _ASSERTED = "http://hl7.org/fhir/StructureDefinition/condition-assertedDate"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -118,7 +118,7 @@ def observed(held: Held, mapping: FhirMapping) -> Iterator[Fact | Reason]:
     """Yield what an Observation and its components say, and why the rest is not read."""
     resource = held.resource
     status = text_in(resource, "status")
-    if status not in _VALID:
+    if status not in VALID:
         yield Reason(f"{_named(held, mapping)} is {shown(status)}, expected final results")
         return
     if _VARIANT in codes_of(object_in(resource, "code")) and mapping.variants is not None:

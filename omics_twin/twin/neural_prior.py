@@ -15,6 +15,7 @@ from omics_twin.models.prior_network import PriorNetwork, restored
 from omics_twin.tensors.design import ChannelDesign, Design
 from omics_twin.twin.draws import paired_noise
 from omics_twin.twin.neural import Membership
+from omics_twin.twin.storage import part_of
 from omics_twin.types import Modality, Observation, Visit
 
 _WIDE, _COMPONENTS = 60, 10
@@ -293,7 +294,7 @@ class NeuralPrior:
         seen = tensors["membership.seen"].to(torch.bool)
         return NeuralPrior(
             tuple(stored["parameters"]),
-            restored({k[8:]: v for k, v in tensors.items() if k[:8] == "network."}),
+            restored(part_of(tensors, "network.")),
             inputs,
             tensors["parameters.location"],
             tensors["parameters.unit"],

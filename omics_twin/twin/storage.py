@@ -135,7 +135,7 @@ def _twin_of(folder: Path, content: Mapping[str, bytes]) -> Stored:
             "install a later omics_twin"
         )
     tensors = load(content[_WEIGHTS])
-    weights = _part(tensors, "network.")
+    weights = part_of(tensors, "network.")
     design = Design.from_json(stored["design"])
     course = stored.get("course")
     learned = design if course is None else design.before_treatment()
@@ -151,10 +151,10 @@ def _twin_of(folder: Path, content: Mapping[str, bytes]) -> Stored:
             tensors["membership.seen"].to(torch.bool),
             *stored["spread"],
         ),
-        companion=Companion.from_tensors(_part(tensors, "companion.")),
+        companion=Companion.from_tensors(part_of(tensors, "companion.")),
     )
-    likeness = Likeness.from_tensors(_part(tensors, "likeness."))
-    reference = Reference.from_tensors(_part(tensors, "reference."))
+    likeness = Likeness.from_tensors(part_of(tensors, "likeness."))
+    reference = Reference.from_tensors(part_of(tensors, "reference."))
     if course is None:
         return twin, stored["record"], likeness, reference
     absent = [name for name in _COURSE if f"course.{name}" not in tensors]
@@ -168,5 +168,6 @@ def _twin_of(folder: Path, content: Mapping[str, bytes]) -> Stored:
     return hybrid, stored["record"], likeness, reference
 
 
-def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def part_of(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names begin alike, without that beginning."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
