@@ -24,7 +24,7 @@ from omics_twin.config import load
 from omics_twin.monitoring import Later, compared, later_of
 from omics_twin.report.console import Console
 from omics_twin.settings import MonitorSettings
-from omics_twin.tracking import TrainedModel
+from omics_twin.tracking import AnyModel, TrainedModel
 from omics_twin.trust.consent import Purpose
 
 
@@ -116,7 +116,7 @@ def shuffled(values: np.ndarray) -> np.ndarray:
     return np.random.default_rng(2).permutation(values)
 
 
-def rates(model: TrainedModel, later: Later, arguments: argparse.Namespace) -> Counter[str]:
+def rates(model: AnyModel, later: Later, arguments: argparse.Namespace) -> Counter[str]:
     """Return in how many rounds each question, and any, raised an alarm."""
     counted: Counter[str] = Counter()
     generator = np.random.default_rng([arguments.seed, 7])
@@ -126,6 +126,11 @@ def rates(model: TrainedModel, later: Later, arguments: argparse.Namespace) -> C
         counted.update(found.alarms)
         counted["any"] += bool(found.alarms)
     return counted
+
+
+def told(counted: Counter[str], rounds: int) -> str:
+    """Return the shares of the rounds in words."""
+    return ", ".join(f"{key} {count / rounds:.3f}" for key, count in counted.most_common())
 
 
 def main() -> None:
@@ -156,9 +161,7 @@ def main() -> None:
         print(f"{arguments.rounds} rounds of {arguments.patients} patients: share with an alarm")
         for name, later in rounds.items():
             found = rates(model, later, arguments)
-            shares = {key: count / arguments.rounds for key, count in found.most_common()}
-            told = ", ".join(f"{key} {share:.3f}" for key, share in shares.items())
-            print(f"{name:<40} {told}", flush=True)
+            print(f"{name:<40} {told(found, arguments.rounds)}", flush=True)
 
 
 if __name__ == "__main__":

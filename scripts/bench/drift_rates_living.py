@@ -12,12 +12,12 @@ of several cuts.
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
+from drift_rates import rates, told
 
 from omics_twin import progression
 from omics_twin.answers import received_of
@@ -26,9 +26,7 @@ from omics_twin.belief import Beliefs, KeptBelief
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.living_reference import later_of, remembering
-from omics_twin.monitoring import Later, compared
 from omics_twin.report.console import Console
-from omics_twin.settings import MonitorSettings
 from omics_twin.tensors.history import Histories, histories_of
 from omics_twin.trust.consent import Purpose
 
@@ -114,27 +112,10 @@ def one_cut(
         kept = []
         for row, under in enumerate(progression.given_in(others)):
             one = changed.select(torch.tensor([row]))
-            visits = tuple(progression.visits_of(one, under, -np.inf, None))
+            visits = tuple(progression.visits_of(one, under, -np.inf, np.inf))
             kept.append(KeptBelief(one.patient_ids[0], "", 200, 0, visits))
         found = later_of(model, Beliefs(tuple(kept), name, ""), config.twin, console)
         print(f"{name:<40} {told(rates(model, found, asked), asked.rounds)}", flush=True)
-
-
-def rates(model: object, later: Later, asked: argparse.Namespace) -> Counter[str]:
-    """Return in how many rounds each question, and any, raised an alarm."""
-    counted: Counter[str] = Counter()
-    generator = np.random.default_rng([asked.seed, 7])
-    for _ in range(asked.rounds):
-        order = generator.permutation(len(later.every_arm))
-        found = compared(model, later.at(order < asked.patients), MonitorSettings())
-        counted.update(found.alarms)
-        counted["any"] += bool(found.alarms)
-    return counted
-
-
-def told(counted: Counter[str], rounds: int) -> str:
-    """Return the shares of the rounds in words."""
-    return ", ".join(f"{key} {count / rounds:.3f}" for key, count in counted.most_common())
 
 
 if __name__ == "__main__":
