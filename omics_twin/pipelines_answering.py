@@ -21,6 +21,7 @@ from omics_twin.errors import CohortError, ConfigError, nearest
 from omics_twin.files import alone, write_json
 from omics_twin.kept import belief_asked, beliefs_folder, visits_in_cohort, visits_told
 from omics_twin.living import LivingModel
+from omics_twin.plans import plans_asked
 from omics_twin.record import modalities_of
 from omics_twin.report.console import Console
 from omics_twin.settings import Engine
@@ -74,7 +75,7 @@ def simulate(config: Config, console: Console) -> Path:
         if not kept.visits and model.provenance["patients"]:
             for visit in visits_in_cohort(config, model, kept, console):
                 kept = kept.seen(visit)
-        plans = bedside.plans_asked(config.intervention, model, kept)
+        plans = plans_asked(config.intervention, model, kept)
         compared = bedside.compared(model, kept, plans, config.twin.interval)
     else:
         if not kept.visits:

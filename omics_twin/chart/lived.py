@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from omics_twin.bedside import Compared, compared, goes_on, plans_asked, therapy_of
+from omics_twin.bedside import Compared, compared
 from omics_twin.belief import KeptBelief, intervention_of, replay, states, visit_of
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.replay import as_given, ranking_by
@@ -19,6 +19,7 @@ from omics_twin.chart.store import Chart
 from omics_twin.chart.stored import StoredBelief, StoredRanking
 from omics_twin.errors import ConsentError, TherapyError, quoted
 from omics_twin.living import LivingModel
+from omics_twin.plans import goes_on, plans_asked, therapy_of
 from omics_twin.scheduled_visits import is_scheduled
 from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.therapy.rank import order

@@ -11,12 +11,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from omics_twin.bedside import Compared, dosed_days
+from omics_twin.bedside import Compared
 from omics_twin.belief import KeptBelief
 from omics_twin.dynamics.recist import response_lines
 from omics_twin.evaluate.plots import BLUE, GREEN, GREY, ORANGE, blank
 from omics_twin.files import write_whole
 from omics_twin.living import LivingModel
+from omics_twin.plans import dosed_days
 from omics_twin.therapy.rank import order
 from omics_twin.tracking import AnyModel
 from omics_twin.validity import unlike_them

@@ -24,6 +24,7 @@ from omics_twin.chart.store import Chart
 from omics_twin.dynamics.recist import Response, response_lines, responses
 from omics_twin.errors import TherapyError, nearest
 from omics_twin.living import LivingModel
+from omics_twin.plans import dosed_days, goes_on, therapy_of
 from omics_twin.report.course import Course, course_of
 from omics_twin.report.limits import unlike_at_first
 from omics_twin.report.words import (
@@ -137,7 +138,7 @@ def _course(desk: LivingDesk, told: Lived, found: Compared, chosen: Sequence[str
         chosen,
         rules=rules,
         # Where the twin knows arms alone, nobody wrote down a day of a dose.
-        dosed=(lambda plan: bedside.dosed_days(told.kept, plan, float(found.days[-1])))
+        dosed=(lambda plan: dosed_days(told.kept, plan, float(found.days[-1])))
         if desk.drugs
         else None,
         most=most,
@@ -204,7 +205,7 @@ def _limits(desk: LivingDesk, told: Lived) -> list[str]:
         found.append(f"Doses of {named} are not known to the twin: it answers as without them.")
     # Without a visit nothing was given up to one.
     dosed = bool(told.kept.visits) and by_dose(desk.model, told.doses)
-    if dosed and not bedside.goes_on(told.kept, bedside.therapy_of(told.kept)):
+    if dosed and not goes_on(told.kept, therapy_of(told.kept)):
         found.append(
             "No dose that was given lies after the last visit: going on is not among the plans, "
             "and lack of benefit is not judged."
