@@ -132,13 +132,11 @@ def build_network(
     if not settings.linear_effects:
         return MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads))
     effects = LinearEffects(members, agents)
+    network = MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads, effects))
     # Where therapies are compared, members that begin apart tell how unsure a benefit is.
     if agents < 2:
-        for encoder in encoders.values():
-            encoder.begin_silent()
-        for surface in surfaces:
-            surface.begin_silent()
-    return MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads, effects))
+        network.begin_silent()
+    return network
 
 
 def input_statistics(

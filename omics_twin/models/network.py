@@ -241,6 +241,13 @@ class MultimodalNetwork(nn.Module):
         """Size of what a measurement adds: prognosis and each agent's effect; 0: nothing."""
         return cast(ChannelEncoder, self.encoders[0]).effects.shape[2]
 
+    def begin_silent(self) -> None:
+        """Let what a network adds to its linear effects start at zero."""
+        for name in self.channels:
+            self.encoder(name).begin_silent()
+        for surface, _ in self.outcome.parts:
+            surface.begin_silent()
+
     @torch.no_grad()
     def begin_again(self) -> None:
         """Make a trained network ready to learn on: its gain becomes part of its effects."""
