@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from numpy import ndarray
 
 from omics_twin.answers import draws_of, ranking_in
 from omics_twin.belief import KeptBelief, read_told, replay, states
@@ -41,9 +43,7 @@ def visits_of(model: TrainedModel, record: PatientRecord) -> tuple[Visit, ...]:
     """
     found: list[Visit] = []
     for place, (told, rows) in enumerate(_read(model, record)):
-        values = {
-            channel.modality: torch.tensor([row], dtype=torch.float64) for channel, row in rows
-        }
+        values = {channel.modality: torch.from_numpy(row)[None] for channel, row in rows}
         day = torch.tensor([told.day], dtype=torch.float64)
         observation = Observation((record.patient_id,), day, values)
         found.append(Visit(observation, _under(model, told, place)))
@@ -77,7 +77,7 @@ def patients_told(
         under = _under(model, told, place)
         given |= {under.name} if under != NO_INTERVENTION else set()
         for channel, row in rows:
-            values[channel.name] = torch.tensor([row], dtype=torch.float32)
+            values[channel.name] = torch.from_numpy(row)[None].float()
             days[channel.name] = torch.tensor([told.day], dtype=torch.float64)
     stratum_of(model, record)
     stratum = {each: record.stratum.get(each, NOT_MEASURED) for each in strata_in(model)}
@@ -108,7 +108,7 @@ def channels_by_visit(model: TrainedModel, record: PatientRecord) -> list[list[C
 
 def _read(
     model: TrainedModel, record: PatientRecord
-) -> Iterator[tuple[RecordedVisit, list[tuple[ChannelDesign, list[float]]]]]:
+) -> Iterator[tuple[RecordedVisit, list[tuple[ChannelDesign, Float[ndarray, " feature"]]]]]:
     """Yield each visit with what was measured, channel by channel."""
     seen: set[str] = set()
     before = float("-inf")
@@ -122,7 +122,7 @@ def _read(
         for modality, columns in told.values.items():
             channel = _channel(model, modality, told.day, place)
             row = encoded(channel, columns)
-            if all(math.isnan(each) for each in row):
+            if np.isnan(row).all():
                 continue
             if channel.name in seen:
                 raise TwinError(

@@ -140,9 +140,8 @@ class Gate:
             return await self._within(scope)
         self._check_headers(scope)
         body = await self._body(incoming)
-        records = await asyncio.to_thread(self._checked, body)
         async with self._places, self._in_time():
-            return 200, await asyncio.to_thread(self._scored, records)
+            return 200, await asyncio.to_thread(lambda: self._scored(self._checked(body)))
 
     def _checked(self, body: bytes) -> list[PatientRecord]:
         records = records_in(self.model, body, self.limits.most_patients)

@@ -67,12 +67,13 @@ def _visit(
 
 def _columns(channel: ChannelDesign) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for feature, (low, high) in zip(channel.features, channel.ranges, strict=True):
+    for feature in channel.features:
         if feature.level is not None:
             found[feature.column] = {"enum": [*channel.columns[feature.column], None]}
         elif feature.binary:
             found[feature.column] = {"enum": [0, 1, None]}
         else:
+            low, high = feature.ends
             ends = {"minimum": low, "maximum": high}
             found[feature.column] = {"type": ["number", "null"], **ends}
     return found

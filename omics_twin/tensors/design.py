@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from numpy import ndarray
 from torch import Tensor
 
 from omics_twin.errors import ModelError, nearest
@@ -54,6 +57,17 @@ class Feature:
     def quantity(self) -> str:
         """What a forecast of the feature, in its unit, is called."""
         return self.column if self.level is None else self.name
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest that its number may be; of a category none is between."""
+        if self.level is not None:
+            return math.inf, -math.inf
+        if self.binary:
+            return 0.0, 1.0
+        low = -_BEYOND_ANY if self.minimum is None else max(self.minimum, -_BEYOND_ANY)
+        high = _BEYOND_ANY if self.maximum is None else min(self.maximum, _BEYOND_ANY)
+        return max(low, 0.0) if self.log else low, high
 
 
 @dataclass(frozen=True)
@@ -114,21 +128,35 @@ class ChannelDesign:
         return found
 
     @cached_property
-    def ranges(self) -> list[tuple[float, float]]:
+    def ends(self) -> tuple[Float[ndarray, " feature"], Float[ndarray, " feature"]]:
         """The least and the largest that each feature's number may be; none of a category."""
-        return [
-            (
-                max(0.0 if each.log else -_BEYOND_ANY, _or(each.minimum, -_BEYOND_ANY)),
-                min(_BEYOND_ANY, _or(each.maximum, _BEYOND_ANY)),
-            )
-            if each.level is None and not each.binary
-            else (math.inf, -math.inf)
-            for each in self.features
-        ]
+        found = [each.ends for each in self.features]
+        return np.array([low for low, _ in found]), np.array([high for _, high in found])
 
+    @cached_property
+    def _kinds(self) -> dict[str, Bool[ndarray, " feature"]]:
+        """Of which features log1p is taken, which are 0 or 1, and which are 0 where not given."""
+        log = np.array([each.log for each in self.features], dtype=bool)
+        binary = np.array([each.binary for each in self.features], dtype=bool)
+        return {"log": log, "binary": binary, "zero": binary & self.absent_is_zero}
 
-def _or(end: float | None, otherwise: float) -> float:
-    return otherwise if end is None else end
+    def numbers(self, given: Sequence[object]) -> Float[ndarray, " feature"] | None:
+        """Return numbers as :func:`encoded` does; None: one is no number, or none that may be.
+
+        Thousands of them are read for every answer.
+        """
+        if not set(map(type, given)) <= {float, int, NoneType}:
+            return None
+        row = np.array(given, dtype=np.float64)
+        missing = np.isnan(row)
+        low, high = self.ends
+        fits = (low <= row) & (row <= high) & ~(self._kinds["binary"] & (row != np.floor(row)))
+        if fits.sum() + given.count(None) < len(row):
+            return None
+        log = self._kinds["log"]
+        row[log] = np.log1p(row[log])
+        row[missing & self._kinds["zero"]] = 0.0
+        return row
 
 
 @dataclass(frozen=True)
@@ -181,7 +209,7 @@ class Design:
         )
 
 
-def encoded(channel: ChannelDesign, columns: Mapping[str, object]) -> list[float]:
+def encoded(channel: ChannelDesign, columns: Mapping[str, object]) -> Float[ndarray, " feature"]:
     """Return one patient's raw values in the order of a channel's features, NaN: not measured.
 
     Raises
@@ -192,15 +220,11 @@ def encoded(channel: ChannelDesign, columns: Mapping[str, object]) -> list[float
     if not columns.keys() <= channel.columns.keys():
         column = next(each for each in columns if each not in channel.columns)
         raise ModelError(f"unknown column '{column}'{nearest(column, channel.columns)}")
-    row = []
-    for feature, (low, high) in zip(channel.features, channel.ranges, strict=True):
-        value = columns.get(feature.column)
-        # What nearly every value is, at once: thousands of them are read for every answer.
-        if type(value) is float and low <= value <= high:
-            row.append(math.log1p(value) if feature.log else value)
-        else:
-            row.append(_encoded(channel, feature, value))
-    return row
+    given = [columns.get(feature.column) for feature in channel.features]
+    if (row := channel.numbers(given)) is not None:
+        return row
+    pairs = zip(channel.features, given, strict=True)
+    return np.array([_encoded(channel, feature, value) for feature, value in pairs])
 
 
 def _encoded(channel: ChannelDesign, feature: Feature, value: object) -> float:

@@ -160,11 +160,11 @@ def test_the_bedside_encodes_a_patient_as_training_did(trained: tuple[Design, Co
     design, found = trained[0], apply(*trained)
     asked = {"clinical": {"age": 50.0, "volume": 3.0, "stage": "II"}, "genomics": GIVEN}
     for name, columns in asked.items():
-        row = torch.tensor(encoded(channel(design, name), columns))
+        row = torch.from_numpy(encoded(channel(design, name), columns)).float()
         torch.testing.assert_close(row, found.values[name][found.patient_ids.index("a")])
     unknown = encoded(channel(design, "clinical"), {"age": 61.0, "stage": "III"})
     row = found.values["clinical"][found.patient_ids.index("b")]
-    torch.testing.assert_close(torch.tensor(unknown), row, equal_nan=True)
+    torch.testing.assert_close(torch.from_numpy(unknown).float(), row, equal_nan=True)
 
 
 @pytest.mark.parametrize(
