@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -287,4 +287,18 @@ class Twin(Protocol):
         self, state: TwinState, intervention: Intervention, days: Float[Tensor, " time"]
     ) -> Trajectory:
         """Push every draw forward under the intervention; the same state gives the same answer."""
+        ...
+
+
+@runtime_checkable
+class SimulatesEach(Protocol):
+    """A twin that compares interventions faster than by one simulation after the other."""
+
+    def simulate_each(
+        self,
+        state: TwinState,
+        interventions: Sequence[Intervention],
+        days: Float[Tensor, " time"],
+    ) -> Iterator[Trajectory]:
+        """Yield the trajectory of each intervention."""
         ...

@@ -351,7 +351,7 @@ class MultimodalNetwork(nn.Module):
         self,
         code: Float[Tensor, "patient draw code"],
         member: Int[Tensor, " draw"],
-        agents: Float[Tensor, " agent"],
+        agents: Float[Tensor, "patient agent"],
         days: Float[Tensor, " time"],
         log_weights: Float[Tensor, "patient draw"],
         spread: Float[Tensor, " patient"],
@@ -368,10 +368,9 @@ class MultimodalNetwork(nn.Module):
             What is added to the scores of every therapy alike.
         """
         rows = code.transpose(0, 1)
-        everyone = agents.expand(code.shape[0], -1)
         widening = Widening(log_weights.exp().T, spread)
         more = None if moved is None else moved.T
-        found: Tensor = self._of(member)(rows, everyone, days, widening, more)
+        found: Tensor = self._of(member)(rows, agents, days, widening, more)
         return found.transpose(0, 1)
 
     def score(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,8 +11,16 @@ from torch import Tensor
 from omics_twin.errors import TherapyError
 from omics_twin.trust.privacy import count_in_words
 from omics_twin.twin.calibration import sharpened
-from omics_twin.twin.draws import probability_best, weighted_mean, weighted_quantile
-from omics_twin.types import Endpoint, Intervention, Ranking, Twin, TwinState
+from omics_twin.twin.draws import alike, probability_best, weighted_mean, weighted_quantile
+from omics_twin.types import (
+    Endpoint,
+    Intervention,
+    Ranking,
+    SimulatesEach,
+    Trajectory,
+    Twin,
+    TwinState,
+)
 
 
 def rank_therapies(
@@ -63,7 +71,7 @@ def rank_therapies(
     if not 0.0 < interval < 1.0:
         raise TherapyError(f"interval is {interval:g}, expected between 0 and 1, such as 0.9")
     days = endpoint.days()
-    read = [endpoint.read(twin.simulate(state, each, days)) for each in interventions]
+    read = [endpoint.read(each) for each in _simulated(twin, state, interventions, days)]
     values = torch.stack(read, dim=2)
     merit = values if endpoint.higher_is_better else -values
     tail = (1.0 - interval) / 2.0
@@ -92,6 +100,17 @@ def rank_therapies(
         abstained=torch.tensor([bool(each) for each in abstention], dtype=torch.bool),
         abstention=abstention,
     )
+
+
+def _simulated(
+    twin: Twin,
+    state: TwinState,
+    interventions: Sequence[Intervention],
+    days: Float[Tensor, " time"],
+) -> Iterator[Trajectory]:
+    if isinstance(twin, SimulatesEach):
+        return twin.simulate_each(state, interventions, days)
+    return (twin.simulate(state, each, days) for each in interventions)
 
 
 def _abstention(
@@ -164,7 +183,8 @@ def superiority(
         return merit.gather(2, option[:, None, None].expand(-1, draws, 1))[..., 0]
 
     one, other = under(first), under(second)
-    return weighted_mean((one > other).float() + 0.5 * (one == other).float(), log_weights)
+    better = torch.where(alike(one, other), 0.5, (one > other).float())
+    return weighted_mean(better, log_weights)
 
 
 def order(ranking: Ranking, patient: int) -> list[int]:

@@ -136,6 +136,17 @@ def weighted_quantile(
     return ordered.gather(1, index)[:, 0]
 
 
+def alike(one: Tensor, other: Tensor) -> Bool[Tensor, "..."]:
+    """Return where answers differ by no more than rounding in single precision does.
+
+    Examples
+    --------
+    >>> alike(torch.tensor([0.3, 0.3]), torch.tensor([0.3000001, 0.301])).tolist()
+    [True, False]
+    """
+    return torch.isclose(one, other, rtol=1e-5, atol=0.0)
+
+
 def probability_best(
     merit: Float[Tensor, "patient draw option"],
     log_weights: Float[Tensor, "patient draw"],
@@ -147,6 +158,6 @@ def probability_best(
     """
     allowed = eligible.unsqueeze(1)
     masked = torch.where(allowed, merit, -torch.inf)
-    wins = (masked == masked.max(dim=2, keepdim=True).values) & allowed
+    wins = alike(masked, masked.max(dim=2, keepdim=True).values) & allowed
     shares = wins / wins.sum(dim=2, keepdim=True).clamp(min=1)
     return torch.where(eligible, weighted_mean(shares, log_weights), torch.nan)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from omics_twin.errors import TwinError
@@ -155,7 +155,6 @@ class HybridTwin:
         weights[rows] = normalised(weights[rows] + gained)
         return replace(shown, log_weights=weights)
 
-    @torch.no_grad()
     def simulate(
         self, state: TwinState, intervention: Intervention, days: Float[Tensor, " time"]
     ) -> Trajectory:
@@ -168,24 +167,39 @@ class HybridTwin:
         TwinError
             If an agent of the intervention is not known to this twin.
         """
-        proposed = self.prior.simulate(self._proposed(state), intervention, days)
-        asked = proposed.values[:, :, 0, 0]
+        return next(self.simulate_each(state, [intervention], days))
+
+    @torch.no_grad()
+    def simulate_each(
+        self,
+        state: TwinState,
+        interventions: Sequence[Intervention],
+        days: Float[Tensor, " time"],
+    ) -> Iterator[Trajectory]:
+        """Yield :meth:`simulate` of each intervention; what was seen is weighed once."""
+        member = state.draws[0, :, 0].long()
+        rank = torch.special.ndtr(state.draws[..., -self._own])
         received, agents = self._received(state)
         seen = self._seen(state)
-        likely = self.course.evidence(seen, agents)[:, state.draws[0, :, 0].long()]
+        shown = self.course.scaled(seen)[member].transpose(0, 1)
+        likely = self.course.evidence(seen, agents)[:, member]
         ratio = (likely[1] - likely[0]).T
-        then, now = _updated(received, asked, ratio)
-        path = self._path(state, seen, agents, intervention, then, now)
-        columns = self.course.at(path, days, state.draws[0, :, 0].long())
-        told = now[:, :, None, None].expand(-1, -1, len(days), 1)
-        return Trajectory(
-            patient_ids=state.patient_ids,
-            days=days.double(),
-            values=torch.cat([told, columns], dim=-1),
-            log_weights=state.log_weights,
-            names=self.quantities,
-            units=(*proposed.units, *(feature.unit for feature in self.visits[0].features)),
-        )
+        past = self._expected(agents, member, rank < _updated(received, received, ratio))
+        off = self.course.drawn(shown - past, state.draws[..., 1 - self._own :], member)
+        proposed = self.prior.simulate_each(self._proposed(state), interventions, days)
+        for intervention, proposal in zip(interventions, proposed, strict=True):
+            now = _updated(received, proposal.values[:, :, 0, 0], ratio)
+            asked = multi_hot(self.agents, intervention).expand(len(seen), -1)
+            ahead = self._expected(asked, member, rank < now)
+            path = torch.where(torch.isnan(shown), ahead + off, shown)
+            told = now[:, :, None, None].expand(-1, -1, len(days), 1)
+            columns = self.course.at(path, days, member)
+            yield replace(
+                proposal,
+                values=torch.cat([told, columns], dim=-1),
+                names=self.quantities,
+                units=(*proposal.units, *(each.unit for each in self.visits[0].features)),
+            )
 
     def forecast(
         self,
@@ -312,31 +326,14 @@ class HybridTwin:
             torch.log1p(-probability) + likely[0], torch.log(probability) + likely[1]
         )
 
-    def _path(
+    def _expected(
         self,
-        state: TwinState,
-        seen: Float[Tensor, "patient column"],
         agents: Float[Tensor, "patient agent"],
-        intervention: Intervention,
-        then: Float[Tensor, "patient draw"],
-        now: Float[Tensor, "patient draw"],
-    ) -> Float[Tensor, "patient draw column"]:
-        """Return every draw's measurements at the scheduled visits, as its member takes them."""
-        member = state.draws[0, :, 0].long()
-        shown = self.course.scaled(seen)[member].transpose(0, 1)
-        rank = torch.special.ndtr(state.draws[..., -self._own])
-        asked = multi_hot(self.agents, intervention).expand(len(seen), -1)
-        past = self._of(self.course.expected(agents)[:, member], rank < then)
-        ahead = self._of(self.course.expected(asked)[:, member], rank < now)
-        off = self.course.drawn(shown - past, state.draws[..., 1 - self._own :], member)
-        return torch.where(torch.isnan(shown), ahead + off, shown)
-
-    @staticmethod
-    def _of(
-        expected: Float[Tensor, "response draw patient column"],
+        member: Int[Tensor, " draw"],
         responds: Bool[Tensor, "patient draw"],
     ) -> Float[Tensor, "patient draw column"]:
-        kinds = expected.transpose(1, 2)
+        """Return what each draw's member expects at the scheduled visits."""
+        kinds = self.course.expected(agents)[:, member].transpose(1, 2)
         return torch.where(responds.unsqueeze(-1), kinds[1], kinds[0])
 
 
@@ -344,8 +341,8 @@ def _updated(
     received: Float[Tensor, "patient draw"],
     asked: Float[Tensor, "patient draw"],
     ratio: Float[Tensor, "patient draw"],
-) -> tuple[Float[Tensor, "patient draw"], Float[Tensor, "patient draw"]]:
-    """Return the probabilities of a response once a course was seen, under two therapies.
+) -> Float[Tensor, "patient draw"]:
+    """Return the probability of a response under a therapy, once a course was seen.
 
     Parameters
     ----------
@@ -359,4 +356,4 @@ def _updated(
     total = received * yes + (1.0 - received) * no
     beyond = (asked - received).clamp(min=0.0)
     inside = torch.minimum(asked, received)
-    return received * yes / total, ((inside * yes + beyond * no) / total).clamp(0.0, 1.0)
+    return ((inside * yes + beyond * no) / total).clamp(0.0, 1.0)

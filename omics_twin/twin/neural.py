@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -71,9 +72,13 @@ class Membership:
         digests = torch.tensor([digest_of_patient(salt, patient) for patient in patient_ids])
         return Membership(salt, digests, seen, spread, spread_new)
 
+    @cached_property
+    def _rows(self) -> dict[int, int]:
+        return {digest: row for row, digest in enumerate(self.digests.tolist())}
+
     def holds(self, patient_id: str) -> bool:
         """Whether a patient is a training patient."""
-        return digest_of_patient(self.salt, patient_id) in self.digests.tolist()
+        return digest_of_patient(self.salt, patient_id) in self._rows
 
     def spread_of(self, patient_ids: Sequence[str]) -> Float[Tensor, " patient"]:
         """Return how far each patient's draws are moved from their mean."""
@@ -82,8 +87,7 @@ class Membership:
 
     def unseen(self, patient_ids: Sequence[str]) -> Bool[Tensor, "patient member"]:
         """Return which members never saw each patient; all of them for a new patient."""
-        rows = {digest: row for row, digest in enumerate(self.digests.tolist())}
-        names = site_pseudonyms()
+        rows, names = self._rows, site_pseudonyms()
         answer = torch.ones(len(patient_ids), self.seen.shape[0], dtype=torch.bool)
         for index, patient in enumerate(patient_ids):
             row = rows.get(digest_of_patient(self.salt, patient))
@@ -227,7 +231,6 @@ class NeuralTwin:
             draws[rows, :, -1] = self._moved_by_trees(select(shown, rows))
         return shown
 
-    @torch.no_grad()
     def simulate(
         self, state: TwinState, intervention: Intervention, days: Float[Tensor, " time"]
     ) -> Trajectory:
@@ -241,33 +244,46 @@ class NeuralTwin:
         TwinError
             If an agent of the intervention is not known to this twin.
         """
-        agents = multi_hot(self.agents, intervention)
+        return next(self.simulate_each(state, [intervention], days))
+
+    @torch.no_grad()
+    def simulate_each(
+        self,
+        state: TwinState,
+        interventions: Sequence[Intervention],
+        days: Float[Tensor, " time"],
+    ) -> Iterator[Trajectory]:
+        """Yield :meth:`simulate` of each intervention, of few patients in one pass."""
         code = torch.cat([self._latent_code(state), self._added(state)], dim=-1)
         member = state.draws[0, :, 0].long()
         asked = torch.cat([days.double(), state.days.clamp(min=0.0).unique()]).float()
-        spread = self.spread_of(state)
-        chunks = [slice(start, start + _CHUNK) for start in range(0, len(code), _CHUNK)]
-        parts = [
-            self.network.simulate(
-                code[rows],
-                member,
-                agents,
-                asked,
-                state.log_weights[rows],
-                spread[rows],
-                None if self.companion is None else state.draws[rows, :, -1],
-            )
-            for rows in chunks
-        ]
-        values = torch.cat(parts)
-        return Trajectory(
-            patient_ids=state.patient_ids,
-            days=days.double(),
-            values=self._given_event_free(values, asked, state.days, len(days)),
-            log_weights=state.log_weights,
-            names=self.quantities,
-            units=tuple(unit for _, head in self.network.outcome.parts for unit in head.units),
-        )
+        spread, moved = self.spread_of(state), state.draws[..., -1]
+        at_once = max(1, _CHUNK // len(code))
+        for first in range(0, len(interventions), at_once):
+            some = interventions[first : first + at_once]
+            agents = torch.stack([multi_hot(self.agents, each) for each in some])
+            parts = []
+            for rows in torch.arange(len(code)).split(_CHUNK):
+                every = rows.repeat(len(some))
+                found = self.network.simulate(
+                    code[every],
+                    member,
+                    agents.repeat_interleave(len(rows), dim=0),
+                    asked,
+                    state.log_weights[every],
+                    spread[every],
+                    None if self.companion is None else moved[every],
+                )
+                parts.append(found.unflatten(0, (len(some), len(rows))))
+            for values in torch.cat(parts, dim=1):
+                yield Trajectory(
+                    patient_ids=state.patient_ids,
+                    days=days.double(),
+                    values=self._given_event_free(values, asked, state.days, len(days)),
+                    log_weights=state.log_weights,
+                    names=self.quantities,
+                    units=tuple(u for _, head in self.network.outcome.parts for u in head.units),
+                )
 
     def _before_treatment(self, state: TwinState) -> dict[str, Float[Tensor, "patient feature_"]]:
         """Return what was measured before treatment, by channel."""

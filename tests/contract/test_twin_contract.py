@@ -20,6 +20,7 @@ from omics_twin.types import (
     Endpoint,
     Intervention,
     Observation,
+    SimulatesEach,
     Twin,
     TwinState,
 )
@@ -227,6 +228,19 @@ def test_the_same_seed_gives_the_same_answer(case: Case) -> None:
 def test_simulating_twice_gives_the_same_answer(case: Case) -> None:
     state = case.twin.start(PATIENTS, draws=DRAWS, seed=1)
     assert torch.equal(answers(case, state), answers(case, state))
+
+
+def test_therapies_simulated_at_once_are_those_simulated_one_after_the_other(case: Case) -> None:
+    if not isinstance(case.twin, SimulatesEach):
+        return
+    state = case.twin.observe(case.twin.start(PATIENTS, draws=DRAWS, seed=1), case.visit(0.0))
+    days = case.endpoint.days()
+    for intervention, found in zip(
+        case.therapies, case.twin.simulate_each(state, case.therapies, days), strict=True
+    ):
+        alone = case.twin.simulate(state, intervention, days)
+        torch.testing.assert_close(found.values, alone.values)
+        assert found.names == alone.names
 
 
 def test_probabilities_of_being_best_sum_to_one_and_ties_are_split(case: Case) -> None:
