@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import requests
@@ -15,12 +16,17 @@ from itsdangerous import TimestampSigner
 from omics_twin.chart.accounts import set_account
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
+from omics_twin.intake.fhir import read_bundle
+from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.trust.audit import read_events, verify
 from tests.conftest import SmallRun
+from tests.intake.fhir_resources import bundled, consent
+from tests.intake.test_fhir_mcode import BUNDLES
 from tests.serve.hospital import CANARY, LEAVING, PASSWORD, WITHDRAWN, Running, running, token_in
 
 PATIENT = "SYN0000001"
 VISIT = "radiomics@84"
+MAPPING = "conf/fhir/mcode.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +49,28 @@ def test_nobody_sees_anything_without_signing_in(served: Running) -> None:
         answer = requests.get(served.url + path, timeout=30, allow_redirects=False)
         assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
         assert PATIENT not in answer.text
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_what_a_bundle_of_mcode_tells_is_on_the_page_and_the_rest_is_listed(
+    name: str, served: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("fhir.resources")
+    patient = name.replace(", ", "-").replace(" ", "-")
+    bundle = bundled(*BUNDLES[name], consent("permit"))
+    path = tmp_path / "bundle.json"
+    path.write_text(json.dumps(bundle).replace("p-1", patient))
+    told = read_bundle(json.loads(path.read_text()), mapping_of(Path(MAPPING)))
+    admit = ["admit", f"chart={served.chart}", f"model_uri={served.run.run}", f"mapping={MAPPING}"]
+    assert main([*admit, "intake=fhir", f"intake.path={path}"]) == 0
+    assert capsys.readouterr().err.count("not used: ") == len(told.unmapped)
+    words = page(served.signed_in("clinician"), served, f"/patient?id={patient}").text
+    # What was measured of each modality, before treatment and later.
+    for visit in told.record.visits:
+        for modality, columns in visit.values.items():
+            assert re.search(rf"{modality}.*\b{len(columns)} of \d+ \(", words, re.DOTALL)
+    # Who has no known stratum is not ranked, and the page says so.
+    assert ("No ranking" in words) == (len(told.record.stratum) < 2)
 
 
 def test_a_wrong_password_is_refused_and_five_are_enough(served: Running) -> None:
