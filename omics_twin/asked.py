@@ -14,11 +14,11 @@ from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import ConfigError
 from omics_twin.intake.synthetic import generate
 from omics_twin.intake.tables import read_tables
+from omics_twin.lifecycle.validity import governed_by
 from omics_twin.report.console import Console
 from omics_twin.tracking import AnyModel
 from omics_twin.trust.consent import Purpose
 from omics_twin.trust.privacy import called_by, left_out_lines
-from omics_twin.validity import governed_by
 
 # What `conf/config.yaml` chooses where nobody names a cohort.
 _DEFAULT_COHORT = "synthetic"

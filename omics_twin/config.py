@@ -221,7 +221,7 @@ def _addable(override: Override) -> str:
     """Let a setting that exists, but is not written out in ``conf/``, be set like any other."""
     text = str(override.input_line)
     if override.key_or_group.startswith(_SPACE) and not override.is_delete():
-        # The values to try are text here; `omics_twin.space` reads them.
+        # The values to try are text here; `omics_twin.searches.space` reads them.
         values = text.split("=", 1)[1].strip("'\"").replace("'", "\\'")
         return f"++{override.get_key_element().lstrip('+')}='{values}'"
     if override.is_sweep_override():

@@ -9,7 +9,8 @@ from datetime import date
 from pathlib import Path
 
 from omics_twin import past_runs, tracking
-from omics_twin.belief import KeptBelief
+from omics_twin.bedside.belief import KeptBelief
+from omics_twin.bedside.record import modalities_of
 from omics_twin.chart.store import CHART, Chart
 from omics_twin.cohort.cohort import Cohort, build_cohort
 from omics_twin.cohort.withheld import modalities_of as measured_in
@@ -17,8 +18,6 @@ from omics_twin.config import Config
 from omics_twin.errors import ConfigError, ConsentError, quoted
 from omics_twin.intake.pseudonymous import pseudonymous
 from omics_twin.intake.tables import Tables
-from omics_twin.living import LivingModel
-from omics_twin.record import modalities_of
 from omics_twin.report.console import Console
 from omics_twin.tracking import AnyModel
 from omics_twin.trust.consent import (
@@ -33,6 +32,7 @@ from omics_twin.trust.consent import (
 )
 from omics_twin.trust.ledger import line_of, read_ledger
 from omics_twin.trust.privacy import Pseudonyms, called_by, site_pseudonyms
+from omics_twin.visits.living import LivingModel
 
 _ADDRESS = "://"
 

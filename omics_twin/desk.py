@@ -17,7 +17,9 @@ from sqlalchemy import make_url
 
 from omics_twin import tracking
 from omics_twin.admitting import Told, admit, granted
-from omics_twin.belief import Beliefs, KeptBelief, read_told, visit_to_json
+from omics_twin.answers.patients import Patients, together
+from omics_twin.bedside.belief import Beliefs, KeptBelief, read_told, visit_to_json
+from omics_twin.bedside.record import modalities_of, patients_told
 from omics_twin.chart import accounts, lived
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.sealed import give_key
@@ -31,13 +33,9 @@ from omics_twin.files import read_json, sha256
 from omics_twin.intake.fhir import read_bundle_file
 from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.intake.tables import read_tables
-from omics_twin.living import LivingModel
-from omics_twin.patients import Patients, together
-from omics_twin.record import modalities_of, patients_told
 from omics_twin.report.console import Console
 from omics_twin.report.genes import known_genes
 from omics_twin.report.similar import pool_of
-from omics_twin.scheduled_visits import is_scheduled, scheduled_records
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import AnyModel, TrainedModel
 from omics_twin.trust.audit import AuditLog
@@ -47,6 +45,8 @@ from omics_twin.trust.keys import STORE, make_key, read_key
 from omics_twin.trust.privacy import site_pseudonyms
 from omics_twin.trust.rotation import reseal
 from omics_twin.trust.vault import store_key
+from omics_twin.visits.living import LivingModel
+from omics_twin.visits.scheduled import is_scheduled, scheduled_records
 
 _DEMO = "demo"
 _DEMO_PATIENTS, _DEMO_DAYS = 40, 21.0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import hashlib
+import io
 import json
 import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,23 @@ def write_manifest(folder: Path) -> None:
     """Write the digests of every file in a folder; the last file to be written."""
     files = sorted(each for each in folder.iterdir() if each.is_file() and each.name != MANIFEST)
     write_json(folder / MANIFEST, {each.name: sha256(each.read_bytes()) for each in files})
+
+
+def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    """Write a table, whole or not at all: numbers to six decimals, nothing for ``None``."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_cell(each) for each in line] for line in lines)
+    write_whole(path, buffer.getvalue().encode())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6f}" if isinstance(value, float) else str(value)
 
 
 def read_checked(folder: Path) -> dict[str, bytes]:

@@ -6,21 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from omics_twin import (
-    attacking,
-    comparing,
-    courses,
-    judging,
-    learning,
-    living_training,
-    private_training,
-    runs,
-    subgroups,
-    tasks,
-    tracking,
-    trained_on,
-)
+from omics_twin import runs, tracking
 from omics_twin.asked import check_ranks, read_cohort
+from omics_twin.attacks import ensemble
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, plain, recorded
 from omics_twin.dynamics.settings import DynamicsKind
@@ -31,7 +19,8 @@ from omics_twin.federated import compare as federated
 from omics_twin.federated.sites import Sites, sites_of
 from omics_twin.files import alone, read_json, write_json
 from omics_twin.intake.synthetic import read_truth
-from omics_twin.living import LivingModel
+from omics_twin.judged import comparing, courses, judging, subgroups
+from omics_twin.lifecycle import trained_on
 from omics_twin.pipelines_answering import evaluate, predict, rank, report, score, simulate, update
 from omics_twin.pipelines_upkeep import (
     account,
@@ -50,7 +39,10 @@ from omics_twin.pipelines_upkeep import (
 )
 from omics_twin.report.console import Console
 from omics_twin.report.model_card import write_card
+from omics_twin.training import learning, private, tasks
 from omics_twin.trust.consent import Purpose
+from omics_twin.visits import training
+from omics_twin.visits.living import LivingModel
 
 __all__ = [
     "ablate",
@@ -95,12 +87,12 @@ def train(config: Config, console: Console) -> runs.Trained:
     cohort = read_cohort(config, console, Purpose.TRAINING)
     if config.dynamics.kind is not DynamicsKind.NONE:
         federated.check_together(config, "a twin of visits")
-        private_training.check_not_asked(config, "a twin of visits")
+        private.check_not_asked(config, "a twin of visits")
         return _train_living(cohort, config, console)
     task = tasks.task_of(cohort, config, console)
-    if private_training.is_private(config):
+    if private.is_private(config):
         federated.check_together(config, "a privacy budget")
-    task, config = private_training.prepared(task, config, console)
+    task, config = private.prepared(task, config, console)
     sites = None
     if config.trainer.federation.sites:
         sites = sites_of(task, config)
@@ -153,16 +145,16 @@ def _trained(
         subgroups.draw(metrics, run)
     with console.stage("an attack on membership"):
         metrics["privacy"] = {
-            **private_training.guarantee(config),
-            "attack": attacking.membership_attack(task, model, fitted.plan, config),
+            **private.guarantee(config),
+            "attack": ensemble.membership_attack(task, model, fitted.plan, config),
         }
     learners = {"model": predicted, **baselines}
     metrics["intervals"] = comparing.intervals(task, {k: v.received for k, v in learners.items()})
     metrics["outcomes"] = trained_on.outcome_counts(task)
     with console.stage("effects of the measurements on the benefit of each therapy"):
         judging.write_effects(task, model, config, run)
-    if private_training.is_private(config):
-        model = private_training.released(task, config, metrics)
+    if private.is_private(config):
+        model = private.released(task, config, metrics)
     else:
         told = {"performance": metrics, "privacy": metrics["privacy"]}
         model = replace(
@@ -200,8 +192,8 @@ def _fitted(
     if sites is not None:
         return federated.fit_together(sites, config, run / "sites", console)
     fitted = (
-        private_training.fit_held_out(task, config)
-        if private_training.is_private(config)
+        private.fit_held_out(task, config)
+        if private.is_private(config)
         else learning.fit(task, config, run / "checkpoints", console)
     )
     return fitted, learning.model_of(task, fitted, config)
@@ -218,7 +210,7 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> runs.Trai
         write_json(run / "config.json", recorded(config))
         metrics = {
             "cohort": cohort.name,
-            **living_training.STEPS[config.dynamics.kind](cohort, config, run, console),
+            **training.STEPS[config.dynamics.kind](cohort, config, run, console),
         }
         write_card(LivingModel.load(run / tracking.MODEL_FOLDER), run)
         write_json(run / "metrics.json", metrics)
@@ -230,7 +222,7 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> runs.Trai
 
 def ablate(config: Config, console: Console) -> Path:
     """Say what each modality adds, alone and left out, on the same folds."""
-    from omics_twin import ablation
+    from omics_twin.searches import ablation
 
     federated.check_together(config, "ablate")
     check_ranks(config, "ablate")
@@ -257,7 +249,7 @@ def ablate(config: Config, console: Console) -> Path:
 
 def search(config: Config, console: Console) -> Path:
     """Choose settings by nested cross-validation; a killed search goes on where it was."""
-    from omics_twin import ablation, searching, space
+    from omics_twin.searches import ablation, searching, space
 
     federated.check_together(config, "search")
     check_ranks(config, "search")
@@ -283,16 +275,16 @@ def search(config: Config, console: Console) -> Path:
 
 def attack(config: Config, console: Console) -> Path:
     """Say whether answers give training patients away, by whole ensembles trained without some."""
-    from omics_twin import attacking_whole
+    from omics_twin.attacks import whole
 
     check_ranks(config, "attack")
     cohort = read_cohort(config, console, Purpose.TRAINING)
     task = tasks.task_of(cohort, config, console)
-    task, config = private_training.prepared(task, config, console)
+    task, config = private.prepared(task, config, console)
     asked = json.dumps(plain(config)["attack"], sort_keys=True)
     run = runs.folder_of(config, "attack", task.fingerprint, asked)
     if not runs.is_finished(run, config):
-        found = attacking_whole.attack(task, config, run, console)
+        found = whole.attack(task, config, run, console)
         write_json(run / "attack.json", found)
         numbers = membership.numbers_of(found)
         runs.record(cohort, config, run, "attack", numbers, console, fingerprint=task.fingerprint)

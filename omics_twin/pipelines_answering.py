@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omics_twin import answers, consenting, tasks, tracking
+from omics_twin import consenting, tracking
+from omics_twin.answers import beliefs, predictions, rankings
 from omics_twin.asked import (
     folder_asked,
     model_asked,
@@ -15,17 +16,18 @@ from omics_twin.asked import (
     patients_asked,
     read_cohort,
 )
-from omics_twin.belief import write_belief
+from omics_twin.bedside.belief import write_belief
+from omics_twin.bedside.kept import belief_asked, beliefs_folder, visits_in_cohort, visits_told
+from omics_twin.bedside.plans import plans_asked
+from omics_twin.bedside.record import modalities_of
 from omics_twin.config import Config
 from omics_twin.errors import CohortError, ConfigError, nearest
 from omics_twin.files import alone, write_json
-from omics_twin.kept import belief_asked, beliefs_folder, visits_in_cohort, visits_told
-from omics_twin.living import LivingModel
-from omics_twin.plans import plans_asked
-from omics_twin.record import modalities_of
 from omics_twin.report.console import Console
 from omics_twin.settings import Engine
+from omics_twin.training import tasks
 from omics_twin.trust.consent import Purpose
+from omics_twin.visits.living import LivingModel
 
 
 def update(config: Config, console: Console) -> Path:
@@ -37,26 +39,26 @@ def update(config: Config, console: Console) -> Path:
 
 
 def _updated(config: Config, model: LivingModel | tracking.TrainedModel, console: Console) -> Path:
-    from omics_twin import bedside, bedside_ranking
+    from omics_twin.bedside import ranking, watching
 
     kept, place, withheld = belief_asked(config, model)
     if isinstance(model, LivingModel):
         visits = (
-            bedside.visits_of_file(Path(config.observation), model, kept.patient_id)
+            watching.visits_of_file(Path(config.observation), model, kept.patient_id)
             if config.observation
             else visits_in_cohort(config, model, kept, console)
         )
         for visit in visits:
-            kept, change = bedside.shown(
+            kept, change = watching.shown(
                 model, kept, visit, config.twin.interval, config.twin.least_benefit
             )
-            for line in bedside.lines(model, change):
+            for line in watching.lines(model, change):
                 console.say(line)
     else:
         kept, visits = visits_told(config, model, kept, withheld, console)
         for visit in visits:
-            kept, moved = bedside_ranking.shown(model, kept, visit, config.twin)
-            for line in bedside_ranking.lines(model, moved):
+            kept, moved = ranking.shown(model, kept, visit, config.twin)
+            for line in ranking.lines(model, moved):
                 console.say(line)
     write_belief(place, kept, model.twin.modalities)
     console.say(f"belief after {len(kept.visits)} visits: {place}")
@@ -65,7 +67,7 @@ def _updated(config: Config, model: LivingModel | tracking.TrainedModel, console
 
 def simulate(config: Config, console: Console) -> Path:
     """Write what would happen to a patient under each of some plans, best first."""
-    from omics_twin import bedside, bedside_ranking
+    from omics_twin.bedside import ranking, watching
     from omics_twin.report.trajectory import write_plans
 
     model = model_of_any_kind(config)
@@ -76,16 +78,16 @@ def simulate(config: Config, console: Console) -> Path:
             for visit in visits_in_cohort(config, model, kept, console):
                 kept = kept.seen(visit)
         plans = plans_asked(config.intervention, model, kept)
-        compared = bedside.compared(model, kept, plans, config.twin.interval)
+        compared = watching.compared(model, kept, plans, config.twin.interval)
     else:
         if not kept.visits:
             kept, visits = visits_told(config, model, kept, withheld, console)
             kept = replace(kept, visits=tuple(visits))
-        compared = bedside_ranking.compared(model, kept, config.intervention, config.twin)
-    for line in bedside.ranking_lines(compared):
+        compared = ranking.compared(model, kept, config.intervention, config.twin)
+    for line in watching.ranking_lines(compared):
         console.say(line)
     if output.suffix == ".json":
-        write_json(output, bedside.as_record(compared))
+        write_json(output, watching.as_record(compared))
     else:
         write_plans(output, model, kept, compared)
     console.say(f"plans compared: {output}")
@@ -103,7 +105,7 @@ def evaluate(config: Config, console: Console) -> dict[str, Any]:
             f"{nearest(model.outcome, cohort.outcomes)}"
         )
     outcome = tasks.outcome_of(cohort, model.outcome, model.endpoint)
-    metrics = answers.evaluation(
+    metrics = predictions.evaluation(
         model, cohort, outcome, config.twin, console, as_of_days=config.shown_days
     )
     if output:
@@ -119,7 +121,7 @@ def predict(config: Config, console: Console) -> Path:
     output = output_asked(config, ".csv")
     cohort = read_cohort(config, console, Purpose.SCORING)
     chosen = model.catalogue.intervention(config.intervention) if config.intervention else None
-    answers.write_predictions(
+    predictions.write_predictions(
         model, cohort, config.twin, chosen, output, console, as_of_days=config.shown_days
     )
     console.say(f"predictions: {output}")
@@ -133,7 +135,7 @@ def rank(config: Config, console: Console) -> Path:
     model = model_asked(config, console)
     output = output_asked(config, ".csv", ".json")
     cohort = patients_asked(read_cohort(config, console, Purpose.SCORING), config)
-    lines = answers.cohort_lines(
+    lines = rankings.cohort_lines(
         model,
         cohort,
         config.twin,
@@ -144,14 +146,14 @@ def rank(config: Config, console: Console) -> Path:
     if output.name.endswith(risk.ENDING):
         risk.write_assessments(model, lines, config.twin, output)
     else:
-        answers.write_ranking(model, lines, config.twin, output)
+        rankings.write_ranking(model, lines, config.twin, output)
     console.say(f"ranking: {output}")
     return output
 
 
 def score(config: Config, console: Console) -> Path:
     """Write the ranking of more patients than fit in memory, block by block, to a folder."""
-    from omics_twin import scoring
+    from omics_twin.answers import scoring
 
     model, output, asked = model_asked(config, console), folder_asked(config), config.score
     if config.records is not None:
@@ -161,7 +163,7 @@ def score(config: Config, console: Console) -> Path:
         rows = scoring.rows_of_cohort(model, cohort, config.shown_days)
     by = scoring.in_this_process
     if asked.engine is Engine.RAY:
-        from omics_twin.scoring_ray import by_workers as by
+        from omics_twin.answers.scoring_ray import by_workers as by
     with by(model, config.twin, asked, excluded=config.excluded) as answering:
         found = scoring.score(
             model,
@@ -194,7 +196,7 @@ def report(config: Config, console: Console) -> Path:
         raise ConfigError("no patient was named: add patient=ID")
     company = read_cohort(config, console, Purpose.SCORING)
     cohort = patients_asked(company, config)
-    belief = answers.beliefs(model, cohort, config.twin, console, as_of_days=config.shown_days)
+    belief = beliefs.beliefs(model, cohort, config.twin, console, as_of_days=config.shown_days)
     graph = known_genes(model.twin.design, config.knowledge, console)
     write_report(model, cohort, belief, output, config.twin, company=company, graph=graph)
     console.say(f"report: {output}")

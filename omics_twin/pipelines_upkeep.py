@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from omics_twin import consenting, past_runs, runs, tracking
+from omics_twin.answers.patients import Patients
 from omics_twin.asked import (
     introduced,
     model_of_any_kind,
@@ -15,7 +16,8 @@ from omics_twin.asked import (
     read_cohort,
     with_own_cohort,
 )
-from omics_twin.belief import Beliefs
+from omics_twin.bedside.belief import Beliefs
+from omics_twin.bedside.record import modalities_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config
 from omics_twin.errors import AlarmError, ConfigError, IntakeError
@@ -23,14 +25,12 @@ from omics_twin.files import write_json, write_whole
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate
-from omics_twin.living import LivingModel
-from omics_twin.monitoring import Later
-from omics_twin.patients import Patients
-from omics_twin.record import modalities_of
+from omics_twin.lifecycle.monitoring import Later
+from omics_twin.lifecycle.validity import governed_by
 from omics_twin.report.console import Console
 from omics_twin.tracking import AnyModel
 from omics_twin.trust.consent import Purpose
-from omics_twin.validity import governed_by
+from omics_twin.visits.living import LivingModel
 
 
 def monitor(config: Config, console: Console) -> Path:
@@ -41,7 +41,7 @@ def monitor(config: Config, console: Console) -> Path:
     AlarmError
         If something has changed; the report is written before.
     """
-    from omics_twin import monitoring
+    from omics_twin.lifecycle import monitoring
     from omics_twin.report.drift_page import record_of, write_drift
 
     model = introduced(model_of_any_kind(config), config, console)
@@ -78,7 +78,9 @@ def _later(
     config: Config, model: AnyModel, console: Console
 ) -> tuple[Cohort | Patients | Beliefs, Later]:
     """Return whom a model is monitored on, and what it says of them."""
-    from omics_twin import desk, living_reference, monitoring
+    from omics_twin import desk
+    from omics_twin.lifecycle import monitoring
+    from omics_twin.visits import reference
 
     charted = config.chart is not None
     if isinstance(model, LivingModel):
@@ -87,7 +89,7 @@ def _later(
             if charted
             else read_cohort(config, console, Purpose.SCORING)
         )
-        return followed, living_reference.later_of(model, followed, config.twin, console)
+        return followed, reference.later_of(model, followed, config.twin, console)
     people = (
         desk.patients_of(config, model, console)
         if charted
@@ -98,9 +100,9 @@ def _later(
 
 def promote(config: Config, console: Console) -> None:
     """Make a registered version the champion, if its card holds and it is not worse."""
-    from omics_twin import promoting, registry
+    from omics_twin.lifecycle import promoting, versions
 
-    version = registry.version_of(config.model_uri or "", config.tracking)
+    version = versions.version_of(config.model_uri or "", config.tracking)
 
     def compare(challenger: AnyModel, champion: AnyModel) -> promoting.Match:
         if isinstance(challenger, LivingModel) or isinstance(champion, LivingModel):
@@ -114,7 +116,7 @@ def promote(config: Config, console: Console) -> None:
 
 def rollback(config: Config, console: Console) -> None:
     """Make the champion before the present one the champion again."""
-    from omics_twin import promoting
+    from omics_twin.lifecycle import promoting
 
     promoting.rollback(config.name, config.tracking, console)
 

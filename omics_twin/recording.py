@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omics_twin.answers.example import example_record
 from omics_twin.errors import TrackingError
-from omics_twin.example import example_record
 from omics_twin.files import sha256
 from omics_twin.logs import quiet
 from omics_twin.settings import TrackingSettings

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omics_twin import judging, recording, tracking
-from omics_twin.belief import Beliefs
+from omics_twin import recording, tracking
+from omics_twin.answers.patients import Patients
+from omics_twin.bedside.belief import Beliefs
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, recorded
 from omics_twin.federated import compare as federated
 from omics_twin.files import read_json, write_json
-from omics_twin.patients import Patients
+from omics_twin.judged import judging
 from omics_twin.report.console import Console
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from omics_twin.errors import ModelError
 from omics_twin.files import MANIFEST, sha256
-from omics_twin.living import LivingModel, is_living
 from omics_twin.logs import quiet
 from omics_twin.settings import Reading, TrackingSettings
 from omics_twin.therapy.catalogue import Catalogue
@@ -23,6 +22,7 @@ from omics_twin.twin.neural import NeuralTwin
 from omics_twin.twin.reference import Reference
 from omics_twin.twin.storage import load_twin, readable, save_twin
 from omics_twin.types import Endpoint
+from omics_twin.visits.living import LivingModel, is_living
 
 MODEL_FOLDER = "model"
 

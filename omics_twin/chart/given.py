@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from omics_twin.answers import ranking_lines
-from omics_twin.belief import KeptBelief
+from omics_twin.answers.rankings import ranking_lines
+from omics_twin.bedside.belief import KeptBelief
+from omics_twin.bedside.record import belief_in, kept_of, modalities_of, ranked, ranking_of
 from omics_twin.chart.replay import as_given, ranking_by
 from omics_twin.chart.store import Chart
 from omics_twin.chart.stored import StoredBelief, StoredRanking
-from omics_twin.record import belief_in, kept_of, modalities_of, ranked, ranking_of
+from omics_twin.lifecycle.validity import REFUSED, refused, under
 from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose
 from omics_twin.types import TwinState
-from omics_twin.validity import REFUSED, refused, under
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Given:
     number
         Its number in the chart.
     lines
-        As of :func:`omics_twin.answers.ranking_lines`.
+        As of :func:`omics_twin.answers.rankings.ranking_lines`.
     record, kept
         What the chart held, and what makes the belief.
     visits, withheld

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import overload
 
-from omics_twin import bedside, bedside_ranking, record
-from omics_twin.bedside import Change
-from omics_twin.bedside_ranking import RankingChange
-from omics_twin.belief import replay
+from omics_twin.bedside import ranking, record, watching
+from omics_twin.bedside.belief import replay
+from omics_twin.bedside.ranking import RankingChange
+from omics_twin.bedside.watching import Change
 from omics_twin.chart import lived
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.store import Chart
 from omics_twin.errors import ChartError
-from omics_twin.living import LivingModel
+from omics_twin.lifecycle.validity import refused
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord, RecordedVisit, without
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose
-from omics_twin.validity import refused
+from omics_twin.visits.living import LivingModel
 
 
 @overload
@@ -131,11 +131,11 @@ def _change(
         if not is_last or not shown or refused(model, kept.visits):
             replay(model.twin, kept)
             return None
-        return bedside.shown(
+        return watching.shown(
             model, kept.without_last(), kept.visits[-1], settings.interval, settings.least_benefit
         )[1]
     kept = record.kept_of(model, told, settings)
     if not is_last or not kept.visits:
         record.belief_in(model, kept)
         return None
-    return bedside_ranking.shown(model, kept.without_last(), kept.visits[-1], settings)[1]
+    return ranking.shown(model, kept.without_last(), kept.visits[-1], settings)[1]

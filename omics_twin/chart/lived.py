@@ -11,23 +11,23 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from omics_twin.bedside import Compared, compared
-from omics_twin.belief import KeptBelief, intervention_of, replay, states, visit_of
+from omics_twin.bedside.belief import KeptBelief, intervention_of, replay, states, visit_of
+from omics_twin.bedside.plans import goes_on, plans_asked, therapy_of
+from omics_twin.bedside.watching import Compared, compared
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.replay import as_given, ranking_by
 from omics_twin.chart.store import Chart
 from omics_twin.chart.stored import StoredBelief, StoredRanking
 from omics_twin.errors import ConsentError, TherapyError, quoted
-from omics_twin.living import LivingModel
-from omics_twin.plans import goes_on, plans_asked, therapy_of
-from omics_twin.scheduled_visits import is_scheduled
+from omics_twin.lifecycle.validity import refused, under
 from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.therapy.rank import order
 from omics_twin.told import PatientRecord, RecordedDose
 from omics_twin.trust.consent import Purpose
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.types import Dose, Intervention, TwinState
-from omics_twin.validity import refused, under
+from omics_twin.visits.living import LivingModel
+from omics_twin.visits.scheduled import is_scheduled
 
 GIVEN, PLANNED = "as given", "as planned"
 

@@ -12,10 +12,10 @@ from omics_twin.errors import TrainingError, quoted
 from omics_twin.files import sha256
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.settings import GeneEncoder, SurvivalHead
-from omics_twin.tasks import Task
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.therapy.support import Support
+from omics_twin.training.tasks import Task
 
 
 def introduced(config: Config, fingerprint: str) -> dict[str, str]:

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from omics_twin import judging, learning
 from omics_twin.config import Config
 from omics_twin.errors import TrainingError
 from omics_twin.federated.local import run_sites
 from omics_twin.federated.sites import Sites
-from omics_twin.judging import Predictions
-from omics_twin.learning import Fitted, fitted_of
+from omics_twin.judged import judging
+from omics_twin.judged.judging import Predictions
 from omics_twin.report.console import Console
 from omics_twin.tensors.members import MemberPlan, check_converged
 from omics_twin.tracking import TrainedModel
+from omics_twin.training import learning
+from omics_twin.training.learning import Fitted, fitted_of
 from omics_twin.twin.calibration import Calibration
 
 TOGETHER, POOLED, ALONE = "federated", "pooled", "alone"

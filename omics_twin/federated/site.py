@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from omics_twin import consenting, holding, learning
+from omics_twin import consenting
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config
 from omics_twin.federated.agree import (
@@ -20,12 +20,14 @@ from omics_twin.federated.agree import (
 from omics_twin.federated.exchange import Exchange
 from omics_twin.files import write_json
 from omics_twin.intake.tables import read_tables
-from omics_twin.learning import Fitted
+from omics_twin.judged import holding
 from omics_twin.report.console import Console
 from omics_twin.settings import CalibrationBy
-from omics_twin.tasks import Task, support_of, task_of
 from omics_twin.tensors.members import MemberPlan, check_converged, spread_of
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel
+from omics_twin.training import learning
+from omics_twin.training.learning import Fitted
+from omics_twin.training.tasks import Task, support_of, task_of
 from omics_twin.trust.consent import Purpose
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.neural import Membership

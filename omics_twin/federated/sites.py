@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from omics_twin import learning
 from omics_twin.config import Config
 from omics_twin.errors import CohortError
 from omics_twin.report.console import Console
-from omics_twin.tasks import Task, task_of
 from omics_twin.tensors.members import MemberPlan
+from omics_twin.training import learning
+from omics_twin.training.tasks import Task, task_of
 
 NOT_RECORDED = "not recorded"
 

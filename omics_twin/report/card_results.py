@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from omics_twin.lifecycle.validity import UNLIKE
 from omics_twin.report.card_facts import (
     REPO_LICENCE,
     Answer,
@@ -20,7 +21,6 @@ from omics_twin.report.performance import performance_of
 from omics_twin.report.policy import policy_sentence
 from omics_twin.report.words import listed, name_in_words, percent, visible
 from omics_twin.tracking import TrainedModel
-from omics_twin.validity import UNLIKE
 
 
 def _flow(model: TrainedModel) -> Answer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omics_twin.evaluate.score import HIGHER_IS_BETTER
-from omics_twin.living import LivingModel
+from omics_twin.lifecycle.validity import UNLIKE, policy_of
 from omics_twin.report import living_card
 from omics_twin.report.card_facts import (
     attack_in_words,
@@ -28,7 +28,7 @@ from omics_twin.report.words import (
 )
 from omics_twin.settings import Unlike
 from omics_twin.tracking import AnyModel, TrainedModel
-from omics_twin.validity import UNLIKE, policy_of
+from omics_twin.visits.living import LivingModel
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from omics_twin.answers import Belief, endpoint_values
+from omics_twin.answers.beliefs import Belief, endpoint_values
 from omics_twin.errors import ModelError
 from omics_twin.report.forest import Forest, Interval, forest
 from omics_twin.report.words import Scale, probability, visible

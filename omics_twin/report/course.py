@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from omics_twin.bedside import Compared, Told
+from omics_twin.bedside.watching import Compared, Told
 from omics_twin.report.bars import corners
 from omics_twin.report.forest import Tick, ticks
 from omics_twin.report.words import day_in_words, name_in_words, visible

@@ -47,7 +47,7 @@ def record_of(
     Parameters
     ----------
     monitored
-        A :class:`omics_twin.monitoring.Monitored`.
+        A :class:`omics_twin.lifecycle.monitoring.Monitored`.
     model, cohort
         Which model, and which patients; no patient's row.
     """

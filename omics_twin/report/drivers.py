@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from omics_twin.answers import Belief, endpoint_values
-from omics_twin.patients import Patients
+from omics_twin.answers.beliefs import Belief, endpoint_values
+from omics_twin.answers.patients import Patients
 from omics_twin.report.words import column_in_words, day_in_words, name_in_words, visible
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tracking import TrainedModel

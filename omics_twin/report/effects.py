@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from omics_twin.answers import Belief, beliefs_of
+from omics_twin.answers.beliefs import Belief, beliefs_of
+from omics_twin.answers.patients import patients_in
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.patients import patients_in
 from omics_twin.report.drivers import shown_to
 from omics_twin.report.words import name_in_words
 from omics_twin.settings import TwinSettings

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor
 
-from omics_twin.answers import Belief
+from omics_twin.answers.beliefs import Belief
+from omics_twin.answers.patients import Patients
 from omics_twin.intake.knowledge import missing_file, read_knowledge
 from omics_twin.intake.settings import KnowledgeSettings
-from omics_twin.patients import Patients
 from omics_twin.report.bars import Bars, bars
 from omics_twin.report.comparison import Comparison, shortened
 from omics_twin.report.console import Console

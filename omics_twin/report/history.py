@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from omics_twin.answers import Belief, beliefs_of, ranking_in
-from omics_twin.patients import Patients
+from omics_twin.answers.beliefs import Belief, beliefs_of
+from omics_twin.answers.patients import Patients
+from omics_twin.answers.rankings import ranking_in
 from omics_twin.report.drivers import Driver, answer_of, drivers_of, shown_to
 from omics_twin.report.words import day_in_words, visible
 from omics_twin.settings import TwinSettings

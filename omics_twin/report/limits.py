@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from omics_twin.living import LivingModel
-from omics_twin.patients import Patients
+from omics_twin.answers.patients import Patients
+from omics_twin.lifecycle.validity import UNLIKE
 from omics_twin.report.comparison import Comparison
 from omics_twin.report.measured import Measured
 from omics_twin.report.summary import Patient, optimistic_sentences
 from omics_twin.report.words import counted, listed, name_in_words, percent, visible
 from omics_twin.tracking import AnyModel, TrainedModel
 from omics_twin.types import Visit
-from omics_twin.validity import UNLIKE
+from omics_twin.visits.living import LivingModel
 
 
 def limits_of(

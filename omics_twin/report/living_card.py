@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from omics_twin.evaluate.score import HIGHER_IS_BETTER
-from omics_twin.living import GROWTH, RESPONSE, VISITS, VOLUME, LivingModel
+from omics_twin.lifecycle.validity import UNLIKE, policy_of
 from omics_twin.report.card_answers import SHARED
 from omics_twin.report.card_facts import (
     REPO_LICENCE,
@@ -28,7 +28,7 @@ from omics_twin.report.words import (
     visible,
 )
 from omics_twin.settings import Unlike
-from omics_twin.validity import UNLIKE, policy_of
+from omics_twin.visits.living import GROWTH, RESPONSE, VISITS, VOLUME, LivingModel
 
 _BUILT = {
     GROWTH: "growth, inhibition that wears off and chance, in closed form, with patients' "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from omics_twin.patients import Patients
+from omics_twin.answers.patients import Patients
 from omics_twin.report.words import day_in_words, name_in_words, visible
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tensors.transforms import DesignMatrices

@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 from omics_twin.errors import ModelError, quoted
 from omics_twin.files import write_json, write_whole
-from omics_twin.living import LivingModel
 from omics_twin.recording import CARD
 from omics_twin.report import living_card
 from omics_twin.report.card_answers import answers_of
@@ -25,6 +24,7 @@ from omics_twin.report.pictures import small
 from omics_twin.report.tripod import ITEMS
 from omics_twin.report.words import visible
 from omics_twin.tracking import MODEL_FOLDER, AnyModel, digest_of_folder
+from omics_twin.visits.living import LivingModel
 
 FORMAT = 1
 PAGE = "model_card.html"

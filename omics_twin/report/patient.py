@@ -15,11 +15,13 @@ import torch
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from omics_twin.answers import Belief, ranking_in
+from omics_twin.answers.beliefs import Belief
+from omics_twin.answers.patients import Patients, patients_in
+from omics_twin.answers.rankings import ranking_in
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError
 from omics_twin.files import write_whole
-from omics_twin.patients import Patients, patients_in
+from omics_twin.lifecycle.validity import REFUSED, governed, shares_of
 from omics_twin.report.comparison import ClosedTherapy, Comparison, compare, plot_of, table_of
 from omics_twin.report.genes import genes_of
 from omics_twin.report.limits import evidence_of, limits_of, unlike
@@ -34,7 +36,6 @@ from omics_twin.settings import TwinSettings
 from omics_twin.tensors.graph import GeneGraph
 from omics_twin.tracking import TrainedModel
 from omics_twin.types import NO_INTERVENTION, Ranking, TwinState
-from omics_twin.validity import REFUSED, governed, shares_of
 
 
 def write_report(

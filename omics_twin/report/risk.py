@@ -47,7 +47,7 @@ def risk_assessments(
     Parameters
     ----------
     lines
-        As of :func:`omics_twin.answers.ranking_lines`.
+        As of :func:`omics_twin.answers.rankings.ranking_lines`.
     answered_at
         When the ranking was made, with its time zone.
 

@@ -17,12 +17,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from scipy.stats import t as student
 
-from omics_twin.answers import beliefs_of, endpoint_values, received_of
+from omics_twin.answers.beliefs import beliefs_of, endpoint_values, received_of
+from omics_twin.answers.patients import Patients, patients_in
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.evaluate.calibration import wilson_interval
 from omics_twin.evaluate.competing import followed_on
 from omics_twin.evaluate.survival import kaplan_meier
-from omics_twin.patients import Patients, patients_in
 from omics_twin.settings import Reading, TwinSettings
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.draws import weighted_mean

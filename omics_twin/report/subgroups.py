@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from omics_twin.answers.patients import Patients
 from omics_twin.evaluate.attributes import attributes_of
-from omics_twin.patients import Patients
 from omics_twin.report.words import counted, listed, marker_in_words, percent
 from omics_twin.tracking import TrainedModel
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from omics_twin.lifecycle.validity import REFUSED
 from omics_twin.report.comparison import Comparison
 from omics_twin.report.measured import Measured
 from omics_twin.report.words import Scale, counted, listed, percent, probability, visible
 from omics_twin.tracking import TrainedModel
-from omics_twin.validity import REFUSED
 
 
 @dataclass(frozen=True)

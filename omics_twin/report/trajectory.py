@@ -11,16 +11,16 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from omics_twin.bedside import Compared
-from omics_twin.belief import KeptBelief
+from omics_twin.bedside.belief import KeptBelief
+from omics_twin.bedside.plans import dosed_days
+from omics_twin.bedside.watching import Compared
 from omics_twin.dynamics.recist import response_lines
 from omics_twin.evaluate.plots import BLUE, GREEN, GREY, ORANGE, blank
 from omics_twin.files import write_whole
-from omics_twin.living import LivingModel
-from omics_twin.plans import dosed_days
+from omics_twin.lifecycle.validity import unlike_them
 from omics_twin.therapy.rank import order
 from omics_twin.tracking import AnyModel
-from omics_twin.validity import unlike_them
+from omics_twin.visits.living import LivingModel
 
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
 _STYLES = ("-", "--", ":", "-.", "-", "--")

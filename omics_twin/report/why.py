@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from omics_twin.answers import Belief
-from omics_twin.patients import Patients
+from omics_twin.answers.beliefs import Belief
+from omics_twin.answers.patients import Patients
 from omics_twin.report.bars import Bars, Curves, bars, curves
 from omics_twin.report.comparison import Comparison, OpenTherapy, shortened
 from omics_twin.report.drivers import Driver, Drivers, Part, drivers_of, shown_to

@@ -10,13 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from omics_twin.answers import Belief, ranking_lines, shown_in
-from omics_twin.bedside import Told
-from omics_twin.bedside_ranking import RankingChange, compared, foreseen
-from omics_twin.chart.given import Given, give
-from omics_twin.chart.store import Chart
-from omics_twin.errors import TherapyError
-from omics_twin.record import (
+from omics_twin.answers.beliefs import Belief, shown_in
+from omics_twin.answers.rankings import ranking_lines
+from omics_twin.bedside.ranking import RankingChange, compared, foreseen
+from omics_twin.bedside.record import (
     NOT_MEASURED,
     beliefs_in,
     channels_by_visit,
@@ -27,6 +24,10 @@ from omics_twin.record import (
     ranking_of,
     strata_in,
 )
+from omics_twin.bedside.watching import Told
+from omics_twin.chart.given import Given, give
+from omics_twin.chart.store import Chart
+from omics_twin.errors import TherapyError
 from omics_twin.report.comparison import compare, plot_of, table_of
 from omics_twin.report.course import Course, course_of
 from omics_twin.report.patient import page_of, scale_of
@@ -204,7 +205,7 @@ def learned(desk: Desk, change: RankingChange | None) -> dict[str, Any] | None:
 
 
 def order_in_words(desk: Desk, lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the first of a ranking's lines, see :func:`omics_twin.answers.ranking_lines`."""
+    """Return the first of the lines of :func:`omics_twin.answers.rankings.ranking_lines`."""
     return [
         f"{desk.labels[line['intervention']]}: {desk.scale.value(line['expected'])}, "
         f"best with probability {probability(line['probability_best'])}"

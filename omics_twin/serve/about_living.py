@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from omics_twin import bedside
-from omics_twin.bedside import Change, Compared, Told
+from omics_twin.bedside import watching
+from omics_twin.bedside.plans import dosed_days, goes_on, therapy_of
+from omics_twin.bedside.watching import Change, Compared, Told
 from omics_twin.chart.lived import (
     PLANNED,
     Lived,
@@ -23,8 +24,7 @@ from omics_twin.chart.lived import (
 from omics_twin.chart.store import Chart
 from omics_twin.dynamics.recist import Response, response_lines, responses
 from omics_twin.errors import TherapyError, nearest
-from omics_twin.living import LivingModel
-from omics_twin.plans import dosed_days, goes_on, therapy_of
+from omics_twin.lifecycle.validity import check_like
 from omics_twin.report.course import Course, course_of
 from omics_twin.report.limits import unlike_at_first
 from omics_twin.report.words import (
@@ -46,7 +46,7 @@ from omics_twin.therapy.utility import Utility
 from omics_twin.told import RecordedVisit
 from omics_twin.twin.published import AMOUNTS
 from omics_twin.types import NO_INTERVENTION, Intervention, Modality
-from omics_twin.validity import check_like
+from omics_twin.visits.living import LivingModel
 
 _DIAMETERS = "size_mm"
 _MOST_DAYS = 730.0
@@ -126,7 +126,7 @@ def _course(desk: LivingDesk, told: Lived, found: Compared, chosen: Sequence[str
     most = max([1.6 * max(sizes), 1.2 * max(medians)]) if len(sizes) else float("inf")
     # What is measured is drawn where it is what the curves are of.
     expected = (
-        bedside.expected_at(desk.model, told.kept, told.interval, told.beliefs.states)
+        watching.expected_at(desk.model, told.kept, told.interval, told.beliefs.states)
         if len(sizes)
         else {}
     )
@@ -304,7 +304,7 @@ def learned(
         if change.measured is None
         else [
             {
-                "name": visible(column_in_words(bedside.watched_name(desk.model), unit)),
+                "name": visible(column_in_words(watching.watched_name(desk.model), unit)),
                 "measured": f"{change.measured:.3g}",
                 "unit": unit,
                 "expected": str(change.forecast),

@@ -21,14 +21,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from omics_twin.answers import Belief, shown_in
+from omics_twin.answers.beliefs import Belief, shown_in
+from omics_twin.bedside.record import belief_in, kept_of, patients_told, ranking_of
 from omics_twin.chart.cards import Feedback, add_card, add_feedback
 from omics_twin.chart.given import give
 from omics_twin.chart.store import CHART
 from omics_twin.errors import OmicsTwinError
 from omics_twin.intake.fhir import consents_in, patients_of, read_bundle, wrapped
 from omics_twin.intake.fhir_parts import codes_of, object_in
-from omics_twin.record import belief_in, kept_of, patients_told, ranking_of
 from omics_twin.report.comparison import Comparison, compare
 from omics_twin.report.limits import unlike
 from omics_twin.report.words import Scale, counted, percent, probability, visible

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from omics_twin.bedside.record import NOT_MEASURED
 from omics_twin.chart.amended import amended_strata, amended_visits
 from omics_twin.chart.doses import StoredDose, amended_doses, doses_of
 from omics_twin.chart.store import Chart
 from omics_twin.errors import ChartError, OmicsTwinError, quoted
-from omics_twin.record import NOT_MEASURED
 from omics_twin.report.words import counted, day_in_words, listed, name_in_words, visible
 from omics_twin.told import RecordedDose, RecordedVisit
 from omics_twin.trust.consent import ALL, Decision, Entry, Purpose

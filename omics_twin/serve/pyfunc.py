@@ -8,8 +8,8 @@ from typing import Any
 
 import mlflow
 
-from omics_twin.answers import ranking_lines
-from omics_twin.record import ranked
+from omics_twin.answers.rankings import ranking_lines
+from omics_twin.bedside.record import ranked
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel

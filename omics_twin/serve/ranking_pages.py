@@ -9,12 +9,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from omics_twin.bedside.record import NOT_MEASURED, strata_in, stratum_of
 from omics_twin.chart import amended
 from omics_twin.chart.accounts import Role
 from omics_twin.chart.given import give
 from omics_twin.chart.learned import learn
 from omics_twin.errors import ConsentError
-from omics_twin.record import NOT_MEASURED, strata_in, stratum_of
 from omics_twin.report.risk import risk_assessments
 from omics_twin.serve import about, visit_form
 from omics_twin.serve.about import Desk

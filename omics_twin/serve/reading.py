@@ -7,9 +7,9 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from omics_twin.bedside.record import check_record, strata_in
 from omics_twin.errors import OmicsTwinError, TwinError
 from omics_twin.files import json_of
-from omics_twin.record import check_record, strata_in
 from omics_twin.tensors.design import Feature
 from omics_twin.told import PatientRecord, record_of, without
 from omics_twin.tracking import TrainedModel

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from omics_twin.record import strata_in
+from omics_twin.bedside.record import strata_in
 from omics_twin.serve.reading import LATEST_DAY
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tracking import TrainedModel

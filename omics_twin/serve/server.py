@@ -13,13 +13,13 @@ import uvicorn
 from mlflow.pyfunc import scoring_server
 
 from omics_twin.errors import TrackingError
+from omics_twin.lifecycle.validity import governed_by
 from omics_twin.logs import quiet
 from omics_twin.recording import packing
 from omics_twin.serve.gate import PATHS, App, Gate, Message, Receive, Send
 from omics_twin.serve.reading import Permits
 from omics_twin.settings import ServeSettings, TrackingSettings, Unlike
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel, load_model, tracker
-from omics_twin.validity import governed_by
 
 _CONNECTIONS = 256
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from omics_twin.bedside.record import channels_shown
 from omics_twin.errors import TwinError, nearest
-from omics_twin.record import channels_shown
 from omics_twin.report.words import day_in_words, name_in_words, visible
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.told import PatientRecord, RecordedVisit, record_of

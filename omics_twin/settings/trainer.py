@@ -55,7 +55,7 @@ class PrivacySettings:
     secret_weights
         Without a budget: variance of secret weights by which patients count in training, 0: all
         count the same. Promises nothing, but answers tell less of who was learned from; see
-        :mod:`omics_twin.secret_weights`.
+        :mod:`omics_twin.training.secret_weights`.
     noise_seed
         Null: secret noise from the operating system, which the guarantee rests on; a number makes
         the run reproducible and voids the guarantee.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was learned on a simulated copy of the training cohort; see ``holding.py``.
+    """What was learned on a simulated copy of the training cohort; see ``judged/holding.py``.
 
     Attributes
     ----------

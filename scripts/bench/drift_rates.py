@@ -17,14 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from omics_twin import judging, learning, tasks, trained_on
 from omics_twin.asked import read_cohort
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
-from omics_twin.monitoring import Later, compared, later_of
+from omics_twin.judged import judging
+from omics_twin.lifecycle import trained_on
+from omics_twin.lifecycle.monitoring import Later, compared, later_of
 from omics_twin.report.console import Console
 from omics_twin.settings import MonitorSettings
 from omics_twin.tracking import AnyModel, TrainedModel
+from omics_twin.training import learning, tasks
 from omics_twin.trust.consent import Purpose
 
 

@@ -19,16 +19,16 @@ import numpy as np
 import torch
 from drift_rates import rates, told
 
-from omics_twin import progression
-from omics_twin.answers import received_of
+from omics_twin.answers.beliefs import received_of
 from omics_twin.asked import read_cohort
-from omics_twin.belief import Beliefs, KeptBelief
+from omics_twin.bedside.belief import Beliefs, KeptBelief
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
-from omics_twin.living_reference import later_of, remembering
 from omics_twin.report.console import Console
 from omics_twin.tensors.history import Histories, histories_of
 from omics_twin.trust.consent import Purpose
+from omics_twin.visits import progression
+from omics_twin.visits.reference import later_of, remembering
 
 _FOLDS = 5
 Change = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -18,16 +18,17 @@ from time import perf_counter
 
 import numpy as np
 
-from omics_twin import judging, learning, tasks
 from omics_twin.asked import read_cohort
 from omics_twin.config import Config, load
 from omics_twin.evaluate.baselines import fit_predict_folds
 from omics_twin.evaluate.metrics import summarise
 from omics_twin.evaluate.score import score
+from omics_twin.judged import judging
 from omics_twin.report.console import Console
 from omics_twin.settings import GeneEncoder
-from omics_twin.tasks import Task
 from omics_twin.tensors.graph import rewired
+from omics_twin.training import learning, tasks
+from omics_twin.training.tasks import Task
 from omics_twin.trust.consent import Purpose
 
 CONSOLE = Console(quiet=True)

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
-from omics_twin import tasks
 from omics_twin.asked import read_cohort
 from omics_twin.config import load
 from omics_twin.evaluate.concordance import concordance
 from omics_twin.report.console import Console
 from omics_twin.tensors.graph import GeneGraph
+from omics_twin.training import tasks
 from omics_twin.trust.consent import Purpose
 
 CONSOLE = Console(quiet=True)

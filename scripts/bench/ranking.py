@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from serving import record_for
 
+from omics_twin.bedside.record import ranked, visits_of
 from omics_twin.models.fusion import posterior
-from omics_twin.record import ranked, visits_of
 from omics_twin.serve.reading import schema_of
 from omics_twin.settings import TrackingSettings, TwinSettings
 from omics_twin.told import PatientRecord, record_of

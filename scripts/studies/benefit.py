@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from omics_twin.asked import read_cohort
-from omics_twin.bedside_ranking import no_benefit
+from omics_twin.bedside.ranking import no_benefit
+from omics_twin.bedside.record import beliefs_in, kept_of, ranking_of
 from omics_twin.cohort.records import records_in
 from omics_twin.config import Config, load
 from omics_twin.intake.synthetic import read_truth
-from omics_twin.record import beliefs_in, kept_of, ranking_of
 from omics_twin.report.console import Console
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose

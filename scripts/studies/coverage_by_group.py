@@ -16,16 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from omics_twin import holding, interval_coverage, learning, subgroups, tasks
 from omics_twin.asked import read_cohort
 from omics_twin.config import Config, load
 from omics_twin.evaluate.attributes import NOT_KNOWN
 from omics_twin.evaluate.fairness import THREE_POINTS
-from omics_twin.held_answers import Held, answers_of, held_of, narrowed
+from omics_twin.judged import holding, interval_coverage, subgroups
+from omics_twin.judged.held_answers import Held, answers_of, held_of, narrowed
+from omics_twin.judged.simulated import fit_copy, simulated_copy
 from omics_twin.report.console import Console
-from omics_twin.simulated import fit_copy, simulated_copy
-from omics_twin.tasks import Task
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel
+from omics_twin.training import learning, tasks
+from omics_twin.training.tasks import Task
 from omics_twin.trust.consent import Purpose
 
 _NEXT = 2

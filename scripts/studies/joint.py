@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omics_twin import tasks
 from omics_twin.asked import read_cohort
 from omics_twin.config import load
 from omics_twin.evaluate.forecast import coverage, crps
 from omics_twin.evaluate.metrics import log_loss, roc_auc
 from omics_twin.report.console import Console
 from omics_twin.tensors.members import MemberPlan, plan_members
+from omics_twin.training import tasks
 from omics_twin.trust.consent import Purpose
 
 _VISITS = ("mri@0", "mri@21", "mri@84", "mri@168")

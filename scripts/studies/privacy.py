@@ -15,14 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from omics_twin import attacking, config, judging, learning, private_training, tasks
+from omics_twin import config
 from omics_twin.asked import read_cohort
+from omics_twin.attacks import ensemble
 from omics_twin.evaluate.baselines import fit_baseline
 from omics_twin.evaluate.membership import Answered, attacked, fit_of_response, lines
 from omics_twin.evaluate.metrics import summarise
 from omics_twin.evaluate.score import score
+from omics_twin.judged import judging
 from omics_twin.report.console import Console
 from omics_twin.tracking import TrainedModel
+from omics_twin.training import learning, private, tasks
 from omics_twin.trust.consent import Purpose
 
 _NAMES = ("auc", "log_loss", "ece")
@@ -35,7 +38,7 @@ def main(arguments: list[str]) -> None:
     settings = [f"{key}={value}" for key, value in own.items()]
     asked = config.load("train", [*settings, "trainer.privacy.epsilon=1", "tracking=off"])
     cohort = read_cohort(asked, console, Purpose.TRAINING)
-    task, asked = private_training.prepared(tasks.task_of(cohort, asked, console), asked, console)
+    task, asked = private.prepared(tasks.task_of(cohort, asked, console), asked, console)
     for name in ("logistic", "logistic_interactions"):
         received, attack = _baseline(name, task)
         print(_line(name, task, received), *lines(attack), flush=True)
@@ -44,12 +47,12 @@ def main(arguments: list[str]) -> None:
         for seed in range(seeds):
             privacy = replace(asked.trainer.privacy, epsilon=float(budget), noise_seed=seed)
             run = replace(asked, trainer=replace(asked.trainer, privacy=privacy))
-            fitted = private_training.fit_held_out(task, run)
+            fitted = private.fit_held_out(task, run)
             model: TrainedModel = learning.model_of(task, fitted, run)
             told = judging.held_out_predictions(task, model, fitted.plan, run, every_arm=False)
             received += list(told.received)
             if seed == 0:
-                attacks.append(attacking.membership_attack(task, model, fitted.plan, run))
+                attacks.append(ensemble.membership_attack(task, model, fitted.plan, run))
         print(_line(f"epsilon {budget}", task, received), *lines(attacks[0]), flush=True)
 
 

@@ -20,13 +20,15 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
-from omics_twin import config, judging, tasks
+from omics_twin import config
 from omics_twin.asked import read_cohort
 from omics_twin.evaluate.design import Design, fit_recipe
 from omics_twin.evaluate.membership import Answered, attacked, fit_of_response
 from omics_twin.evaluate.metrics import summarise
 from omics_twin.evaluate.score import score
+from omics_twin.judged import judging
 from omics_twin.report.console import Console
+from omics_twin.training import tasks
 from omics_twin.trust.consent import Purpose
 
 Learner = Callable[[ndarray, ndarray, ndarray], list[ndarray]]

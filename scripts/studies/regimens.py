@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau
 
-from omics_twin.plans import published_grid
+from omics_twin.bedside.plans import published_grid
 from omics_twin.therapy.rank import rank_therapies
 from omics_twin.therapy.regimens import DAILY, regimen
 from omics_twin.therapy.utility import Utility

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from omics_twin import landmarks, visit_learning
 from omics_twin.config import Config, load
 from omics_twin.report.console import Console
 from omics_twin.tensors.history import Histories
 from omics_twin.twin.draws import weighted_mean, weighted_quantile
 from omics_twin.twin.visits import VisitTwin
 from omics_twin.types import NO_INTERVENTION, Modality
-from omics_twin.visit_learning import Followed
+from omics_twin.visits import landmarks, learning
+from omics_twin.visits.learning import Followed
 
 Array = np.ndarray
 _MODALITY = Modality("laboratory", "mixed", ("marker", "other", "sign"))
@@ -108,7 +108,7 @@ def main(cohorts: int, patients: int) -> None:
         training, new = cohort(patients, rng, "t"), cohort(200, rng, "n")
         repeats = [rng.permutation(patients) % config.split.folds for _ in range(3)]
         with tempfile.TemporaryDirectory() as folder:
-            twin, _ = visit_learning.fit(
+            twin, _ = learning.fit(
                 training, np.stack(repeats), config, Path(folder), Console(quiet=True)
             )
         kept = replace(twin, membership=replace(twin.membership, spread=1.0, spread_new=1.0))

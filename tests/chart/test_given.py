@@ -10,16 +10,16 @@ from datetime import date
 import pytest
 import torch
 
+from omics_twin.bedside.record import ranked
 from omics_twin.chart.given import give, replayed
 from omics_twin.chart.learned import learn
 from omics_twin.chart.store import Chart
 from omics_twin.errors import ChartError, ConsentError
-from omics_twin.record import ranked
+from omics_twin.lifecycle.validity import governed_by
 from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.told import record_of
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Decision, Entry
-from omics_twin.validity import governed_by
 from tests.conftest import SmallRun
 
 BY = "dr nora"

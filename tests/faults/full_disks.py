@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from omics_twin.belief import KeptBelief, write_belief
+from omics_twin.bedside.belief import KeptBelief, write_belief
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 from omics_twin.files import write_json

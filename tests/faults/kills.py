@@ -15,7 +15,7 @@ from random import Random
 
 import torch
 
-from omics_twin.belief import KeptBelief, read_belief, write_belief
+from omics_twin.bedside.belief import KeptBelief, read_belief, write_belief
 from omics_twin.chart.store import Chart
 from omics_twin.told import RecordedVisit
 from omics_twin.trust.audit import AuditLog, read_events

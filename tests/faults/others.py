@@ -14,7 +14,7 @@ from random import Random
 from unittest.mock import patch
 from urllib.request import urlopen
 
-from omics_twin.belief import KeptBelief, read_belief, write_belief
+from omics_twin.bedside.belief import KeptBelief, read_belief, write_belief
 from omics_twin.files import alone
 from omics_twin.trust import audit
 from omics_twin.trust.audit import AuditLog, read_events, verify

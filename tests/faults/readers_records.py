@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from omics_twin.belief import KeptBelief, read_belief, write_belief
+from omics_twin.bedside.belief import KeptBelief, read_belief, write_belief
+from omics_twin.bedside.record import read_record
 from omics_twin.intake.fhir import FromFhir, read_bundle_file
 from omics_twin.intake.fhir_mapping_file import mapping_of
-from omics_twin.record import read_record
 from omics_twin.serve.reading import records_in, schema_of
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import TrainedModel

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omics_twin.belief import KeptBelief, read_belief, read_told, write_belief
+from omics_twin.bedside.belief import KeptBelief, read_belief, read_told, write_belief
 from omics_twin.config import check_overrides, read_overrides
 from omics_twin.errors import (
     AuditError,

@@ -13,8 +13,8 @@ from omics_twin.federated.site import cohort_of_site
 from omics_twin.federated.sites import sites_of
 from omics_twin.intake.synthetic import generate
 from omics_twin.report.console import Console
-from omics_twin.tasks import task_of
 from omics_twin.tracking import TrainedModel
+from omics_twin.training.tasks import task_of
 
 pytest.importorskip("nvflare", reason="NVIDIA FLARE is not installed: pip install '.[federated]'")
 

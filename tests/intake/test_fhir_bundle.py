@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from omics_twin.bedside.record import ranked
 from omics_twin.errors import IntakeError
 from omics_twin.intake.fhir import read_bundle, read_bundle_file
 from omics_twin.intake.fhir_bundle import bundle_of
-from omics_twin.record import ranked
 from omics_twin.settings import TwinSettings
 from omics_twin.told import PatientRecord, record_of
 from omics_twin.tracking import TrainedModel

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from omics_twin.ablation import ALL, questions
 from omics_twin.cli import main
+from omics_twin.searches.ablation import ALL, questions
 
 SETTINGS = [
     "intake.patients=120",

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from omics_twin.answers.patients import patients_in
+from omics_twin.bedside.record import patients_told
 from omics_twin.chart.doses import doses_of
 from omics_twin.chart.given import give
 from omics_twin.chart.store import Chart
@@ -24,8 +26,6 @@ from omics_twin.errors import ConsentError
 from omics_twin.intake.fhir_bundle import bundle_of
 from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.intake.tables import read_tables
-from omics_twin.patients import patients_in
-from omics_twin.record import patients_told
 from omics_twin.settings import TwinSettings
 from omics_twin.told import RecordedDose, record_of
 from omics_twin.tracking import TrainedModel

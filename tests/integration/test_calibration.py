@@ -17,10 +17,10 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.evaluate.design import Outcome
 from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.judged.simulated import simulated_copy
 from omics_twin.report.console import Console
-from omics_twin.simulated import simulated_copy
-from omics_twin.tasks import Task, task_of
 from omics_twin.tracking import TrainedModel
+from omics_twin.training.tasks import Task, task_of
 from omics_twin.trust.consent import Purpose
 from tests.conftest import SmallRun
 

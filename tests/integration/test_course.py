@@ -11,12 +11,12 @@ import mlflow
 import pytest
 import torch
 
-from omics_twin.answers import beliefs, draws_of, strata_keys, visits_of
+from omics_twin.answers.beliefs import beliefs, draws_of, strata_keys, visits_of
 from omics_twin.asked import read_cohort
-from omics_twin.belief import KeptBelief
+from omics_twin.bedside.belief import KeptBelief
+from omics_twin.bedside.record import belief_in
 from omics_twin.cli import main
 from omics_twin.config import load
-from omics_twin.record import belief_in
 from omics_twin.report.console import Console
 from omics_twin.tracking import TrainedModel
 from omics_twin.trust.consent import Purpose

@@ -16,11 +16,11 @@ import torch
 from omics_twin.asked import read_cohort
 from omics_twin.config import load
 from omics_twin.errors import CohortError
-from omics_twin.learning import fit, model_of
 from omics_twin.report.console import Console
-from omics_twin.tasks import Task, task_of
 from omics_twin.tensors.transforms import observations
 from omics_twin.tracking import TrainedModel
+from omics_twin.training.learning import fit, model_of
+from omics_twin.training.tasks import Task, task_of
 from omics_twin.trust.consent import Purpose
 from tests.genes import GENES, known, planted
 

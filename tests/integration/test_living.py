@@ -14,11 +14,11 @@ import pytest
 from omics_twin.chart.lived import live, relived
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
-from omics_twin.living import LivingModel
 from omics_twin.recording import CARD, RunRecord, record_run
 from omics_twin.report.model_card import PAGE, problems_of, read_card, write_card
 from omics_twin.settings import TrackingSettings, TwinSettings
 from omics_twin.tracking import load_any
+from omics_twin.visits.living import LivingModel
 
 FEATURE = "target_lesion_long_diameter_mm"
 

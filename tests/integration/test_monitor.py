@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from omics_twin import monitoring
 from omics_twin.admitting import granted
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.cohort.records import records_in
 from omics_twin.errors import CohortError, ModelError
-from omics_twin.monitoring import Later, compared, later_of
+from omics_twin.lifecycle import monitoring
+from omics_twin.lifecycle.monitoring import Later, compared, later_of
 from omics_twin.settings import MonitorSettings, TwinSettings
 from omics_twin.tracking import TrainedModel
 from tests.conftest import SmallRun

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from omics_twin import config, private_training, tasks
+from omics_twin import config
 from omics_twin.asked import read_cohort
 from omics_twin.cli import main
 from omics_twin.report.console import Console
 from omics_twin.settings import TrackingSettings
 from omics_twin.tracking import TrainedModel, load_model
+from omics_twin.training import private, tasks
 from omics_twin.trust.consent import Purpose
 from tests.conftest import SmallRun
 
@@ -80,10 +81,8 @@ def test_noise_is_never_the_same_unless_its_seed_is_given_which_voids_the_guaran
         )
         console = Console()
         cohort = read_cohort(asked, console, Purpose.SCORING)
-        task, asked = private_training.prepared(
-            tasks.task_of(cohort, asked, console), asked, console
-        )
-        told.append(private_training.released(task, asked, {"privacy": {"attack": {}}}))
+        task, asked = private.prepared(tasks.task_of(cohort, asked, console), asked, console)
+        told.append(private.released(task, asked, {"privacy": {"attack": {}}}))
     weights = [dict(each.twin.network.named_parameters()) for each in told]
     name = "outcome.effects.average"
     assert torch.equal(weights[0][name], weights[1][name])

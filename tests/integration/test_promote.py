@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from omics_twin import registry
 from omics_twin.cli import main
 from omics_twin.files import write_json, write_manifest
+from omics_twin.lifecycle import versions
 from omics_twin.recording import CARD, RunRecord, record_run
 from omics_twin.report.model_card import write_card
 from omics_twin.settings import TrackingSettings
@@ -33,7 +33,7 @@ class Store:
         return main([verb, *more, *self.arguments])
 
     def version(self, alias: str) -> str | None:
-        found = registry.aliased(NAME, alias, self.settings)
+        found = versions.aliased(NAME, alias, self.settings)
         return None if found is None else found.number
 
     def register(self, run: Path) -> str:
@@ -79,16 +79,16 @@ def template(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> P
 def store(template: Path, small_run: SmallRun, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Give the store without aliases but the challenger's; nothing else is changed by a test."""
     settings = TrackingSettings(uri=f"sqlite:///{template / 'mlflow.db'}")
-    for alias in (registry.CHAMPION, registry.PREVIOUS):
-        if registry.aliased(NAME, alias, settings) is not None:
-            registry.drop_alias(NAME, alias, settings)
-    registry.set_aliases(NAME, {registry.CHALLENGER: "2"}, settings)
+    for alias in (versions.CHAMPION, versions.PREVIOUS):
+        if versions.aliased(NAME, alias, settings) is not None:
+            versions.drop_alias(NAME, alias, settings)
+    versions.set_aliases(NAME, {versions.CHALLENGER: "2"}, settings)
     return Store(settings, (f"tracking.uri={settings.uri}", f"synthetic_root={small_run.trial}"))
 
 
 def artefacts(store: Store, template: Path, number: int) -> Path:
     """Return the folder that the registry gives out as the files of a version."""
-    digest = registry.version_of(f"models:/{NAME}/{number}", store.settings).tags["model_digest"]
+    digest = versions.version_of(f"models:/{NAME}/{number}", store.settings).tags["model_digest"]
     for card in (template / "files").rglob(CARD):
         if (card.parent / "model").is_dir() and digest in card.read_text():
             return card.parent
@@ -98,14 +98,14 @@ def artefacts(store: Store, template: Path, number: int) -> Path:
 def test_a_registered_version_carries_its_card_and_is_the_challenger(
     template: Path, store: Store, small_run: SmallRun
 ) -> None:
-    version = registry.version_of(f"models:/{NAME}/1", store.settings)
+    version = versions.version_of(f"models:/{NAME}/1", store.settings)
     assert version.tags["model_digest"] == TrainedModel.load(small_run.model).digest
     described = tracker().MlflowClient().get_model_version(NAME, "1").description
     assert described == json.loads((small_run.run / CARD).read_text())["summary"][:5000]
     assert (artefacts(store, template, 1) / CARD).read_bytes() == (
         small_run.run / CARD
     ).read_bytes()
-    assert store.version(registry.CHALLENGER) == "2"
+    assert store.version(versions.CHALLENGER) == "2"
 
 
 def test_promoting_and_rolling_back_move_the_champion(
@@ -113,15 +113,15 @@ def test_promoting_and_rolling_back_move_the_champion(
 ) -> None:
     assert store.run("promote", f"model_uri=models:/{NAME}/1") == 0
     assert "wait for a person" in capsys.readouterr().err
-    assert store.version(registry.CHAMPION) == "1"
+    assert store.version(versions.CHAMPION) == "1"
     assert store.run("promote", f"model_uri=models:/{NAME}@challenger") == 0
     assert "is not shown to differ from the champion, version 1: auc" in capsys.readouterr().out
-    assert (store.version(registry.CHAMPION), store.version(registry.PREVIOUS)) == ("2", "1")
-    assert store.version(registry.CHALLENGER) is None
-    told = registry.version_of(f"models:/{NAME}/2", store.settings).tags
+    assert (store.version(versions.CHAMPION), store.version(versions.PREVIOUS)) == ("2", "1")
+    assert store.version(versions.CHALLENGER) is None
+    told = versions.version_of(f"models:/{NAME}/2", store.settings).tags
     assert json.loads(told["compared"])["patients"] == 150
     assert store.run("rollback", f"name={NAME}") == 0
-    assert (store.version(registry.CHAMPION), store.version(registry.PREVIOUS)) == ("1", "2")
+    assert (store.version(versions.CHAMPION), store.version(versions.PREVIOUS)) == ("1", "2")
 
 
 def test_the_champion_loads_by_its_alias(store: Store, small_run: SmallRun) -> None:
@@ -147,7 +147,7 @@ def test_a_version_without_a_card_is_refused(
     finally:
         card.write_bytes(kept)
     assert "version 2 of 'synthetic_response' is not promoted: no model card" in refused(capsys)
-    assert store.version(registry.CHAMPION) is None
+    assert store.version(versions.CHAMPION) is None
 
 
 def test_a_version_with_the_card_of_another_model_is_refused(
@@ -211,9 +211,9 @@ def test_a_worse_version_is_promoted_by_force_only(
     told = capsys.readouterr().err
     assert "is worse than the champion, version 1: auc" in told
     assert "add force=true" in told
-    assert store.version(registry.CHAMPION) == "1"
+    assert store.version(versions.CHAMPION) == "1"
     assert store.run("promote", f"model_uri={worse}", "force=true") == 0
-    assert store.version(registry.CHAMPION) == worse.rsplit("/", 1)[1]
+    assert store.version(versions.CHAMPION) == worse.rsplit("/", 1)[1]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from omics_twin.chart.lived import drugs_known, live, relived
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
-from omics_twin.living import LivingModel
 from omics_twin.settings import TwinSettings
+from omics_twin.visits.living import LivingModel
 from tests.conftest import SmallRun
 
 KIND = ["dynamics=tumour_response", "dynamics.modality=radiomics"]

@@ -10,9 +10,9 @@ import pytest
 from omics_twin.cohort.cohort import build_cohort
 from omics_twin.config import load
 from omics_twin.intake.tables import read_tables
-from omics_twin.tasks import support_of
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import Support
+from omics_twin.training.tasks import support_of
 from omics_twin.trust.consent import permit
 
 

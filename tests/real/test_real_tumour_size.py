@@ -7,14 +7,14 @@ import os
 import numpy as np
 import pytest
 
-from omics_twin.answers import received_of
+from omics_twin.answers.beliefs import received_of
 from omics_twin.cohort.cohort import build_cohort
 from omics_twin.config import load
 from omics_twin.intake.tables import read_tables
-from omics_twin.progression import cross_validated, judged
 from omics_twin.report.console import Console
 from omics_twin.tensors.history import histories_of
 from omics_twin.trust.consent import permit
+from omics_twin.visits.progression import cross_validated, judged
 
 
 def test_the_next_scan_is_forecast_better_than_by_any_baseline() -> None:

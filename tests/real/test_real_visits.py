@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from omics_twin import landmark_scores, landmarks, visit_learning
 from omics_twin.cohort.cohort import build_cohort
 from omics_twin.config import load
 from omics_twin.intake.tables import read_tables
 from omics_twin.report.console import Console
 from omics_twin.trust.consent import permit
+from omics_twin.visits import landmark_scores, landmarks, learning
 
 
 def test_later_visits_foresee_events_better_than_the_first(tmp_path: Path) -> None:
@@ -23,10 +23,10 @@ def test_later_visits_foresee_events_better_than_the_first(tmp_path: Path) -> No
     tables = read_tables(config.cohort)
     cohort = build_cohort(tables, permit(tables.patient_ids, ledger=None, purpose="research"))
     console = Console(quiet=True)
-    followed = visit_learning.followed_of(cohort, config, console)
+    followed = learning.followed_of(cohort, config, console)
     assert int(followed.target[:, 1].sum()) == 169
-    held_out = visit_learning.held_out_of(cohort, followed, config)
-    twin, plan = visit_learning.fit(followed, held_out, config, tmp_path, console)
+    held_out = learning.held_out_of(cohort, followed, config)
+    twin, plan = learning.fit(followed, held_out, config, tmp_path, console)
     seen = landmarks.foreseen(twin, plan, followed, held_out, config, console)
     found = landmark_scores.judged(seen, {}, followed, held_out, config)
     first = found["baselines"]["first visit alone, ridge_cox"]

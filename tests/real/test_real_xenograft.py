@@ -8,10 +8,10 @@ import pytest
 
 from omics_twin.cohort.cohort import build_cohort
 from omics_twin.config import load
-from omics_twin.dose_groups import cross_validated, dosed_of, held_out_of, judged
 from omics_twin.intake.tables import read_tables
 from omics_twin.report.console import Console
 from omics_twin.trust.consent import permit
+from omics_twin.visits.dose_groups import cross_validated, dosed_of, held_out_of, judged
 
 
 def test_a_dose_group_never_seen_is_forecast_better_than_by_any_baseline() -> None:

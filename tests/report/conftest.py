@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from omics_twin.answers import Belief, beliefs
+from omics_twin.answers.beliefs import Belief, beliefs
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.intake.knowledge import Knowledge
 from omics_twin.models.build import ChannelTensors, OutcomeTensors, build_network

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from omics_twin.answers import Belief, ranking_of
+from omics_twin.answers.beliefs import Belief
+from omics_twin.answers.patients import patients_in
+from omics_twin.answers.rankings import ranking_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.intake.settings import KnowledgeSettings
-from omics_twin.patients import patients_in
 from omics_twin.report.comparison import Comparison, compare
 from omics_twin.report.console import Console
 from omics_twin.report.drivers import drivers_of, shown_to

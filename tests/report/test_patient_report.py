@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from omics_twin.answers import ranking_lines, ranking_of
+from omics_twin.answers.patients import patients_in
+from omics_twin.answers.rankings import ranking_lines, ranking_of
 from omics_twin.errors import CohortError, ModelError
-from omics_twin.patients import patients_in
 from omics_twin.report.comparison import compare
 from omics_twin.report.forest import ticks
 from omics_twin.report.patient import write_report

@@ -12,11 +12,11 @@ import torch
 from lifelines import KaplanMeierFitter
 from lifelines.utils import restricted_mean_survival_time
 
+from omics_twin.answers.patients import patients_in
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.evaluate.calibration import wilson_interval
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.outcomes import Outcome
-from omics_twin.patients import patients_in
 from omics_twin.report.patient import write_report
 from omics_twin.report.similar import (
     Company,

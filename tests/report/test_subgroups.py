@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from omics_twin.patients import patients_in
+from omics_twin.answers.patients import patients_in
 from omics_twin.report.fairness import group_lines
 from omics_twin.report.subgroups import group_limits
 

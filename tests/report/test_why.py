@@ -9,10 +9,11 @@ from html import unescape
 import pytest
 import torch
 
-from omics_twin.answers import Belief, ranking_of
+from omics_twin.answers.beliefs import Belief
+from omics_twin.answers.patients import patients_in
+from omics_twin.answers.rankings import ranking_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.evaluate.effect_plot import effect_figure
-from omics_twin.patients import patients_in
 from omics_twin.report.bars import bars, curves
 from omics_twin.report.comparison import compare
 from omics_twin.report.drivers import Part, answer_of, drivers_of, part_of, shown_to

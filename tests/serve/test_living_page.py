@@ -27,7 +27,7 @@ from omics_twin.cli import main
 from omics_twin.config import load
 from omics_twin.desk import opened
 from omics_twin.errors import ChartError, ConsentError, TherapyError, TwinError
-from omics_twin.living import LivingModel
+from omics_twin.lifecycle.validity import governed_by
 from omics_twin.report.console import Console
 from omics_twin.serve.about_living import LivingDesk, Supposed, about, visit_in, what_if
 from omics_twin.settings import TwinSettings, Unlike
@@ -35,7 +35,7 @@ from omics_twin.told import RecordedDose, RecordedVisit
 from omics_twin.trust.consent import Decision, Entry
 from omics_twin.twin.likeness import fit_likeness
 from omics_twin.types import Dose, Endpoint, Intervention
-from omics_twin.validity import governed_by
+from omics_twin.visits.living import LivingModel
 from tests.serve.hospital import PASSWORD, free_port, token_in
 from tests.serve.screens import clinician_at, kept
 from tests.twins import visit_twin

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import requests
 
+from omics_twin.lifecycle.validity import REFUSED, governed_by
 from omics_twin.settings import Unlike
 from omics_twin.tracking import TrainedModel
-from omics_twin.validity import REFUSED, governed_by
 from tests.conftest import SmallRun
 from tests.serve.hospital import CANARY, running
 from tests.serve.test_cds_hooks import TOLD, asked

@@ -9,11 +9,11 @@ from typing import cast
 import torch
 
 from omics_twin.dynamics.rates import ScheduledRates
-from omics_twin.living import RESPONSE, LivingModel
 from omics_twin.models.prior_training import PriorTensors, fit_prior
 from omics_twin.twin.draws import weighted_mean
 from omics_twin.twin.response import MeasuredNumbers, prior_of
 from omics_twin.types import NO_INTERVENTION, Dose, Endpoint, Intervention, Observation, TwinState
+from omics_twin.visits.living import RESPONSE, LivingModel
 from tests.twins import response_twin, response_visit
 
 WHO = ("ada", "ben")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from omics_twin.living import LivingModel
 from omics_twin.twin.visits import VisitTwin
 from omics_twin.types import Dose, Endpoint, Intervention, Observation, TwinState
+from omics_twin.visits.living import LivingModel
 from tests.twins import TRAINED, laboratory_visit, visit_twin
 
 PATIENTS = ("ada", "ben", "cem")

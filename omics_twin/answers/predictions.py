@@ -1,0 +1,187 @@
+"""What a trained model expects of a cohort's patients, and how well it does, for a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from omics_twin.answers.beliefs import (
+    beliefs,
+    by_received,
+    endpoint_values,
+    outcome_values,
+    received_of,
+    strata_keys,
+)
+from omics_twin.cohort.cohort import Cohort
+from omics_twin.errors import CohortError
+from omics_twin.evaluate.design import Outcome
+from omics_twin.evaluate.score import score
+from omics_twin.files import write_csv
+from omics_twin.lifecycle.validity import policy_of, unlike_them
+from omics_twin.report.console import Console
+from omics_twin.settings import TwinSettings, Unlike
+from omics_twin.tracking import TrainedModel
+from omics_twin.twin.draws import select, weighted_mean, weighted_quantile
+from omics_twin.types import (
+    NO_INTERVENTION,
+    Intervention,
+)
+
+
+@dataclass(frozen=True)
+class ReceivedPredictions:
+    """What is expected of a cohort's patients under the therapies they received.
+
+    Attributes
+    ----------
+    values
+        What the metrics of an outcome are computed from, (patient, time); NaN where no therapy is
+        known.
+    trained_on, blind
+        Whom some member has seen, and whom every member has seen, (patient,).
+    """
+
+    values: Float[np.ndarray, "patient time"]
+    trained_on: np.ndarray
+    blind: np.ndarray
+
+
+def received_predictions(
+    model: TrainedModel,
+    cohort: Cohort,
+    outcome: Outcome,
+    settings: TwinSettings,
+    console: Console,
+    *,
+    as_of_days: float = 0.0,
+) -> ReceivedPredictions:
+    """Return what is expected of a cohort's patients under the therapies they received.
+
+    A training patient is answered by the members that never saw the patient, where there are any.
+    """
+    arms = received_of(cohort, model.catalogue)
+    size = 1 if outcome.grid_days is None else len(outcome.grid_days)
+    predicted = np.full((len(arms), size), np.nan)
+    trained_on, blind = np.zeros((2, len(arms)), dtype=bool)
+    for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
+        for rows, therapy in by_received(arms, belief, model):
+            if therapy is not NO_INTERVENTION:
+                state = select(belief.state, rows)
+                values = outcome_values(model, state, therapy, outcome)
+                predicted[belief.rows[rows]] = weighted_mean(values, state.log_weights)
+        unseen = model.twin.membership.unseen(belief.state.patient_ids)
+        trained_on[belief.rows] = ~unseen.all(dim=1).numpy()
+        blind[belief.rows] = ~unseen.any(dim=1).numpy()
+    return ReceivedPredictions(predicted, trained_on, blind)
+
+
+def evaluation(
+    model: TrainedModel,
+    cohort: Cohort,
+    outcome: Outcome,
+    settings: TwinSettings,
+    console: Console,
+    *,
+    as_of_days: float = 0.0,
+) -> dict[str, Any]:
+    """Return the metrics of a cohort under the therapies received.
+
+    A patient without a known therapy or outcome is counted and not scored.
+    """
+    found = received_predictions(model, cohort, outcome, settings, console, as_of_days=as_of_days)
+    predicted, trained_on = found.values, int(found.trained_on.sum())
+    blind = int(found.blind.sum())
+    if trained_on:
+        console.note(
+            f"{trained_on} patients were in training: answered by the members that never saw them"
+        )
+    if blind:
+        console.warn(
+            f"{blind} patients were seen by every member: what is said of them is not held out"
+        )
+    given = predicted[:, 0] if outcome.grid_days is None else predicted
+    scored = np.isfinite(outcome.values) & np.isfinite(predicted).all(axis=1)
+    if not scored.any():
+        raise CohortError(
+            f"no patient of cohort '{cohort.name}' has both a known therapy and a known outcome "
+            f"'{model.outcome}': there is nothing to score"
+        )
+    return {
+        "endpoint": model.endpoint.name,
+        "n": int(scored.sum()),
+        "not_scored": int((~scored).sum()),
+        "in_training": trained_on,
+        "model": {
+            name: {"mean": float(value) if np.isfinite(value) else None, "sd": None}
+            for name, value in score(outcome, given).items()
+        },
+        "baselines": {},
+    }
+
+
+def write_predictions(
+    model: TrainedModel,
+    cohort: Cohort,
+    settings: TwinSettings,
+    intervention: Intervention | None,
+    output: Path,
+    console: Console,
+    *,
+    as_of_days: float = 0.0,
+) -> None:
+    """Write ``patient_id,endpoint,intervention,expected,lower,upper``."""
+    arms = received_of(cohort, model.catalogue)
+    if intervention is None and not any(arms):
+        raise CohortError(
+            f"cohort '{cohort.name}' does not say which therapy patients received: "
+            f"add intervention=NAME, one of {', '.join(model.catalogue.arms)}"
+        )
+    lines: dict[int, list[Any]] = {}
+    refused: set[int] = set()
+    tail = (1.0 - settings.interval) / 2.0
+    part_kept = model.calibration.arms_of(strata_keys(model.support.columns, cohort))
+    for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
+        groups = (
+            [(torch.arange(len(belief.rows)), intervention)]
+            if intervention
+            else by_received(arms, belief, model)
+        )
+        refusing = policy_of(model) is Unlike.REFUSE
+        far = [refusing and unlike_them(each) for each in belief.likeness]
+        refused |= {row for row, each in zip(belief.rows, far, strict=True) if each}
+        for rows, therapy in groups:
+            state = select(belief.state, rows)
+            values = endpoint_values(model, state, therapy)
+            weights = state.log_weights
+            mean = weighted_mean(values, weights)
+            ends = [weighted_quantile(values, weights, share) for share in (tail, 1.0 - tail)]
+            part = part_kept[torch.as_tensor(belief.rows)[rows]]
+            kept = [mean + part * (end - mean) for end in ends]
+            columns = torch.stack([mean, *kept], dim=1)
+            for row, numbers in zip(belief.rows[rows], columns.tolist(), strict=True):
+                known = therapy is not NO_INTERVENTION and row not in refused
+                lines[row] = [
+                    cohort.patient_ids[row],
+                    model.endpoint.name,
+                    therapy.name if known else "",
+                    *(each if known else "" for each in numbers),
+                ]
+    unknown = sum(arm is None for arm in arms) if intervention is None else 0
+    if unknown:
+        console.warn(
+            f"{unknown} patients have no known therapy: their lines are empty; "
+            "add intervention=NAME to predict under one"
+        )
+    if refused:
+        console.warn(
+            f"{len(refused)} patients are unlike the training patients and are refused: their "
+            "lines are empty"
+        )
+    header = ["patient_id", "endpoint", "intervention", "expected", "lower", "upper"]
+    write_csv(output, header, [lines[row] for row in sorted(lines)])

@@ -1,0 +1,1 @@
+"""What a twin gives away of its training patients."""

@@ -1,0 +1,1 @@
+"""What each modality adds, and which settings serve."""

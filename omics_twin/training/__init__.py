@@ -1,0 +1,1 @@
+"""How a twin is learned."""

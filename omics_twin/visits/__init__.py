@@ -1,0 +1,1 @@
+"""How a twin that learns from visit to visit is trained and judged."""
