@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.answers.test_scoring import written
 
 from omics_twin.answers.scoring import in_this_process, rows_of_file, score
 from omics_twin.answers.scoring_ray import by_workers
 from omics_twin.errors import TrainingError
 from omics_twin.settings import ScoreSettings, TwinSettings
 from omics_twin.tracking import TrainedModel
+from tests.answers.test_scoring import written
 from tests.conftest import SmallRun
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'omics-twin[ray]'")
