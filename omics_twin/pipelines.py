@@ -19,7 +19,8 @@ from omics_twin.federated import compare as federated
 from omics_twin.federated.sites import Sites, sites_of
 from omics_twin.files import alone, read_json, write_json
 from omics_twin.intake.synthetic import read_truth
-from omics_twin.judged import comparing, courses, judging, subgroups
+from omics_twin.judged import comparing, courses, finished, judging, subgroups
+from omics_twin.judged.predictions import baseline_predictions, held_out_predictions, truth_is_known
 from omics_twin.lifecycle import trained_on
 from omics_twin.pipelines_answering import evaluate, predict, rank, report, score, simulate, update
 from omics_twin.pipelines_upkeep import (
@@ -116,15 +117,15 @@ def _trained(
     with console.stage("training"):
         fitted, model = _fitted(task, sites, config, run, console)
     with console.stage("held-out predictions"):
-        predicted = judging.held_out_predictions(task, model, fitted.plan, config)
+        predicted = held_out_predictions(task, model, fitted.plan, config)
     model, copied, inside = judging.calibrated(
         task, model, fitted.plan, config, run / "copy", console
     )
     if copied is not None:
         with console.stage("held-out predictions, calibrated"):
-            predicted = judging.held_out_predictions(task, model, fitted.plan, config)
+            predicted = held_out_predictions(task, model, fitted.plan, config)
     with console.stage("baselines on the same folds"):
-        baselines = judging.baseline_predictions(task, config, run / "baselines", console)
+        baselines = baseline_predictions(task, config, run / "baselines", console)
     metrics = judging.metrics(task, predicted, baselines)
     with console.stage("differences from the baselines, patient by patient"):
         metrics["paired"] = judging.paired(task, predicted, baselines, console)
@@ -135,7 +136,7 @@ def _trained(
     metrics["calibration"] = judging.calibration(
         task, model, fitted.plan, predicted, config, copied
     )
-    if judging.truth_is_known(task, config):
+    if truth_is_known(task, config):
         truth = read_truth(Path(config.cohort.root))
         metrics["truth"] = judging.against_truth(task, predicted, baselines, truth)
     with console.stage("value of following the ranking"):
@@ -152,7 +153,7 @@ def _trained(
     metrics["intervals"] = comparing.intervals(task, {k: v.received for k, v in learners.items()})
     metrics["outcomes"] = trained_on.outcome_counts(task)
     with console.stage("effects of the measurements on the benefit of each therapy"):
-        judging.write_effects(task, model, config, run)
+        finished.write_effects(task, model, config, run)
     if private.is_private(config):
         model = private.released(task, config, metrics)
     else:
@@ -163,12 +164,12 @@ def _trained(
             reference=trained_on.reference_of(task, predicted.received, predicted.every_arm),
         )
     model.save(run / tracking.MODEL_FOLDER)
-    judging.draw_plots(task, predicted, run)
+    finished.draw_plots(task, predicted, run)
     # As it was stored: small cells are not counted out there.
     write_card(tracking.TrainedModel.load(run / tracking.MODEL_FOLDER), run)
     write_json(run / "metrics.json", metrics)
     with console.stage("recording the run"):
-        where = judging.record(task, fitted, metrics, config, run, console)
+        where = finished.record(task, fitted, metrics, config, run, console)
     write_json(run / "tracking.json", where)
     return runs.reported(runs.Trained(run, metrics), console)
 
@@ -214,7 +215,7 @@ def _train_living(cohort: Cohort, config: Config, console: Console) -> runs.Trai
         }
         write_card(LivingModel.load(run / tracking.MODEL_FOLDER), run)
         write_json(run / "metrics.json", metrics)
-        numbers = judging.numbers_of(metrics) | subgroups.numbers_of(metrics)
+        numbers = finished.numbers_of(metrics) | subgroups.numbers_of(metrics)
         numbers |= membership.numbers_of(metrics.get("privacy") or {"attack": {}})
         runs.record(cohort, config, run, "progression", numbers, console)
     return runs.reported(runs.Trained(run, metrics), console)

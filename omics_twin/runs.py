@@ -14,7 +14,7 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, recorded
 from omics_twin.federated import compare as federated
 from omics_twin.files import read_json, write_json
-from omics_twin.judged import judging
+from omics_twin.judged import finished
 from omics_twin.report.console import Console
 
 
@@ -52,7 +52,7 @@ def record(
     """
     told = recording.RunRecord(
         name=f"{config.name} {kind}",
-        parameters=judging.flattened(recorded(config)),
+        parameters=finished.flattened(recorded(config)),
         tags={
             "kind": kind,
             "commit": tracking.commit(),

@@ -14,7 +14,7 @@ from omics_twin.errors import TrainingError
 from omics_twin.federated.local import run_sites
 from omics_twin.federated.sites import Sites
 from omics_twin.judged import judging
-from omics_twin.judged.judging import Predictions
+from omics_twin.judged.predictions import Predictions, held_out_predictions
 from omics_twin.report.console import Console
 from omics_twin.tensors.members import MemberPlan, check_converged
 from omics_twin.tracking import TrainedModel
@@ -91,7 +91,7 @@ def _pooled(sites: Sites, config: Config, folder: Path, console: Console) -> Tra
 
 def _asked(sites: Sites, model: TrainedModel, config: Config) -> Predictions:
     plan: MemberPlan = sites.plan
-    return judging.held_out_predictions(sites.task, model, plan, config, every_arm=False)
+    return held_out_predictions(sites.task, model, plan, config, every_arm=False)
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:

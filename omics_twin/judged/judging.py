@@ -1,181 +1,37 @@
-"""Is it true? Held-out predictions beside baselines, plots, and the record of a run."""
+"""Is it true? A twin's predictions and rankings judged beside those of baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.numpy import load, save
 
-from omics_twin import recording, tracking
-from omics_twin.answers.beliefs import beliefs_of, received_of, strata_keys
-from omics_twin.config import Config, recorded
+from omics_twin.config import Config
 from omics_twin.errors import CohortError
-from omics_twin.evaluate import baselines as reference
-from omics_twin.evaluate import membership, plots
-from omics_twin.evaluate.design import Design
-from omics_twin.evaluate.effect_plot import effect_figure
 from omics_twin.evaluate.metrics import summarise
-from omics_twin.evaluate.net_benefit import decision_curve
 from omics_twin.evaluate.score import score
-from omics_twin.evaluate.survival_plots import decision_figure, figures_at_horizon
 from omics_twin.evaluate.truth import policy_value
-from omics_twin.files import write_json
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.intake.synthetic import holds_truth, read_truth
-from omics_twin.judged import abstaining, comparing, holding, interval_coverage, subgroups, worth
-from omics_twin.judged.asking import bounds, held_out_beliefs, under_arms
+from omics_twin.intake.synthetic import read_truth
+from omics_twin.judged import abstaining, comparing, holding, interval_coverage, worth
 from omics_twin.judged.following import TWIN, Judgement, Ranked, judge
 from omics_twin.judged.offers import offers_of
-from omics_twin.recording import RunRecord
+from omics_twin.judged.predictions import (
+    Predictions,
+    baseline_design,
+    held_out_predictions,
+    truth_is_known,
+)
 from omics_twin.report.console import Console
-from omics_twin.report.effects import effect_summary
 from omics_twin.settings import CalibrationBy
-from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import TrainedModel
-from omics_twin.training.learning import Fitted
 from omics_twin.training.tasks import Task
-from omics_twin.trust.vault import read_sealed, write_sealed
-from omics_twin.twin.draws import select
-
-# Enough for what holds over a cohort, in seconds.
-_PATIENTS_OF_EFFECTS = 150
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Held-out predictions of one learner.
-
-    Attributes
-    ----------
-    received
-        Under the therapy received, (repeat, patient) or (repeat, patient, time).
-    every_arm
-        Under each arm, (repeat, patient, arm) or (repeat, patient, arm, time).
-    interval
-        Lower and upper bound under each arm, (patient, arm, 2); None unless the truth is known.
-    spread
-        Standard deviation of the endpoint's difference between two arms in the twin's belief,
-        (repeat, patient, arm, arm); None for a baseline.
-    """
-
-    received: np.ndarray
-    every_arm: np.ndarray | None
-    interval: np.ndarray | None = None
-    spread: np.ndarray | None = None
-
-
-def held_out_predictions(
-    task: Task,
-    model: TrainedModel,
-    plan: MemberPlan,
-    config: Config,
-    *,
-    as_of_days: float = 0.0,
-    every_arm: bool = True,
-) -> Predictions:
-    """Return the twin's predictions, every patient answered by members that never saw them.
-
-    Parameters
-    ----------
-    as_of_days
-        Only visits up to this day are shown to the twin [day].
-    every_arm
-        Whether to predict under every arm, and not only under the therapy received.
-    """
-    repeats, patients = task.held_out.shape
-    grid = task.outcome.grid_days
-    options = len(task.catalogue.arms)
-    every = np.full((repeats, patients, options, 1 if grid is None else len(grid)), np.nan)
-    spread = np.full((repeats, patients, options, options), np.nan)
-    ends = np.full((patients, options, 2), np.nan)
-    bounded = every_arm and truth_is_known(task, config)
-    arms = received_of(task.cohort)
-    strata = strata_keys(model.support.columns, task.cohort)
-    for belief in beliefs_of(
-        model, task.matrices, arms, config.twin, strata=strata, as_of_days=as_of_days
-    ):
-        for repeat, rows, state in held_out_beliefs(task, belief, plan):
-            where = (repeat, belief.rows[rows])
-            every[where], found = under_arms(task, model, state, task.arms[where[1]], every_arm)
-            if found is not None:
-                spread[where] = found
-        if bounded:
-            out = torch.tensor((task.held_out[:, belief.rows] >= 0).any(axis=0))
-            state = select(belief.state, torch.nonzero(out)[:, 0])
-            rows = belief.rows[out.numpy()]
-            ends[rows] = bounds(task, model, state, [strata[row] for row in rows], config)
-    own = task.arms[None, :, None, None]
-    received = np.take_along_axis(every, own, axis=2)[:, :, 0]
-    if grid is None:
-        received, every = received[..., 0], every[..., 0]
-    if not every_arm:
-        return Predictions(received, None)
-    return Predictions(received, every, ends if bounded else None, spread)
-
-
-def truth_is_known(task: Task, config: Config) -> bool:
-    """Return whether the true probability under every arm is there to compare with."""
-    there = holds_truth(config.cohort.root)
-    return there and task.outcome.grid_days is None and len(task.catalogue.arms) > 1
-
-
-def baseline_design(task: Task, as_of_days: float = 0.0) -> Design:
-    """Return what the baselines see: the twin's measurements up to a day, and therapies."""
-    channels = [channel for channel in task.design.channels if channel.visit_day <= as_of_days]
-    features = [(channel, feature) for channel in channels for feature in channel.features]
-    values = torch.cat([_seen(task, channel, as_of_days) for channel in channels], dim=1)
-    return Design(
-        values=values.numpy().astype(np.float64),
-        names=tuple(feature.name for _, feature in features),
-        modality=tuple(channel.modality for channel, _ in features),
-        binary=np.array([feature.binary for _, feature in features]),
-        arms=task.arms,
-        arm_names=task.catalogue.arms,
-        agents=np.array([task.catalogue.multi_hot(arm) for arm in task.catalogue.arms]),
-        agent_names=task.catalogue.known_agents,
-    )
-
-
-def _seen(task: Task, channel: ChannelDesign, as_of_days: float) -> torch.Tensor:
-    """Return a channel's values; a follow-up that came later than planned is not seen yet."""
-    values = task.matrices.values[channel.name]
-    if not channel.follow_up:
-        return values
-    return torch.where((task.matrices.days[channel.name] <= as_of_days)[:, None], values, torch.nan)
-
-
-def baseline_predictions(
-    task: Task, config: Config, folder: Path, console: Console
-) -> dict[str, Predictions]:
-    """Return the baselines' predictions on the same folds; those of an earlier start are kept."""
-    design = baseline_design(task)
-    found = {}
-    for name in reference.baselines_for(task.outcome.kind, design):
-        stored = folder / f"{name}.safetensors"
-        if not stored.is_file():
-            fitted = reference.fit_predict_folds(
-                name,
-                design,
-                task.outcome,
-                task.held_out,
-                seed=config.split.seed,
-                every_arm=True,
-                progress=console.progress(f"{name}: folds"),
-            )
-            arrays = {"received": fitted.received}
-            if fitted.every_arm is not None:
-                arrays["every_arm"] = fitted.every_arm
-            write_sealed(stored, save(arrays))
-        arrays = load(read_sealed(stored))
-        found[name] = Predictions(arrays["received"], arrays.get("every_arm"))
-    return found
 
 
 def metrics(task: Task, twin: Predictions, baselines: Mapping[str, Predictions]) -> dict[str, Any]:
@@ -389,104 +245,3 @@ def calibration(
     found |= holding.held_up(task, model, plan, config, truth)
     response = abstaining.response_of(task, twin.received)
     return found if response is None else {**found, "response": response}
-
-
-def draw_plots(task: Task, twin: Predictions, folder: Path) -> None:
-    """Write the plots of a run as PNG."""
-    rows = np.isfinite(twin.received).reshape(*twin.received.shape[:2], -1).any(axis=(0, 2))
-    mean = np.nanmean(twin.received[:, rows], axis=0)
-    outcome, arms, name = task.outcome.at(rows), task.arms[rows], task.title
-    labels = task.catalogue.labels
-    if outcome.kind is OutcomeKind.BINARY:
-        figures = {
-            "roc": plots.roc_figure(mean, outcome.values, name),
-            "calibration": plots.reliability_figure(mean, outcome.values, name),
-            "per_arm": plots.per_arm_figure(mean, outcome.values, arms, labels, name),
-            "decision": decision_figure(decision_curve(mean, outcome.values), name),
-        }
-    elif outcome.kind is OutcomeKind.TIME_TO_EVENT:
-        event, grid = outcome.followed
-        risk = 1.0 - np.trapezoid(mean, grid, axis=1) / grid[-1]
-        figures = {"survival": plots.survival_figure(risk, outcome.values, event, name)}
-        figures |= figures_at_horizon(
-            mean[:, -1], outcome.values, event, float(grid[-1]), outcome.first
-        )
-    else:
-        figures = {}
-    for stem, figure in figures.items():
-        figure.savefig(folder / f"{stem}.png", dpi=150)
-
-
-def write_effects(task: Task, model: TrainedModel, config: Config, folder: Path) -> None:
-    """Write which measurements move the benefit of each arm, as numbers and as a figure."""
-    if len(task.catalogue.arms) == 1:
-        return
-    found = effect_summary(
-        model,
-        task.cohort,
-        config.twin,
-        most_patients=_PATIENTS_OF_EFFECTS,
-        seed=config.split.seed,
-    )
-    write_json(folder / "effects.json", found)
-    if any(arm["features"] for arm in found["arms"]):
-        effect_figure(found).savefig(folder / "effects.png", dpi=150)
-
-
-def record(
-    task: Task,
-    fitted: Fitted,
-    found: Mapping[str, Any],
-    config: Config,
-    run: Path,
-    console: Console,
-) -> dict[str, str]:
-    """Hand the finished run to the tracker and return where it is."""
-    numbers = numbers_of(found)
-    numbers |= comparing.numbers_of(found.get("paired") or {})
-    numbers |= worth.numbers_of(found.get("policy") or {})
-    numbers |= holding.numbers_of(found.get("calibration") or {})
-    numbers |= subgroups.numbers_of(found)
-    numbers |= membership.numbers_of(found.get("privacy") or {"attack": {}})
-    where = recording.record_run(
-        RunRecord(
-            name=config.name,
-            parameters=flattened(recorded(config)),
-            tags={
-                "commit": tracking.commit(),
-                "data_fingerprint": task.fingerprint,
-                "cohort": task.cohort.name,
-                "patients": str(found["n"]),
-                "resumed_at_epoch": str(fitted.resumed_at_epoch),
-            },
-            metrics={name: value for name, value in numbers.items() if value is not None},
-            curves=fitted.module.curves,
-            folder=run,
-        ),
-        config.tracking,
-    )
-    if where:
-        console.say(f"MLflow run {where['run_id']} at {where['tracking_uri']}")
-        if "model_uri" in where:
-            console.say(f"model: {where['model_uri']}")
-    return where
-
-
-def numbers_of(found: Mapping[str, Any]) -> dict[str, float]:
-    """Return the scores of a twin and its baselines flat, as a tracker takes them."""
-    numbers: dict[str, float] = {}
-    for name, scores in {"model": found["model"], **found["baselines"]}.items():
-        numbers |= {f"{name}.{key}.{k}": v for key, s in scores.items() for k, v in s.items()}
-    return numbers
-
-
-def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the chosen settings flat; the cohort's declaration is an artefact, not a parameter."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            if name not in ("cohort", "therapy", "intake", "search"):
-                flat |= flattened(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

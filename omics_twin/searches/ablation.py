@@ -20,6 +20,7 @@ from omics_twin.evaluate.paired import paired_difference
 from omics_twin.evaluate.score import HEADLINE
 from omics_twin.files import write_json, write_whole
 from omics_twin.judged import judging
+from omics_twin.judged.predictions import Predictions, held_out_predictions
 from omics_twin.models.variants import Variant
 from omics_twin.report.console import Console
 from omics_twin.searches.memory import batches
@@ -156,7 +157,7 @@ def _predictions(task: Task, config: Config, part: Fitted, question: Question) -
     # Trees beside the network learn without what is hidden, as its members did.
     model = learning.model_of(_without(task, question.hidden), part, config)
     asked = _without(task, question.hidden | question.missing)
-    found = judging.held_out_predictions(asked, model, part.plan, config, every_arm=False)
+    found = held_out_predictions(asked, model, part.plan, config, every_arm=False)
     return save({"received": found.received})
 
 
@@ -184,7 +185,7 @@ def _table(task: Task, asked: Sequence[Question], run: Path, console: Console) -
     variants = {}
     for place, question in enumerate(asked):
         received = predicted[question.name]
-        found = judging.metrics(task, judging.Predictions(received, None), {})
+        found = judging.metrics(task, Predictions(received, None), {})
         row: dict[str, Any] = {
             "hidden_in_training": sorted(question.hidden),
             "missing_at_bedside": sorted(question.missing),

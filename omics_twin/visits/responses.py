@@ -22,7 +22,8 @@ from omics_twin.evaluate.forecast_baselines import BASELINES, Scans
 from omics_twin.evaluate.forecast_plots import shares_figure
 from omics_twin.evaluate.metrics import log_loss, roc_auc
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.judged import comparing, judging
+from omics_twin.judged import comparing
+from omics_twin.judged.predictions import baseline_design
 from omics_twin.models.prior_network import PriorNetwork
 from omics_twin.models.prior_training import PriorTensors, fit_prior
 from omics_twin.report.console import Console
@@ -354,7 +355,7 @@ def _responses(
     came = task.outcome.values[whole]
     for place, channel in enumerate(followed.visits):
         told = {name: each[place][:, whole] for name, each in seen.response.items()}
-        design = judging.baseline_design(task, _as_of(followed, place))
+        design = baseline_design(task, _as_of(followed, place))
         try:
             seed = config.split.seed
             name, linear = comparing.linear_predictions(task, design, complete, seed=seed)

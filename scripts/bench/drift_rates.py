@@ -21,6 +21,7 @@ from omics_twin.asked import read_cohort
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.judged import judging
+from omics_twin.judged.predictions import held_out_predictions
 from omics_twin.lifecycle import trained_on
 from omics_twin.lifecycle.monitoring import Later, compared, later_of
 from omics_twin.report.console import Console
@@ -56,7 +57,7 @@ def trained(arguments: argparse.Namespace, folder: Path) -> tuple[TrainedModel, 
     task = tasks.task_of(cohort.select(ids[np.sort(own)].tolist()), config, console)
     fitted = learning.fit(task, config, folder / "checkpoints", console)
     model = learning.model_of(task, fitted, config)
-    found = judging.held_out_predictions(task, model, fitted.plan, config)
+    found = held_out_predictions(task, model, fitted.plan, config)
     metrics = judging.metrics(task, found, {})
     metrics["intervals"] = judging.comparing.intervals(task, {"model": found.received})
     reference = trained_on.reference_of(task, found.received, found.every_arm)

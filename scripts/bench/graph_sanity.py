@@ -24,6 +24,7 @@ from omics_twin.evaluate.baselines import fit_predict_folds
 from omics_twin.evaluate.metrics import summarise
 from omics_twin.evaluate.score import score
 from omics_twin.judged import judging
+from omics_twin.judged.predictions import baseline_design, held_out_predictions
 from omics_twin.report.console import Console
 from omics_twin.settings import GeneEncoder
 from omics_twin.tensors.graph import rewired
@@ -63,14 +64,14 @@ def c_index(task: Task, config: Config) -> tuple[float, float]:
         fitted = learning.fit(task, config, Path(folder), CONSOLE)
         took = perf_counter() - start
     model = learning.model_of(task, fitted, config)
-    predicted = judging.held_out_predictions(task, model, fitted.plan, config)
+    predicted = held_out_predictions(task, model, fitted.plan, config)
     return judging.metrics(task, predicted, {})["model"]["c_index"]["mean"], took
 
 
 def ridge_cox(task: Task, config: Config) -> tuple[float, float]:
     """Return the baseline's held-out c-index, and how long it took [second]."""
     start = perf_counter()
-    design = judging.baseline_design(task)
+    design = baseline_design(task)
     fitted = fit_predict_folds(
         "ridge_cox", design, task.outcome, task.held_out, seed=config.split.seed
     )

@@ -22,7 +22,7 @@ from omics_twin.evaluate.baselines import fit_baseline
 from omics_twin.evaluate.membership import Answered, attacked, fit_of_response, lines
 from omics_twin.evaluate.metrics import summarise
 from omics_twin.evaluate.score import score
-from omics_twin.judged import judging
+from omics_twin.judged.predictions import baseline_design, held_out_predictions
 from omics_twin.report.console import Console
 from omics_twin.tracking import TrainedModel
 from omics_twin.training import learning, private, tasks
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
             run = replace(asked, trainer=replace(asked.trainer, privacy=privacy))
             fitted = private.fit_held_out(task, run)
             model: TrainedModel = learning.model_of(task, fitted, run)
-            told = judging.held_out_predictions(task, model, fitted.plan, run, every_arm=False)
+            told = held_out_predictions(task, model, fitted.plan, run, every_arm=False)
             received += list(told.received)
             if seed == 0:
                 attacks.append(ensemble.membership_attack(task, model, fitted.plan, run))
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
 
 def _baseline(name: str, task: tasks.Task) -> tuple[list[np.ndarray], dict[str, Any]]:
     """Return a baseline's held-out answers, and how far the same attack gets on its fits."""
-    design, outcome = judging.baseline_design(task), task.outcome
+    design, outcome = baseline_design(task), task.outcome
     received = np.full(task.held_out.shape, np.nan)
     signal, inside, group = [], [], []
     for repeat, fold_of in enumerate(task.held_out):

@@ -26,7 +26,7 @@ from omics_twin.evaluate.design import Design, fit_recipe
 from omics_twin.evaluate.membership import Answered, attacked, fit_of_response
 from omics_twin.evaluate.metrics import summarise
 from omics_twin.evaluate.score import score
-from omics_twin.judged import judging
+from omics_twin.judged.predictions import baseline_design
 from omics_twin.report.console import Console
 from omics_twin.training import tasks
 from omics_twin.trust.consent import Purpose
@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> None:
     console = Console()
     asked = config.load("train", [*arguments, "tracking=off"])
     task = tasks.task_of(read_cohort(asked, console, Purpose.TRAINING), asked, console)
-    design, outcome = judging.baseline_design(task), task.outcome
+    design, outcome = baseline_design(task), task.outcome
     twins = [(r, k) for r, folds in enumerate(task.held_out) for k in range(folds.max() + 1)]
     inside = np.array([task.held_out[repeat] != fold for repeat, fold in twins])
     group = np.array([repeat for repeat, _ in twins])

@@ -10,7 +10,7 @@ import torch
 
 from omics_twin.evaluate.score import score
 from omics_twin.judged.comparing import by_part, linear_predictions, numbers_of, paired
-from omics_twin.judged.judging import baseline_design
+from omics_twin.judged.predictions import baseline_design
 from omics_twin.tensors.design import ChannelDesign, Design, Feature
 from omics_twin.training.tasks import Task
 from tests.evaluate import trials

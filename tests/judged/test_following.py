@@ -11,8 +11,8 @@ import pytest
 
 from omics_twin.errors import CohortError
 from omics_twin.judged.following import TWIN, Judgement, Ranked, judge
-from omics_twin.judged.judging import baseline_design
 from omics_twin.judged.offers import Offers, offers_of
+from omics_twin.judged.predictions import baseline_design
 from omics_twin.judged.worth import figures_of, numbers_of, record_of
 from omics_twin.settings import PolicySettings
 from omics_twin.training.tasks import Task

@@ -11,7 +11,6 @@ import pytest
 from omics_twin.intake.declaration import Assignment
 from omics_twin.intake.synthetic import Assignment as SyntheticAssignment
 from omics_twin.intake.synthetic import SyntheticTrial, generate
-from omics_twin.judged.judging import baseline_design
 from omics_twin.judged.offers import (
     FLOOR,
     assigned,
@@ -20,6 +19,7 @@ from omics_twin.judged.offers import (
     ranking_merit,
     restricted_mean_days,
 )
+from omics_twin.judged.predictions import baseline_design
 from omics_twin.settings import PolicySettings
 from omics_twin.therapy.catalogue import Catalogue
 from tests.evaluate import trials

@@ -17,8 +17,8 @@ from omics_twin.evaluate.metrics import roc_auc
 from omics_twin.evaluate.score import score
 from omics_twin.judged.following import RECEIVED, TWIN, Ranked, judge
 from omics_twin.judged.interval_coverage import Inside
-from omics_twin.judged.judging import baseline_design
 from omics_twin.judged.offers import offers_of
+from omics_twin.judged.predictions import baseline_design
 from omics_twin.judged.subgroups import draw, groups_in, judged, numbers_of
 from omics_twin.settings import FairnessSettings
 from omics_twin.training.tasks import Task

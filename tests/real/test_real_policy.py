@@ -12,8 +12,8 @@ from omics_twin.config import Config, load
 from omics_twin.intake.declaration import Assignment
 from omics_twin.intake.tables import read_tables
 from omics_twin.judged.following import RECEIVED, SINGLE, TWIN, Ranked, judge
-from omics_twin.judged.judging import baseline_design
 from omics_twin.judged.offers import offers_of
+from omics_twin.judged.predictions import baseline_design
 from omics_twin.judged.worth import record_of
 from omics_twin.report.console import Console
 from omics_twin.training.tasks import Task, task_of
