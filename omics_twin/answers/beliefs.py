@@ -22,13 +22,7 @@ from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import stratum_key
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.draws import some_of
-from omics_twin.types import (
-    NO_INTERVENTION,
-    Intervention,
-    Observation,
-    TwinState,
-    Visit,
-)
+from omics_twin.types import NO_INTERVENTION, Intervention, Observation, TwinState, Visit
 
 _CHUNK = 512
 

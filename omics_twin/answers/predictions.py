@@ -28,10 +28,7 @@ from omics_twin.report.console import Console
 from omics_twin.settings import TwinSettings, Unlike
 from omics_twin.tracking import TrainedModel
 from omics_twin.twin.draws import select, weighted_mean, weighted_quantile
-from omics_twin.types import (
-    NO_INTERVENTION,
-    Intervention,
-)
+from omics_twin.types import NO_INTERVENTION, Intervention
 
 
 @dataclass(frozen=True)

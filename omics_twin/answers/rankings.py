@@ -9,11 +9,7 @@ from typing import Any
 
 import torch
 
-from omics_twin.answers.beliefs import (
-    Belief,
-    beliefs,
-    strata_keys,
-)
+from omics_twin.answers.beliefs import Belief, beliefs, strata_keys
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.files import write_csv, write_whole
 from omics_twin.lifecycle.validity import governed, unlike_them
@@ -21,10 +17,7 @@ from omics_twin.report.console import Console
 from omics_twin.settings import TwinSettings
 from omics_twin.therapy.rank import order, rank_therapies
 from omics_twin.tracking import TrainedModel
-from omics_twin.types import (
-    Ranking,
-    TwinState,
-)
+from omics_twin.types import Ranking, TwinState
 
 RANKING_COLUMNS = (
     "patient_id",

@@ -14,13 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.alerts.watch import Alert, Scored, Watch, lack_of_benefit
-from omics_twin.bedside.belief import (
-    KeptBelief,
-    read_told,
-    replay,
-    states,
-    visit_of,
-)
+from omics_twin.bedside.belief import KeptBelief, read_told, replay, states, visit_of
 from omics_twin.bedside.plans import goes_on, therapy_of
 from omics_twin.evaluate.forecast import probability_integral, quantiles
 from omics_twin.lifecycle.validity import check_like, shares_of_visits, unlike_lines, unlike_them

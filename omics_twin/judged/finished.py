@@ -17,9 +17,7 @@ from omics_twin.evaluate.survival_plots import decision_figure, figures_at_horiz
 from omics_twin.files import write_json
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.judged import comparing, holding, subgroups, worth
-from omics_twin.judged.predictions import (
-    Predictions,
-)
+from omics_twin.judged.predictions import Predictions
 from omics_twin.recording import RunRecord
 from omics_twin.report.console import Console
 from omics_twin.report.effects import effect_summary

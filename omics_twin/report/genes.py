@@ -19,14 +19,7 @@ from omics_twin.report.console import Console
 from omics_twin.report.drivers import Part, part_of, shown_to, standing_of
 from omics_twin.report.module import ModulePlot, module_plot
 from omics_twin.report.why import Line
-from omics_twin.report.words import (
-    Scale,
-    counted,
-    day_in_words,
-    listed,
-    name_in_words,
-    visible,
-)
+from omics_twin.report.words import Scale, counted, day_in_words, listed, name_in_words, visible
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.design import ChannelDesign, Design
 from omics_twin.tensors.graph import GeneGraph, gene_channels, gene_graph

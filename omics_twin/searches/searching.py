@@ -198,11 +198,7 @@ def _proposed(
 
 
 def _distribution(axis: Axis) -> Any:
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if axis.low is None or axis.high is None:
         return CategoricalDistribution(axis.choices)
