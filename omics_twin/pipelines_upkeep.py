@@ -25,7 +25,7 @@ from omics_twin.files import write_json, write_whole
 from omics_twin.intake.findings import CheckReport, counted, listed
 from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate
-from omics_twin.lifecycle.monitoring import Later
+from omics_twin.lifecycle.questions import Later
 from omics_twin.lifecycle.validity import governed_by
 from omics_twin.report.console import Console
 from omics_twin.tracking import AnyModel

@@ -20,7 +20,7 @@ from omics_twin.bedside.watching import watched_ahead
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError, TherapyError, TwinError
 from omics_twin.evaluate.forecast import held, mean_by_patient, probability_integral
-from omics_twin.lifecycle.monitoring import Later
+from omics_twin.lifecycle.questions import Later
 from omics_twin.report.console import Console
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.history import Histories, histories_of

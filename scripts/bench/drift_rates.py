@@ -23,7 +23,8 @@ from omics_twin.config import load
 from omics_twin.judged import judging
 from omics_twin.judged.predictions import held_out_predictions
 from omics_twin.lifecycle import trained_on
-from omics_twin.lifecycle.monitoring import Later, compared, later_of
+from omics_twin.lifecycle.monitoring import compared, later_of
+from omics_twin.lifecycle.questions import Later
 from omics_twin.report.console import Console
 from omics_twin.settings import MonitorSettings
 from omics_twin.tracking import AnyModel, TrainedModel

@@ -19,7 +19,8 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.cohort.records import records_in
 from omics_twin.errors import CohortError, ModelError
 from omics_twin.lifecycle import monitoring
-from omics_twin.lifecycle.monitoring import Later, compared, later_of
+from omics_twin.lifecycle.monitoring import compared, later_of
+from omics_twin.lifecycle.questions import Later
 from omics_twin.settings import MonitorSettings, TwinSettings
 from omics_twin.tracking import TrainedModel
 from tests.conftest import SmallRun
