@@ -31,6 +31,10 @@ _LONGEST = (
     "test_population.py",
     "test_course.py",
     "test_flare.py",
+    "test_private_training.py",
+    "test_response.py",
+    "test_volume.py",
+    "test_published.py",
 )
 
 

@@ -9,6 +9,8 @@ from typing import Any, no_type_check
 
 import numba
 import numpy as np
+import torch
+from numba.np.ufunc.parallel import get_thread_count
 
 from omics_twin.dynamics.grid import Grid
 from omics_twin.dynamics.system import System
@@ -142,6 +144,7 @@ def integrate(system: System, grid: Grid, parameters: Array, start: Array | None
         begin = np.ascontiguousarray(start[:, order]).reshape(len(system.states), -1)
     first, counts, rows = _blocks(grid.row[order], draws)
     out = np.empty((grid.where.shape[1], len(system.states), flat.shape[1]), flat.dtype)
+    _share_threads()
     kernel(system, flat.dtype.name)(
         first,
         counts,
@@ -158,6 +161,13 @@ def integrate(system: System, grid: Grid, parameters: Array, start: Array | None
     found = np.empty((*out.shape[:2], patients, draws), flat.dtype)
     found[:, :, order] = out.reshape(*out.shape[:2], patients, draws)
     return found
+
+
+def _share_threads() -> None:
+    """Use as many threads as torch: when Numba's begin, torch's would become as many as they."""
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, get_thread_count()))
+    torch.set_num_threads(threads)
 
 
 def _blocks(rows: Array, draws: int) -> tuple[Array, Array, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -148,6 +149,17 @@ def test_compiled_code_says_what_tensors_say_in_either_precision() -> None:
         ]
         assert found[1].dtype == dtype
         torch.testing.assert_close(*found, rtol=tolerance, atol=tolerance)
+
+
+def test_compiled_code_takes_and_leaves_the_threads_of_tensors() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        system = growth_inhibition("drug")
+        solve(system, row(*[0.1] * 7), [doses()], on(1.0), engine=Engine.COMPILED)
+        assert (torch.get_num_threads(), numba.get_num_threads()) == (1, 1)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_gradients_flow_through_doses() -> None:

@@ -44,8 +44,8 @@ def fitted(kind: str, head: SurvivalHead) -> tuple[EnsembleModule, torch.Tensor]
         {"clinical": values}, {"clinical": 0.0}, agents, fields, weights, weights
     )
     settings = TrainerSettings(
-        max_epochs=300,
-        patience=300,
+        max_epochs=100,
+        patience=100,
         weight_decay=0.0,
         divergence_weight=0.0,
         modality_dropout=0.0,
@@ -54,7 +54,7 @@ def fitted(kind: str, head: SurvivalHead) -> tuple[EnsembleModule, torch.Tensor]
     module = EnsembleModule(network, tensors, settings)
     with quiet("lightning.pytorch"):
         trainer = lightning.Trainer(
-            max_epochs=300,
+            max_epochs=100,
             accelerator="cpu",
             logger=False,
             enable_checkpointing=False,
