@@ -36,7 +36,7 @@ from omics_twin.evaluate.score import score
 from omics_twin.evaluate.survival_plots import decision_figure, figures_at_horizon
 from omics_twin.evaluate.truth import policy_value
 from omics_twin.files import write_json
-from omics_twin.following import TWIN, Judgement, Ranked, judge
+from omics_twin.following import TWIN, Judgement, Ranked, judge, plain_name
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.intake.synthetic import holds_truth, read_truth
 from omics_twin.learning import Fitted
@@ -481,10 +481,17 @@ def record(
 
 
 def numbers_of(found: Mapping[str, Any]) -> dict[str, float]:
-    """Return the scores of a twin and its baselines flat, as a tracker takes them."""
+    """Return the scores of a twin and its baselines flat, as a tracker takes them.
+
+    Examples
+    --------
+    >>> numbers_of({"model": {}, "baselines": {"first visit, Cox": {"auc": {"mean": 0.7}}}})
+    {'first_visit_Cox.auc.mean': 0.7}
+    """
     numbers: dict[str, float] = {}
     for name, scores in {"model": found["model"], **found["baselines"]}.items():
-        numbers |= {f"{name}.{key}.{k}": v for key, s in scores.items() for k, v in s.items()}
+        plain = plain_name(name)
+        numbers |= {f"{plain}.{key}.{k}": v for key, s in scores.items() for k, v in s.items()}
     return numbers
 
 
