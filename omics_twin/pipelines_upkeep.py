@@ -22,7 +22,7 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config
 from omics_twin.errors import AlarmError, ConfigError, IntakeError
 from omics_twin.files import write_json, write_whole
-from omics_twin.intake.findings import CheckReport, counted, listed
+from omics_twin.intake.findings import CheckReport, counted, listed, refusals
 from omics_twin.intake.settings import Format
 from omics_twin.intake.synthetic import generate
 from omics_twin.lifecycle.questions import Later
@@ -213,8 +213,8 @@ def check(config: Config, console: Console) -> CheckReport:
         console.say(f"report: {output}")
     if report.errors:
         raise IntakeError(
-            f"'{report.subject}' is refused for {len(report.errors):,} reasons, listed above: "
-            "correct them and check again"
+            f"'{report.subject}' is refused for {refusals(report)}, listed above: "
+            "mend the files and check again"
         )
     console.say(f"'{report.subject}' is as it should be: {counted(report.counted)}")
     return report

@@ -96,7 +96,8 @@ def evaluation(
     blind = int(found.blind.sum())
     if trained_on:
         console.note(
-            f"{trained_on} patients were in training: answered by the members that never saw them"
+            f"{trained_on} patients have names of training patients: answered by the members "
+            "that never saw those"
         )
     if blind:
         console.warn(

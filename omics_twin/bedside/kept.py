@@ -12,7 +12,9 @@ from omics_twin.asked import called, read_cohort
 from omics_twin.bedside.belief import KeptBelief, place_of, read_belief
 from omics_twin.bedside.record import read_record, stratum_of, visits_of
 from omics_twin.config import Config
+from omics_twin.errors import CohortError
 from omics_twin.report.console import Console
+from omics_twin.report.words import counted
 from omics_twin.tensors.history import histories_of
 from omics_twin.told import without
 from omics_twin.trust.consent import Purpose
@@ -55,7 +57,6 @@ def visits_told(
     console: Console,
 ) -> tuple[KeptBelief, list[Visit]]:
     """Return the belief with the patient's stratum, and the visits it was not shown yet."""
-    last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
     if config.observation:
         names = consenting.names_of(config)
         record = read_record(Path(config.observation), kept.patient_id, names)
@@ -65,8 +66,7 @@ def visits_told(
     cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
     stratum = beliefs.strata_keys(model.support.columns, cohort)[0]
     visits = beliefs.visits_of(model, cohort, as_of_days=config.until_days)
-    later = [each for each in visits if float(each.observation.days[0]) > last]
-    return replace(kept, stratum=stratum), later
+    return replace(kept, stratum=stratum), _not_shown(kept, visits, console)
 
 
 def visits_in_cohort(
@@ -74,10 +74,47 @@ def visits_in_cohort(
 ) -> list[Visit]:
     """Return a patient's visits in the cohort, later than what the twin has seen."""
     cohort = read_cohort(config, console, Purpose.SCORING).select([kept.patient_id])
-    last = float(kept.visits[-1].observation.days[0]) if kept.visits else float("-inf")
+    until = config.until_days
     if is_scheduled(model):
-        (every,) = scheduled_visits(model, cohort)
-        days = [float(each.observation.days[0]) for each in every]
-        return [v for v, day in zip(every, days, strict=True) if last < day <= config.until_days]
-    seen, (under,) = histories_of(cohort, model.twin.modality.name), progression.given_in(cohort)
-    return progression.visits_of(seen, under, last, config.until_days)
+        (scheduled,) = scheduled_visits(model, cohort)
+        every = [each for each in scheduled if _day(each) <= until]
+    else:
+        seen, (under,) = (
+            histories_of(cohort, model.twin.modality.name),
+            progression.given_in(cohort),
+        )
+        every = progression.visits_of(seen, under, until)
+    return _not_shown(kept, every, console)
+
+
+def _day(visit: Visit) -> float:
+    return float(visit.observation.days[0])
+
+
+def _not_shown(kept: KeptBelief, visits: Sequence[Visit], console: Console) -> list[Visit]:
+    """Return the visits that are later than those shown, which must be as they were shown.
+
+    Raises
+    ------
+    CohortError
+        If another value is told of a day: it is another patient of that name, or was corrected.
+    """
+    last = _day(kept.visits[-1]) if kept.visits else float("-inf")
+    shown = {_day(each): each.observation.values for each in kept.visits}
+    before = [each for each in visits if _day(each) <= last]
+    for each in before:
+        known = shown.get(_day(each), {})
+        for name, values in each.observation.values.items():
+            if name in known and not values.allclose(known[name].to(values), equal_nan=True):
+                raise CohortError(
+                    "the twin was shown other values of this patient on a day that the cohort "
+                    "tells of, too: a patient of another cohort has the name, or a value was "
+                    "corrected; keep the belief apart with beliefs=FOLDER, which begins anew"
+                )
+    missed = sum(_day(each) not in shown for each in before)
+    if missed:
+        console.warn(
+            f"not shown, since it was told of later days before: {counted(missed, 'visit')} of the "
+            "cohort; beliefs=FOLDER begins anew"
+        )
+    return [each for each in visits if _day(each) > last]

@@ -161,7 +161,9 @@ def _survival_score(outcome: Outcome, given: Float[ndarray, "known time"]) -> di
         "auc_at_horizon": _where_known(
             lambda: dynamic_auc(-at_horizon, time, event, [horizon], censoring).mean
         ),
-        "integrated_brier": integrated_brier(given, days, time, event, censoring),
+        "integrated_brier": _where_known(
+            lambda: integrated_brier(given, days, time, event, censoring)
+        ),
         "ici_at_horizon": _where_known(
             lambda: smooth_calibration(at_horizon, time, event, horizon).ici
         ),

@@ -61,7 +61,7 @@ def _check_tables(cohort: CohortDeclaration) -> CheckReport:
     except IntakeError as mistake:
         told = "; ".join([str(mistake), *getattr(mistake, "__notes__", ())])
         return CheckReport(subject, {}, (error(cohort.name, None, told),))
-    channels = len(tables.channels) + len(tables.variants)
+    channels = len(tables.channels) + len(tables.variants) + len(tables.repeated)
     amounts = {"patients": len(tables.patient_ids), "channels": channels}
     return CheckReport(subject, amounts)
 

@@ -90,6 +90,8 @@ class ColumnDeclaration:
         Take log1p of a non-negative, skewed quantity.
     missing
         Strings that mean "not measured" beside the empty cell.
+    optional
+        Where the table has no such column, it was measured in nobody, and that is noted.
     too_small
         For repeated measurements: strings that mean "seen, but too small to measure". They become
         a binary column of their own, ``<name>_too_small``, beside a number that is not known.
@@ -107,6 +109,7 @@ class ColumnDeclaration:
     presence: bool = False
     log: bool = False
     missing: list[str] = field(default_factory=list)
+    optional: bool = False
     too_small: list[str] = field(default_factory=list)
 
 
@@ -342,9 +345,13 @@ class OutcomeDeclaration:
         Strings that mean "not known" beside the empty cell.
     minimum, maximum
         Bounds of a continuous outcome; values outside are refused by name.
+    optional
+        Where the table has no such columns, or nobody's is known, nobody has the outcome, and
+        that is noted.
     """
 
     table: str = ""
+    optional: bool = False
     kind: OutcomeKind = OutcomeKind.BINARY
     value_column: str = ""
     unit: str = "1"
@@ -412,7 +419,7 @@ class KeyDeclaration:
     Attributes
     ----------
     column
-        Column of the patient; empty: the first column, which has no name.
+        Column of the patient; empty: the first column, which has no name or pandas' name for that.
     prefix
         What is put before the cell to make the patient's name in the other tables.
     within

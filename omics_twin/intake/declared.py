@@ -256,6 +256,8 @@ def _check_column(where: str, column: ColumnDeclaration) -> None:
         raise ConfigError(f"{where} has 'too_small' in a {column.kind.value} column")
     if column.presence and column.kind is not Kind.BINARY:
         raise ConfigError(f"{where} asks for the presence of a {column.kind.value} column")
+    if column.presence and column.optional:
+        raise ConfigError(f"{where} has 'presence', where an empty cell means no, and 'optional'")
     if column.log and column.kind is not Kind.NUMBER:
         raise ConfigError(f"{where} asks for the logarithm of a {column.kind.value} column")
     if column.log and column.minimum is not None and column.minimum < 0:

@@ -21,6 +21,8 @@ from omics_twin.intake.declaration import KeyDeclaration, StackDeclaration, Unkn
 if TYPE_CHECKING:
     import pyarrow
 
+# What pandas calls a first column without a name, when it writes a table that it read.
+_UNNAMED = "Unnamed: 0"
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 
 
@@ -78,8 +80,11 @@ class Folder:
         The patient's column, and the tables in which patients are named otherwise.
     stacks
         Tables that are in several files.
+    only
+        A table that is the whole cohort. Where the folder holds one table, it is this one, whatever
+        its file is called.
     notes
-        Patients of whom not every row was read.
+        Patients of whom not every row was read, and files of another name.
     """
 
     cohort: str
@@ -87,6 +92,7 @@ class Folder:
     key: str
     keys: Mapping[str, KeyDeclaration] = field(default_factory=dict)
     stacks: Mapping[str, StackDeclaration] = field(default_factory=dict)
+    only: str | None = None
     tables: dict[str, Table] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -95,7 +101,14 @@ class Folder:
         """Return whether the table was read already, or its file is there."""
         if name in self.stacks:
             return any((self.root / each).is_file() for each in self.stacks[name].files.values())
-        return name in self.tables or (self.root / name).is_file()
+        return name in self.tables or (self.root / self.file_of(name)).is_file()
+
+    def file_of(self, name: str) -> str:
+        """Return what the file of a table is called."""
+        if name != self.only or (self.root / name).is_file() or not self.root.is_dir():
+            return name
+        found = [each.name for each in self.root.iterdir() if each.name.endswith(SUFFIXES)]
+        return found[0] if len(found) == 1 else name
 
     def table(self, name: str) -> Table:
         """Read a table, once.
@@ -116,10 +129,16 @@ class Folder:
         return self.tables[name]
 
     def _cells(self, name: str, own: KeyDeclaration) -> dict[str, np.ndarray]:
-        content = _content(self, name)
+        file = self.file_of(name)
+        if file != name:
+            self.notes.append(f"table '{name}' is read from '{file}', the only one in the folder")
+        content = _content(self, file)
         self.checksums[name] = hashlib.sha256(content).hexdigest()
-        read = _parquet if name.endswith(".parquet") else _text
-        return read(content, name, own.column)
+        read = _parquet if file.endswith(".parquet") else _text
+        cells = read(content, file, own.column)
+        if own.column == "" and next(iter(cells)) == _UNNAMED:
+            cells = {"": cells.pop(_UNNAMED), **cells}
+        return cells
 
     def _stacked(
         self, name: str, stack: StackDeclaration, own: KeyDeclaration

@@ -104,6 +104,18 @@ def warning(file: str, line: int | None, sentence: str) -> Finding:
     return Finding(Severity.WARNING, file, line, sentence)
 
 
+def refusals(report: CheckReport) -> str:
+    """Return how many reasons there are to refuse what was checked.
+
+    Examples
+    --------
+    >>> refusals(CheckReport("a.vcf", findings=(error("a.vcf", 1, "is empty"),)))
+    '1 reason'
+    """
+    number = len(report.errors)
+    return f"{number:,} reason" + ("" if number == 1 else "s")
+
+
 def counted(amounts: Mapping[str, int]) -> str:
     """Return what was read, for a person.
 

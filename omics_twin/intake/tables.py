@@ -100,7 +100,8 @@ def read_tables(declaration: CohortDeclaration, *, scoring: bool = False) -> Tab
         What the files are declared to hold.
     scoring
         New patients are scored: modality, therapy and outcome tables may be absent, and so may
-        the therapy and outcome columns; what is absent is noted. When training, all are needed.
+        the columns of therapy, outcomes and groups; what is absent is noted. When training, all
+        are needed that are not optional.
 
     Returns
     -------
@@ -129,6 +130,7 @@ def _read_folder(declaration: CohortDeclaration, scoring: bool) -> Tables:
         declaration.key,
         dict(declaration.keys),
         dict(declaration.stacks),
+        only=_only_table(declaration),
     )
     notes = Notes()
     if declaration.format is CohortFormat.CBIOPORTAL:
@@ -142,7 +144,13 @@ def _read_folder(declaration: CohortDeclaration, scoring: bool) -> Tables:
     channels, variants, repeated = _read_modalities(declaration, folder, roster, notes, scoring)
     received = _read_received(declaration, folder, patients, notes, scoring)
     outcomes = _read_outcomes(declaration, folder, patients, notes, scoring)
-    groups = _roster_columns(roster, declaration.group_columns)
+    described = declaration.group_columns
+    if scoring:
+        unknown = [name for name in described.values() if name not in roster.cells]
+        if unknown:
+            notes.add(f"table '{roster.name}': no columns {quoted(unknown)}, groups not known")
+        described = {role: name for role, name in described.items() if name not in unknown}
+    groups = _roster_columns(roster, described)
     if not scoring:
         groups = groups.join(read_groups(declaration, folder, patients))
     strata = _strata(declaration, roster)
@@ -162,6 +170,13 @@ def _read_folder(declaration: CohortDeclaration, scoring: bool) -> Tables:
         repeated=repeated,
         doses=_read_doses(declaration, folder, patients, notes),
     )
+
+
+def _only_table(declaration: CohortDeclaration) -> str | None:
+    """Return the table that holds everything of the cohort, ``None`` where there are several."""
+    named = set(_columns_by_table(declaration))
+    whole = declaration.format is CohortFormat.TABLES and not declaration.stacks
+    return declaration.roster if whole and named == {declaration.roster} else None
 
 
 def _own(declaration: CohortDeclaration, table: Table, columns: Sequence[str]) -> Table:
@@ -205,6 +220,7 @@ def _read_modalities(
             _check_unique(table, f"modality '{name}' has one row per patient")
         if modality.long is not None:
             table = one_column_each(modality, table)
+        table = _with_optional(modality, table, notes)
         # A stratum is also measured; what only describes or belongs to another part is not.
         taken = _columns_by_table(declaration)[modality.table] - set(declaration.strata)
         columns = declared_columns(modality, table, taken)
@@ -218,6 +234,17 @@ def _read_modalities(
                 channel = with_batch(channel, column, roster, notes, scoring=scoring)
             channels[channel.name] = replace(channel, aliases=aliases, sets=sets)
     return channels, variants, repeated
+
+
+def _with_optional(modality: ModalityDeclaration, table: Table, notes: Notes) -> Table:
+    """Return the table with an empty column for every optional one that it lacks."""
+    asked = [name for name, each in modality.columns.items() if each.optional]
+    absent = [name for name in asked if name not in table.cells]
+    if not absent:
+        return table
+    notes.add(f"table '{table.name}': no columns {quoted(absent)}, read as not measured")
+    empty = np.full(len(table.patient_ids), "", dtype=object)
+    return replace(table, cells={**table.cells, **dict.fromkeys(absent, empty)})
 
 
 def _aliases(modality: ModalityDeclaration, folder: Folder) -> dict[str, str] | None:
@@ -275,19 +302,23 @@ def _read_outcomes(
     outcomes: dict[str, Outcome] = {}
     for name, outcome in declaration.outcomes.items():
         needed = [outcome.value_column, *filter(None, [outcome.event_column])]
-        if scoring and _absent(folder, outcome.table, needed):
+        if (scoring or outcome.optional) and _absent(folder, outcome.table, needed):
             notes.add(f"outcome '{name}': no table '{outcome.table}' with it, read as not known")
             continue
         table = _members(folder.table(outcome.table), set(patients), declaration, notes)
         table = _own(declaration, table, needed)
         _check_unique(table, f"outcome '{name}' has one row per patient")
-        outcomes[name], lines = read_outcome(name, outcome, table, patients)
+        found, lines = read_outcome(name, outcome, table, patients)
         notes.add(*lines)
-        if not scoring and np.isnan(outcomes[name].values).all():
-            raise IntakeError(
-                f"outcome '{name}' in table '{table.name}' is known for nobody, expected at "
-                "least one patient: fill it in or remove the outcome"
-            )
+        if not scoring and np.isnan(found.values).all():
+            told = f"outcome '{name}' in table '{table.name}' is known for nobody"
+            if not outcome.optional:
+                raise IntakeError(
+                    f"{told}, expected at least one patient: fill it in or remove the outcome"
+                )
+            notes.add(told)
+            continue
+        outcomes[name] = found
     return outcomes
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from omics_twin.errors import IntakeError
 from omics_twin.intake.consequences import CLASSES, NOT_CALLED, consequence_of
+from omics_twin.intake.findings import refusals
 from omics_twin.intake.vcf import check_vcf
 
 # Terms of the Sequence Ontology that change the protein or its splicing; VEP's impact HIGH or
@@ -118,7 +119,7 @@ def read_vcf(path: Path, *, counted: Collection[str] = PROTEIN_CHANGING) -> VcfC
     report = check_vcf(path)
     if report.errors:
         raise IntakeError(
-            f"'{path.name}' is refused for {len(report.errors):,} reasons, the first: "
+            f"'{path.name}' is refused for {refusals(report)}, the first: "
             f"{report.errors[0]}: see 'omics-twin check intake=vcf intake.path={path}'"
         )
     skipped: Counter[str] = Counter()

@@ -17,6 +17,7 @@ from omics_twin.evaluate.survival_plots import decision_figure, figures_at_horiz
 from omics_twin.files import write_json
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.judged import comparing, holding, subgroups, worth
+from omics_twin.judged.following import plain_name
 from omics_twin.judged.predictions import Predictions
 from omics_twin.recording import RunRecord
 from omics_twin.report.console import Console
@@ -111,10 +112,17 @@ def record(
 
 
 def numbers_of(found: Mapping[str, Any]) -> dict[str, float]:
-    """Return the scores of a twin and its baselines flat, as a tracker takes them."""
+    """Return the scores of a twin and its baselines flat, as a tracker takes them.
+
+    Examples
+    --------
+    >>> numbers_of({"model": {}, "baselines": {"first visit, Cox": {"auc": {"mean": 0.7}}}})
+    {'first_visit_Cox.auc.mean': 0.7}
+    """
     numbers: dict[str, float] = {}
     for name, scores in {"model": found["model"], **found["baselines"]}.items():
-        numbers |= {f"{name}.{key}.{k}": v for key, s in scores.items() for k, v in s.items()}
+        plain = plain_name(name)
+        numbers |= {f"{plain}.{key}.{k}": v for key, s in scores.items() for k, v in s.items()}
     return numbers
 
 

@@ -226,7 +226,8 @@ class Catalogue:
         if unknown:
             raise TherapyError(
                 f"the therapy table has arms that catalogue '{self.name}' does not list: "
-                f"{quoted(unknown)}; add them to conf/therapy/{self.name}.yaml"
+                f"{quoted(unknown)}; add them to conf/therapy/{self.name}.yaml before training, or "
+                "leave their cells empty: not known"
             )
 
     def target_incidence(self) -> tuple[tuple[str, ...], Float[Tensor, "agent gene"]]:

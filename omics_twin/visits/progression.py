@@ -166,21 +166,12 @@ def provenance_of(
     }
 
 
-def visits_of(
-    histories: Histories, under: Intervention, after_days: float, as_of_days: float
-) -> list[Visit]:
-    """Return the visits of the only patient, each under what was given.
-
-    Parameters
-    ----------
-    after_days, as_of_days
-        Only later visits, and none after the second day [day].
-    """
+def visits_of(histories: Histories, under: Intervention, as_of_days: float) -> list[Visit]:
+    """Return the visits of the only patient up to a day [day], each under what was given."""
     found = []
     for visit in range(int(histories.visits[0])):
         observation = histories.observation(visit)
-        day = float(observation.days[0])
-        if after_days < day <= as_of_days:
+        if float(observation.days[0]) <= as_of_days:
             found.append(Visit(observation, under))
     return found
 

@@ -98,7 +98,7 @@ def _beliefs_in(model: LivingModel, cohort: Cohort, settings: TwinSettings) -> l
     else:
         seen = histories_of(cohort, model.twin.modality.name)
         every = [
-            visits_of(seen.select(torch.tensor([row])), under, -np.inf, np.inf)
+            visits_of(seen.select(torch.tensor([row])), under, np.inf)
             for row, under in enumerate(given_in(cohort))
         ]
     made = (model.digest, settings.draws, settings.seed)

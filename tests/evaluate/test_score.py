@@ -44,6 +44,16 @@ def test_a_survival_score_prefers_the_true_hazards() -> None:
     assert right["integrated_brier"] < wrong["integrated_brier"]
 
 
+def test_what_needs_longer_follow_up_is_not_known_and_the_order_is() -> None:
+    hazard = GENERATOR.uniform(0.0005, 0.006, size=100)
+    time = GENERATOR.exponential(1 / hazard)
+    censored = GENERATOR.uniform(100, DAYS[-1] - 50, size=100)
+    outcome = Outcome(OutcomeKind.TIME_TO_EVENT, np.minimum(time, censored), time <= censored, DAYS)
+    found = score(outcome, survival(hazard))
+    assert found["c_index"] > 0.5
+    assert np.isnan(found["integrated_brier"])
+
+
 def test_a_survival_score_judges_order_the_horizon_and_calibration() -> None:
     hazard = GENERATOR.uniform(0.0005, 0.006, size=1500)
     time = GENERATOR.exponential(1 / hazard)

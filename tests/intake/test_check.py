@@ -50,7 +50,7 @@ def test_the_report_is_a_file_and_the_exit_status_says_whether_it_is_refused(
     asked = ["check", "intake=tables", "cohort=oak", f"data_root={tmp_path}", f"output={output}"]
     assert main(asked) == 1
     told = capsys.readouterr()
-    assert "is refused for 1 reasons, listed above" in told.err
+    assert "is refused for 1 reason, listed above" in told.err
     [finding] = json.loads(output.read_text())["findings"]
     assert finding["sentence"] in told.out
 

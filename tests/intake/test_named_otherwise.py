@@ -15,6 +15,7 @@ from omics_twin.intake.declaration import (
     KeyDeclaration,
     Kind,
     ModalityDeclaration,
+    OutcomeDeclaration,
     UnknownLevel,
 )
 from omics_twin.intake.tables import read_tables
@@ -33,6 +34,70 @@ def test_a_table_may_name_patients_otherwise(study: CohortDeclaration) -> None:
     named = with_panel(study, ",TP53\n1,p.R175H\n2,\n", KeyDeclaration("", prefix="P"))
     panel = read_tables(named).channels["panel"].values
     assert panel["TP53"].to_dict() == {"P1": 1.0, "P2": 0.0}
+
+
+def test_a_first_column_without_a_name_may_have_the_name_that_pandas_gives(
+    study: CohortDeclaration,
+) -> None:
+    named = with_panel(study, "Unnamed: 0,TP53\nP1,x\n", KeyDeclaration(""))
+    assert list(read_tables(named).channels["panel"].values.columns) == ["TP53"]
+
+
+def whole(folder: Path, text: str, file: str) -> CohortDeclaration:
+    """Return a cohort of one table, written under another name than declared."""
+    folder.mkdir()
+    (folder / file).write_text(text, encoding="utf-8")
+    columns = {"age": ColumnDeclaration(), "stage": ColumnDeclaration(optional=True)}
+    return CohortDeclaration(
+        name="one",
+        root=str(folder),
+        key="patient_id",
+        roster="train.csv",
+        modalities={"clinical": ModalityDeclaration(table="train.csv", columns=columns)},
+        outcomes={
+            "response": OutcomeDeclaration(table="train.csv", value_column="response"),
+            "relapse": OutcomeDeclaration(table="train.csv", value_column="relapse", optional=True),
+        },
+        group_columns={"site": "site"},
+    )
+
+
+def test_the_only_table_of_a_folder_is_the_cohort_whatever_it_is_called(tmp_path: Path) -> None:
+    study = whole(tmp_path / "a", "patient_id,age,response,site\nP1,50,1,A\n", "later.csv")
+    tables = read_tables(study)
+    assert tables.patient_ids == ("P1",)
+    assert "table 'train.csv' is read from 'later.csv', the only one in the folder" in tables.notes
+    (tmp_path / "a" / "more.csv").write_text("patient_id\nP1\n", encoding="utf-8")
+    with pytest.raises(IntakeError, match=r"table 'train.csv' of cohort 'one' is not in"):
+        read_tables(study)
+
+
+def test_columns_and_outcomes_that_are_optional_may_be_absent_and_are_told(tmp_path: Path) -> None:
+    study = whole(tmp_path / "a", "patient_id,age,response,site\nP1,50,1,A\n", "train.csv")
+    tables = read_tables(study)
+    assert tables.channels["clinical"].values["stage"].isna().all()
+    assert list(tables.outcomes) == ["response"]
+    assert "table 'train.csv': no columns 'stage', read as not measured" in tables.notes
+    text = "patient_id,age,response,relapse,site\nP1,50,1,,A\n"
+    blank = read_tables(whole(tmp_path / "b", text, "train.csv"))
+    assert list(blank.outcomes) == ["response"]
+    assert "outcome 'relapse' in table 'train.csv' is known for nobody" in blank.notes
+
+
+def test_new_patients_may_lack_what_only_describes_them(tmp_path: Path) -> None:
+    study = whole(tmp_path / "a", "patient_id,age,response\nP1,50,1\n", "train.csv")
+    tables = read_tables(study, scoring=True)
+    assert tables.groups.empty
+    assert "table 'train.csv': no columns 'site', groups not known" in tables.notes
+    with pytest.raises(IntakeError, match="no column 'site'"):
+        read_tables(study)
+
+
+def test_a_column_whose_empty_cells_mean_no_is_not_optional(study: CohortDeclaration) -> None:
+    column = ColumnDeclaration(kind=Kind.BINARY, presence=True, optional=True)
+    study.modalities["clinical"].columns["smoker"] = column
+    with pytest.raises(ConfigError, match="where an empty cell means no, and 'optional'"):
+        read_tables(study)
 
 
 def test_a_column_without_a_name_is_refused_where_it_is_not_the_key(

@@ -92,7 +92,7 @@ def test_what_counts_can_be_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("records", "meta", "samples", "told"),
     [
-        (["1\tx\t.\tA\tG\t.\t.\t."], (VEP,), "", "is refused for 1 reasons"),
+        (["1\tx\t.\tA\tG\t.\t.\t."], (VEP,), "", "is refused for 1 reason,"),
         ([], (FORMAT,), "\tFORMAT\tP1", "names no genes"),
         ([], ('##INFO=<ID=CSQ,Number=.,Type=String,Description="x">',), "", "names no genes"),
         ([], (VEP,), "", "names no genotypes"),

@@ -99,6 +99,16 @@ def test_a_belief_learns_from_every_scan_and_is_kept(
     assert "ALERT" in told
     (belief,) = tmp_path.glob("*.json") if not visit.unlink() else ()
     assert len(json.loads(belief.read_text())["visits"]) == 3
+    # Another cohort's patient of the same name is not taken for this one.
+    other, table = tmp_path / "other", "measurements.csv"
+    other.mkdir()
+    rows = (folder / "tumour_size" / table).read_text().replace("p1,-3,", "p1,-3,1")
+    (other / table).write_text(rows)
+    assert main(["update", *model(folder), *kept, f"cohort.root={other}"]) == 1
+    assert "was shown other values of this patient" in capsys.readouterr().err
+    (other / table).write_text(rows.replace("p1,-3,1", "p1,-4,"))
+    assert main(["update", *model(folder), *kept, f"cohort.root={other}"]) == 0
+    assert "not shown, since it was told of later days before: 1 visit" in capsys.readouterr().err
 
 
 def test_plans_are_compared_on_a_page_and_as_numbers(folder: Path, tmp_path: Path) -> None:
