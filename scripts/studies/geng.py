@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +32,8 @@ PAST = 5
 STEPS = 400
 STARTS, AHEAD, DRAWS = (10, 20, 30, 40), 6, 300
 # What each treatment of a day costs, as a share of the present volume: as much as a typical patient
-# gains by it, so that the best choice is the patient's own.
-COST = 0.14, 0.095
+# gains by it, so that the best choice is the patient's own; and how many times that.
+COST, TIMES = (0.14, 0.095), (0.5, 1.0, 1.5)
 
 
 def concentrations(chemo: np.ndarray) -> np.ndarray:
@@ -114,21 +115,53 @@ def known_before(seen: geng.Histories) -> np.ndarray:
     return np.stack([size, *doses], axis=-1)
 
 
-def tiers(gamma: float, seed: int, count: int) -> tuple[dict[str, float], float]:
-    """Return the error of every tier on one test set, and the coverage of 90 % intervals."""
+def true_prior() -> LinearPopulation:
+    """Return what is true of all patients, which no twin is told."""
+    true = [moments(each) for each in range(3)]
+    return LinearPopulation(
+        np.stack([each[0] for each in true]), np.stack([each[1] for each in true]), geng.NOISE**2
+    )
+
+
+class Cohorts(NamedTuple):
+    """Patients to learn from and their histories; test patients, and what would come of each day.
+
+    Attributes
+    ----------
+    truth
+        Next volume under each of the four treatments, (patient, day, action).
+    """
+
+    training: geng.Patients
+    known: geng.Histories
+    test: geng.Patients
+    seen: geng.Histories
+    truth: np.ndarray
+
+
+def cohorts(gamma: float, seed: int, count: int, *, benchmark: bool = False) -> Cohorts:
+    """Return the cohorts of a seed; with ``benchmark`` twice the patients, in its order of draws.
+
+    The benchmark puts 1,000 more aside, on whom it chooses nothing here.
+    """
     random = np.random.RandomState(seed)
-    training = geng.draw_patients(TRAINING, random)
+    training = geng.draw_patients((1 + benchmark) * TRAINING, random)
     known = geng.factual(training, gamma, random)
+    if benchmark:
+        geng.factual(geng.draw_patients(1000, random), gamma, random)
     test = geng.draw_patients(count, random)
-    seen, truth = geng.one_step(test, gamma, random)
+    return Cohorts(training, known, test, *geng.one_step(test, gamma, random))
+
+
+def tiers(
+    gamma: float, seed: int, count: int, *, benchmark: bool = False
+) -> tuple[dict[str, float], float]:
+    """Return the error of every tier on one test set, and the coverage of 90 % intervals."""
+    training, known, test, seen, truth = cohorts(gamma, seed, count, benchmark=benchmark)
     found: dict[str, float] = {
         "persistence": error(np.repeat(seen.volumes[..., None], 4, 2), truth)
     }
-    kinds = test.kind - 1
-    true = [moments(each) for each in range(3)]
-    exact = LinearPopulation(
-        np.stack([each[0] for each in true]), np.stack([each[1] for each in true]), geng.NOISE**2
-    )
+    kinds, exact = test.kind - 1, true_prior()
     held = 0.0
     for right in (True, False):
         x, y = history_features(known, right)
@@ -259,26 +292,40 @@ def several_ahead(gamma: float, seed: int, count: int) -> dict[str, np.ndarray]:
     return {
         "error": np.sqrt(by_day(off)) / LARGEST * 100,
         "held": by_day(held),
-        "ranked": ranked(learned, test, gamma, random),
+        "ranked": ranked((learned, true_prior()), test, gamma, random),
     }
 
 
 def ranked(
-    learned: LinearPopulation, test: geng.Patients, gamma: float, random: np.random.RandomState
+    populations: tuple[LinearPopulation, ...],
+    test: geng.Patients,
+    gamma: float,
+    random: np.random.RandomState,
 ) -> np.ndarray:
-    """Return how often the best treatment of a day is ranked first, and what is lost if not."""
+    """Return how often the best treatment of a day is ranked first, and what is lost if not.
+
+    Returns
+    -------
+    ranked
+        (population, cost, 3): the share, what is lost, and what the choice is worth.
+    """
     seen, truth = geng.one_step(test, gamma, random)
-    belief = filtered(learned, test.kind - 1, *history_features(seen, True))
-    asked, cost = asked_features(seen, True), np.array(geng.ACTIONS) @ COST
-    mean = np.einsum("pti,ptai->pta", belief.mean[:, :-1], asked) + cost
-    true = np.stack([test.rho, test.beta_c, test.alpha], axis=1)
-    known = np.einsum("pi,ptai->pta", true, asked) + cost
-    rows = np.isfinite(truth).all(-1) & np.isfinite(mean).all(-1) & np.isfinite(known).all(-1)
-    rows[:, :10] = False
-    mean, known = mean[rows], known[rows]
-    chosen, best = mean.argmin(axis=1), known.argmin(axis=1)
-    lost = np.take_along_axis(known, chosen[:, None], 1)[:, 0] - known.min(axis=1)
-    return np.array([(chosen == best).mean(), lost.mean(), (known.mean(1) - known.min(1)).mean()])
+    own, asked = history_features(seen, True), asked_features(seen, True)
+    true = np.einsum("pi,ptai->pta", np.stack([test.rho, test.beta_c, test.alpha], axis=1), asked)
+    found = []
+    for each in populations:
+        belief = filtered(each, test.kind - 1, *own)
+        mean = np.einsum("pti,ptai->pta", belief.mean[:, :-1], asked)
+        rows = np.isfinite(truth).all(-1) & np.isfinite(mean).all(-1) & np.isfinite(true).all(-1)
+        rows[:, :10] = False
+        for times in TIMES:
+            cost = times * np.array(geng.ACTIONS) @ COST
+            guess, known = mean[rows] + cost, true[rows] + cost
+            chosen, least = guess.argmin(axis=1), known.min(axis=1)
+            lost = np.take_along_axis(known, chosen[:, None], 1)[:, 0] - least
+            first = chosen == known.argmin(axis=1)
+            found.append([first.mean(), lost.mean(), (known.mean(1) - least).mean()])
+    return np.array(found).reshape(len(populations), len(TIMES), 3)
 
 
 def main_ahead(count: int, seeds: int) -> None:
@@ -289,11 +336,14 @@ def main_ahead(count: int, seeds: int) -> None:
             values = np.array([each[name] for each in runs])
             told = ", ".join(f"{v:.3f}" for v in values.mean(axis=0))
             print(f"gamma {gamma:g}, {name}, 1 to {AHEAD} days ahead: {told}")
-        first, lost, whole = np.mean([each["ranked"] for each in runs], axis=0)
-        print(
-            f"gamma {gamma:g}, from day 10 on the best treatment ranked first {first:.3f}; lost "
-            f"{100 * lost / whole:.1f} % of what the choice is worth"
-        )
+        mean = np.mean([each["ranked"] for each in runs], axis=0)
+        for times, (first, lost, whole), (bound, *_) in zip(TIMES, *mean, strict=True):
+            print(
+                f"gamma {gamma:g}, from day 10 on, costs x {times:g}: the best treatment ranked "
+                f"first {first:.3f} (true prior {bound:.3f}); lost {100 * lost / whole:.2f} % of "
+                "what the choice is worth",
+                flush=True,
+            )
 
 
 def main(count: int, seeds: int) -> None:
