@@ -4,8 +4,9 @@ Usage: python scripts/studies/geng.py [test patients] [seeds] [ahead]
 Root mean square error of the next volume under each of four treatments, in percent of the largest
 volume; tiers on the same test patients. The twins know the equations, or know them wrongly, with
 and without a network that corrects them; one tier is that network alone, with nothing but the
-patient's own parameters. With "ahead": one to six days ahead under random treatment, how often 90 %
-intervals hold, and how often the best of the four treatments of a day is ranked first.
+patient's own parameters. With "ahead": the same error one to six days ahead under the benchmark's
+random and single treatments, how often 90 % intervals hold, and how often the best of the four
+treatments of a day is ranked first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,10 +31,13 @@ HYBRID, ALONE = "wrong structure and a network", "the network alone"
 PAST = 5
 # Of its training; four times as many where there are no equations to start from.
 STEPS = 400
-STARTS, AHEAD, DRAWS = (10, 20, 30, 40), 6, 300
+AHEAD, DRAWS = 6, 200
+# Of a volume that is looked ahead from, in cm3: a thousandth of a cell.
+SMALLEST = 1e-12
+PLANS = RANDOM, SINGLE = "random treatment", "one treatment in five days"
 # What each treatment of a day costs, as a share of the present volume: as much as a typical patient
-# gains by it, so that the best choice is the patient's own.
-COST = 0.14, 0.095
+# gains by it, so that the best choice is the patient's own; and how many times that.
+COST, TIMES = (0.14, 0.095), (0.5, 1.0, 1.5)
 
 
 def concentrations(chemo: np.ndarray) -> np.ndarray:
@@ -114,21 +119,53 @@ def known_before(seen: geng.Histories) -> np.ndarray:
     return np.stack([size, *doses], axis=-1)
 
 
-def tiers(gamma: float, seed: int, count: int) -> tuple[dict[str, float], float]:
-    """Return the error of every tier on one test set, and the coverage of 90 % intervals."""
+def true_prior() -> LinearPopulation:
+    """Return what is true of all patients, which no twin is told."""
+    true = [moments(each) for each in range(3)]
+    return LinearPopulation(
+        np.stack([each[0] for each in true]), np.stack([each[1] for each in true]), geng.NOISE**2
+    )
+
+
+class Cohorts(NamedTuple):
+    """Patients to learn from and their histories; test patients, and what would come of each day.
+
+    Attributes
+    ----------
+    truth
+        Next volume under each of the four treatments, (patient, day, action).
+    """
+
+    training: geng.Patients
+    known: geng.Histories
+    test: geng.Patients
+    seen: geng.Histories
+    truth: np.ndarray
+
+
+def cohorts(gamma: float, seed: int, count: int, *, benchmark: bool = False) -> Cohorts:
+    """Return the cohorts of a seed; with ``benchmark`` twice the patients, in its order of draws.
+
+    The benchmark puts 1,000 more aside, on whom it chooses nothing here.
+    """
     random = np.random.RandomState(seed)
-    training = geng.draw_patients(TRAINING, random)
+    training = geng.draw_patients((1 + benchmark) * TRAINING, random)
     known = geng.factual(training, gamma, random)
+    if benchmark:
+        geng.factual(geng.draw_patients(1000, random), gamma, random)
     test = geng.draw_patients(count, random)
-    seen, truth = geng.one_step(test, gamma, random)
+    return Cohorts(training, known, test, *geng.one_step(test, gamma, random))
+
+
+def tiers(
+    gamma: float, seed: int, count: int, *, benchmark: bool = False
+) -> tuple[dict[str, float], float]:
+    """Return the error of every tier on one test set, and the coverage of 90 % intervals."""
+    training, known, test, seen, truth = cohorts(gamma, seed, count, benchmark=benchmark)
     found: dict[str, float] = {
         "persistence": error(np.repeat(seen.volumes[..., None], 4, 2), truth)
     }
-    kinds = test.kind - 1
-    true = [moments(each) for each in range(3)]
-    exact = LinearPopulation(
-        np.stack([each[0] for each in true]), np.stack([each[1] for each in true]), geng.NOISE**2
-    )
+    kinds, exact = test.kind - 1, true_prior()
     held = 0.0
     for right in (True, False):
         x, y = history_features(known, right)
@@ -222,78 +259,112 @@ def corrected(
 
 def several_ahead(gamma: float, seed: int, count: int) -> dict[str, np.ndarray]:
     """Return error and coverage one to six days ahead, and how well treatments are ranked."""
-    random = np.random.RandomState(seed)
-    training = geng.draw_patients(TRAINING, random)
-    learned = learn(
-        training.kind - 1, *history_features(geng.factual(training, gamma, random), True), kinds=3
-    )
-    test = geng.draw_patients(count, random)
-    seen = geng.factual(test, gamma, random)
-    belief = filtered(learned, test.kind - 1, *history_features(seen, True))
-    off, held = [], []
-    for start in STARTS:
-        there = (seen.last >= start) & (seen.volumes[:, start] > 0.01)
-        rows = np.flatnonzero(there & (seen.volumes[:, start] < geng.DEATH))
-        root = np.linalg.cholesky(belief.covariance[rows, start])
-        own = belief.mean[rows, start, None] + np.einsum(
-            "pij,psj->psi", root, random.randn(len(rows), DRAWS, 3)
+    training, known, test, seen, _ = cohorts(gamma, seed, count)
+    learned = learn(training.kind - 1, *history_features(known, True), kinds=3)
+    random = np.random.RandomState(seed + 1)
+    found = {}
+    for name in PLANS:
+        found[f"{name}, error"], found[f"{name}, 90 % hold"] = foreseen(
+            learned, test, seen, name, random
         )
-        dosed = concentrations(seen.chemo[:, :start])[rows, -1]
-        true, drawn = seen.volumes[rows, start], np.tile(seen.volumes[rows, start, None], DRAWS)
-        for _ in range(AHEAD):
-            chemo, radio = random.randint(0, 2, (2, len(rows)))
-            dosed = dosed / 2.0 + geng.CHEMO * chemo
-            noise = geng.NOISE * random.randn(len(rows))
-            true = geng.step(true, test, dosed, geng.RADIO * radio, noise, rows)
-            true = np.maximum(true, 1e-6)
-            given = features(drawn, dosed[:, None], np.tile(radio[:, None], DRAWS), True)
-            wobble = np.sqrt(learned.variance) * random.randn(*drawn.shape)
-            drawn = np.maximum(drawn * (1 + (own * given).sum(-1) + wobble), 1e-6)
-            lower, upper = np.quantile(drawn, [0.05, 0.95], axis=1)
-            off.append((drawn.mean(axis=1) - true) ** 2)
-            held.append((true >= lower) & (true <= upper))
+    return found | {"ranked": ranked((learned, true_prior()), test, gamma, random)}
 
-    def by_day(parts: list[np.ndarray]) -> np.ndarray:
-        return np.array([np.concatenate(parts[k::AHEAD]).mean() for k in range(AHEAD)])
 
-    return {
-        "error": np.sqrt(by_day(off)) / LARGEST * 100,
-        "held": by_day(held),
-        "ranked": ranked(learned, test, gamma, random),
-    }
+def foreseen(
+    population: LinearPopulation,
+    test: geng.Patients,
+    seen: geng.Histories,
+    plans: str,
+    random: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return error and coverage one to six days after every day of every history.
+
+    What is given on the day is as it was; of the benchmark's ten plans for the five days after,
+    one is drawn for every day.
+    """
+    belief = filtered(population, test.kind - 1, *history_features(seen, True))
+    patient, day = np.nonzero(np.arange(seen.volumes.shape[1]) < seen.last[:, None])
+    count = len(patient)
+    root = np.linalg.cholesky(belief.covariance[patient, day])
+    scatter = np.einsum("rij,drj->dri", root, random.randn(DRAWS, count, 3))
+    own = belief.mean[patient, day] + scatter
+    later = random.randint(0, 2, (AHEAD - 1, 2, count))
+    if plans == SINGLE:
+        later = np.zeros_like(later)
+        which = random.randint(0, AHEAD - 1, count), random.randint(0, 2, count)
+        later[(*which, np.arange(count))] = 1
+    given = np.concatenate([[[seen.chemo[patient, day], seen.radio[patient, day]]], later])
+    dosed = concentrations(seen.chemo)[patient, day] - geng.CHEMO * given[0, 0]
+    true = seen.volumes[patient, day]
+    drawn = np.tile(true, (DRAWS, 1))
+    off, held = [], []
+    for ahead, (chemo, radio) in enumerate(given):
+        dosed = (dosed / 2.0 if ahead else dosed) + geng.CHEMO * chemo
+        noise = geng.NOISE * random.randn(count)
+        # As in the benchmark a volume can fall below 0, from where there is no next one.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            true = geng.step(true, test, dosed, geng.RADIO * radio, noise, patient)
+        if not ahead:
+            true = seen.volumes[patient, day + 1]
+        drawn = np.maximum(drawn, SMALLEST)
+        change = np.einsum("dri,dri->dr", own, features(drawn, dosed, radio, True))
+        wobble = np.sqrt(population.variance) * random.randn(DRAWS, count)
+        drawn = drawn * (1 + change + wobble)
+        lower, upper = np.quantile(drawn, [0.05, 0.95], axis=0)
+        asked = np.isfinite(true)
+        off.append(error(drawn.mean(axis=0), true))
+        held.append(((true >= lower) & (true <= upper))[asked].mean())
+    return np.array(off), np.array(held)
 
 
 def ranked(
-    learned: LinearPopulation, test: geng.Patients, gamma: float, random: np.random.RandomState
+    populations: tuple[LinearPopulation, ...],
+    test: geng.Patients,
+    gamma: float,
+    random: np.random.RandomState,
 ) -> np.ndarray:
-    """Return how often the best treatment of a day is ranked first, and what is lost if not."""
+    """Return how often the best treatment of a day is ranked first, and what is lost if not.
+
+    Returns
+    -------
+    ranked
+        (population, cost, 3): the share, what is lost, and what the choice is worth.
+    """
     seen, truth = geng.one_step(test, gamma, random)
-    belief = filtered(learned, test.kind - 1, *history_features(seen, True))
-    asked, cost = asked_features(seen, True), np.array(geng.ACTIONS) @ COST
-    mean = np.einsum("pti,ptai->pta", belief.mean[:, :-1], asked) + cost
-    true = np.stack([test.rho, test.beta_c, test.alpha], axis=1)
-    known = np.einsum("pi,ptai->pta", true, asked) + cost
-    rows = np.isfinite(truth).all(-1) & np.isfinite(mean).all(-1) & np.isfinite(known).all(-1)
-    rows[:, :10] = False
-    mean, known = mean[rows], known[rows]
-    chosen, best = mean.argmin(axis=1), known.argmin(axis=1)
-    lost = np.take_along_axis(known, chosen[:, None], 1)[:, 0] - known.min(axis=1)
-    return np.array([(chosen == best).mean(), lost.mean(), (known.mean(1) - known.min(1)).mean()])
+    own, asked = history_features(seen, True), asked_features(seen, True)
+    true = np.einsum("pi,ptai->pta", np.stack([test.rho, test.beta_c, test.alpha], axis=1), asked)
+    found = []
+    for each in populations:
+        belief = filtered(each, test.kind - 1, *own)
+        mean = np.einsum("pti,ptai->pta", belief.mean[:, :-1], asked)
+        rows = np.isfinite(truth).all(-1) & np.isfinite(mean).all(-1) & np.isfinite(true).all(-1)
+        rows[:, :10] = False
+        for times in TIMES:
+            cost = times * np.array(geng.ACTIONS) @ COST
+            guess, known = mean[rows] + cost, true[rows] + cost
+            chosen, least = guess.argmin(axis=1), known.min(axis=1)
+            lost = np.take_along_axis(known, chosen[:, None], 1)[:, 0] - least
+            first = chosen == known.argmin(axis=1)
+            found.append([first.mean(), lost.mean(), (known.mean(1) - least).mean()])
+    return np.array(found).reshape(len(populations), len(TIMES), 3)
 
 
 def main_ahead(count: int, seeds: int) -> None:
     """Print one to six days ahead, and rankings, of every gamma."""
     for gamma in GAMMAS:
         runs = [several_ahead(gamma, seed, count) for seed in SEEDS[:seeds]]
-        for name in ("error", "held"):
+        for name in list(runs[0])[:-1]:
             values = np.array([each[name] for each in runs])
             told = ", ".join(f"{v:.3f}" for v in values.mean(axis=0))
-            print(f"gamma {gamma:g}, {name}, 1 to {AHEAD} days ahead: {told}")
-        first, lost, whole = np.mean([each["ranked"] for each in runs], axis=0)
-        print(
-            f"gamma {gamma:g}, from day 10 on the best treatment ranked first {first:.3f}; lost "
-            f"{100 * lost / whole:.1f} % of what the choice is worth"
-        )
+            print(f"gamma {gamma:g}, {name}, 1 to {AHEAD} days ahead: {told}", flush=True)
+        mean = np.mean([each["ranked"] for each in runs], axis=0)
+        for times, (first, lost, whole), (bound, *_) in zip(TIMES, *mean, strict=True):
+            print(
+                f"gamma {gamma:g}, from day 10 on, costs x {times:g}: the best treatment ranked "
+                f"first {first:.3f} (true prior {bound:.3f}); lost {100 * lost / whole:.2f} % of "
+                "what the choice is worth",
+                flush=True,
+            )
 
 
 def main(count: int, seeds: int) -> None:
