@@ -155,7 +155,7 @@ def test_new_patients_may_come_without_files(tmp_path: Path) -> None:
     [
         ({}, NamedBy.SAMPLE, "not in"),
         ({"calls/readme.txt": ""}, NamedBy.SAMPLE, "holds no VCF file"),
-        ({"calls/ada.vcf": "x\n"}, NamedBy.FILE, "is refused for 1 reasons"),
+        ({"calls/ada.vcf": "x\n"}, NamedBy.FILE, "is refused for 1 reason,"),
         ({"calls/a.vcf": vcf("zed", {})}, NamedBy.SAMPLE, "samples 'zed' of nobody"),
         ({"calls/ada.vcf": vcf("A B", {})}, NamedBy.FILE, "expected one tumour"),
         (
