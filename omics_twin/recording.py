@@ -144,7 +144,7 @@ def packing(model: Path) -> dict[str, Any]:
     loaded = TrainedModel.load(model)
     return {
         "input_example": [example_record(loaded.twin.design, loaded.support)],
-        "python_model": str(Path(__file__).parent / "serve" / "pyfunc.py"),
+        "python_model": str(Path(__file__).parent / "serve" / "packed.py"),
         "artifacts": {MODEL_FOLDER: str(model)}
         | {each: str(model.parent / each) for each in _cards_beside(model)},
         "pip_requirements": ["omics-twin"],

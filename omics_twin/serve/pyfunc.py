@@ -1,4 +1,4 @@
-"""The registered model: MLflow runs this file and finds a ranking model in it (no pickle)."""
+"""The registered model: one that ranks patients' records, as MLflow asks it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,3 @@ def rank_record(model: TrainedModel, record: PatientRecord) -> list[dict[str, Ce
     settings = TwinSettings(draws=_DRAWS_PER_MEMBER * model.twin.network.members)
     _, ranking = ranked(model, record, settings)
     return ranking_lines(ranking, 0, excluded=False)
-
-
-if __name__ != "omics_twin.serve.pyfunc":
-    mlflow.models.set_model(RankingModel())

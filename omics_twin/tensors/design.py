@@ -63,10 +63,9 @@ class Feature:
         """The least and the largest that its number may be; of a category none is between."""
         if self.level is not None:
             return math.inf, -math.inf
-        if self.binary:
-            return 0.0, 1.0
-        low = -_BEYOND_ANY if self.minimum is None else max(self.minimum, -_BEYOND_ANY)
-        high = _BEYOND_ANY if self.maximum is None else min(self.maximum, _BEYOND_ANY)
+        least, most = (0.0, 1.0) if self.binary else (-_BEYOND_ANY, _BEYOND_ANY)
+        low = least if self.minimum is None else max(self.minimum, least)
+        high = most if self.maximum is None else min(self.maximum, most)
         return max(low, 0.0) if self.log else low, high
 
 
