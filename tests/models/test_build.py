@@ -129,7 +129,7 @@ def test_a_restored_network_gives_the_same_bits(kind: str) -> None:
     days = torch.tensor([30.0, 400.0])
     even, spread = torch.full((1, 6), 1 / 6).log(), torch.ones(1)
     answers = [
-        each.simulate(code, member, agents[0], days, even, spread) for each in (network, restored)
+        each.simulate(code, member, agents[:1], days, even, spread) for each in (network, restored)
     ]
     assert torch.equal(*answers)
 

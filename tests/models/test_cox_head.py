@@ -102,7 +102,7 @@ def test_the_setting_chooses_the_head_and_storage_keeps_it_bit_by_bit() -> None:
     even, spread = torch.full((1, 4), 0.25).log(), torch.full((1,), 2.0)
     days, agents = torch.tensor([30.0, 400.0]), torch.ones(2)
     answers = [
-        each.simulate(code, member, agents, days, even, spread) for each in (network, restored)
+        each.simulate(code, member, agents[None], days, even, spread) for each in (network, restored)
     ]
     assert torch.equal(*answers)
 
