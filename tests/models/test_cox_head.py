@@ -100,9 +100,9 @@ def test_the_setting_chooses_the_head_and_storage_keeps_it_bit_by_bit() -> None:
     restored = restored_network(["rna"], heads, network.state_dict()).eval()
     code, member = torch.ones(1, 4, network.latent + network.terms), torch.tensor([0, 1, 0, 1])
     even, spread = torch.full((1, 4), 0.25).log(), torch.full((1,), 2.0)
-    days, agents = torch.tensor([30.0, 400.0]), torch.ones(2)
+    days, agents = torch.tensor([30.0, 400.0]), torch.ones(1, 2)
     answers = [
-        each.simulate(code, member, agents[None], days, even, spread) for each in (network, restored)
+        each.simulate(code, member, agents, days, even, spread) for each in (network, restored)
     ]
     assert torch.equal(*answers)
 
