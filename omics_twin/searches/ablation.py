@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +16,7 @@ from omics_twin.config import Config
 from omics_twin.evaluate import plots
 from omics_twin.evaluate.paired import paired_difference
 from omics_twin.evaluate.score import HEADLINE
-from omics_twin.files import write_json, write_whole
+from omics_twin.files import write_csv, write_json, write_whole
 from omics_twin.judged import judging
 from omics_twin.judged.predictions import Predictions, held_out_predictions
 from omics_twin.models.variants import Variant
@@ -248,9 +246,7 @@ def markdown(table: Mapping[str, Any]) -> str:
 def write(task: Task, table: Mapping[str, Any], run: Path) -> None:
     """Write the table as CSV, Markdown, figure and, last, JSON."""
     header, rows = rows_of(table)
-    stream = io.StringIO()
-    csv.writer(stream).writerows([header, *rows])
-    write_whole(run / "ablation.csv", stream.getvalue().encode())
+    write_csv(run / "ablation.csv", header, rows)
     write_whole(run / "ablation.md", markdown(table).encode())
     others = {n: e["difference_to_all"] for n, e in table["variants"].items() if n != ALL}
     bounds = np.array([[e["mean"], e["lower"], e["upper"]] for e in others.values()])

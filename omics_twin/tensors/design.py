@@ -238,16 +238,11 @@ def _encoded(channel: ChannelDesign, feature: Feature, value: object) -> float:
         raise ModelError(f"column '{feature.column}' is not a finite number")
     if feature.binary and value not in (0, 1):
         raise ModelError(f"column '{feature.column}' is binary, expected 0 or 1")
-    if value > _BEYOND_ANY:
-        raise _beyond(feature, "above", _BEYOND_ANY)
-    if value < -_BEYOND_ANY:
-        raise _beyond(feature, "below", -_BEYOND_ANY)
-    if feature.minimum is not None and value < feature.minimum:
-        raise _beyond(feature, "below", feature.minimum)
-    if feature.maximum is not None and value > feature.maximum:
-        raise _beyond(feature, "above", feature.maximum)
-    if feature.log and value < 0:
-        raise _beyond(feature, "below", 0.0)
+    low, high = feature.ends
+    if value > high:
+        raise _beyond(feature, "above", high)
+    if value < low:
+        raise _beyond(feature, "below", low)
     return math.log1p(value) if feature.log else float(value)
 
 
