@@ -15,9 +15,10 @@ from typing import Any, overload
 
 from sqlalchemy import make_url
 
-from omics_twin import tracking
+from omics_twin import audited, tracking
 from omics_twin.admitting import Told, admit, granted
 from omics_twin.answers.patients import Patients, together
+from omics_twin.audited import Witness
 from omics_twin.bedside.belief import Beliefs, KeptBelief, read_told, visit_to_json
 from omics_twin.bedside.record import modalities_of, patients_told
 from omics_twin.chart import accounts, lived
@@ -39,8 +40,8 @@ from omics_twin.report.similar import pool_of
 from omics_twin.told import PatientRecord
 from omics_twin.tracking import AnyModel, TrainedModel
 from omics_twin.trust.audit import AuditLog
-from omics_twin.trust.audit_key import audit_key
 from omics_twin.trust.consent import Entry, Purpose
+from omics_twin.trust.event import Action, digest_of
 from omics_twin.trust.keys import STORE, make_key, read_key
 from omics_twin.trust.privacy import site_pseudonyms
 from omics_twin.trust.rotation import reseal
@@ -72,7 +73,9 @@ def _chart(config: Config) -> Chart:
     return Chart.open(place_of(config), names)
 
 
-def from_fhir(config: Config, model: AnyModel | None, console: Console) -> tuple[int, int]:
+def from_fhir(
+    config: Config, model: AnyModel | None, witness: Witness, console: Console
+) -> tuple[int, int]:
     """Return how many patients and visits of a FHIR Bundle were added to the chart."""
     if not config.intake.path or not config.mapping:
         raise ConfigError("a FHIR Bundle needs intake.path=FILE and mapping=conf/fhir/NAME.yaml")
@@ -81,11 +84,11 @@ def from_fhir(config: Config, model: AnyModel | None, console: Console) -> tuple
         console.warn(f"not used: {each}")
     with closing(_chart(config)) as chart:
         one = [(told.record, told.consents, told.doses)]
-        return _admitted(config, chart, one, 1, model, console)
+        return _admitted(config, chart, one, 1, model, witness, console)
 
 
 def admitted(
-    config: Config, cohort: Cohort, model: AnyModel | None, console: Console
+    config: Config, cohort: Cohort, model: AnyModel | None, witness: Witness, console: Console
 ) -> tuple[int, int]:
     """Return how many patients and visits of a cohort were added to the chart."""
     today, doses = date.today(), doses_in(cohort)
@@ -98,7 +101,8 @@ def admitted(
             return [] if decided else [granted(patient, today)]
 
         told = ((each, consents(each.patient_id), doses[each.patient_id]) for each in records)
-        return _admitted(config, chart, told, len(cohort.patient_ids), model, console)
+        count = len(cohort.patient_ids)
+        return _admitted(config, chart, told, count, model, witness, console)
 
 
 def _records_of(cohort: Cohort, model: AnyModel | None) -> Iterator[PatientRecord]:
@@ -114,11 +118,19 @@ def _admitted(
     told: Iterable[Told],
     count: int,
     model: AnyModel | None,
+    witness: Witness,
     console: Console,
 ) -> tuple[int, int]:
+    def written() -> Iterator[Told]:
+        for each in told:
+            record, _, doses = each
+            data = digest_of([each.model_dump(mode="json") for each in (record, *doses)])
+            witness.saw(Action.ADMIT, [chart.known_as(record.patient_id)], data=data)
+            yield each
+
     return admit(
         chart,
-        told,
+        written(),
         model=model,
         settings=config.twin,
         until_days=config.until_days,
@@ -234,24 +246,9 @@ def rotated(config: Config) -> list[str]:
     return [*lines, f"from now on: {STORE}_FILE={new_file}"]
 
 
-def log_of(config: Config) -> Path:
-    """Return where who asked what is written down.
-
-    Raises
-    ------
-    ConfigError
-        If no place is named.
-    """
-    if not config.log:
-        raise ConfigError(
-            "the page of a chart needs a log of who asked what: add log=FILE and key=FILE"
-        )
-    return Path(config.log)
-
-
 @contextmanager
 def opened(
-    config: Config, model: AnyModel, cohort: Cohort | None, console: Console
+    config: Config, model: AnyModel, cohort: Cohort | None, log: AuditLog, console: Console
 ) -> Iterator[Any]:
     """Yield the page of a chart as an ASGI app.
 
@@ -259,13 +256,14 @@ def opened(
     ----------
     cohort
         Patients that one is compared with; None: the page says nothing of similar patients.
+    log
+        Where who asked what is written down.
 
     Raises
     ------
     ConfigError
-        If no audit log is named, or the page's libraries are not installed.
+        If the page's libraries are not installed.
     """
-    log = log_of(config)
     try:
         from omics_twin.serve.about import Desk
         from omics_twin.serve.about_living import LivingDesk
@@ -274,27 +272,18 @@ def opened(
         raise ConfigError(
             f"the page needs {missing.name}, which is not installed: pip install 'omics-twin[page]'"
         ) from missing
-    named, anchor = (Path(each) if each else None for each in (config.key, config.anchor))
-    for each in (log, named, anchor):
-        if each is not None:
-            each.parent.mkdir(parents=True, exist_ok=True)
-    # A log that is there has a key already: a new one would make it unreadable.
-    key = audit_key(named, log=log, create=not log.exists())
-    if anchor is None:
-        console.warn("no anchor was named: an audit log that is cut at its end passes for whole")
-    written = AuditLog.open(log, key, anchor)
     hospital = _hospital(config)
     if isinstance(model, LivingModel):
         if hospital is not None:
             raise ConfigError("CDS Hooks are answered by a twin that ranks: name another model_uri")
         with closing(_chart(config)) as chart:
-            yield page_app(LivingDesk(chart, model, config.twin), written, https=config.serve.https)
+            yield page_app(LivingDesk(chart, model, config.twin), log, https=config.serve.https)
         return
     graph = known_genes(model.twin.design, config.knowledge, console)
     with closing(_chart(config)) as chart:
         pool = None if cohort is None else pool_of(model, cohort, config.twin)
         desk = Desk(chart, model, config.twin, pool, graph)
-        yield page_app(desk, written, https=config.serve.https, hospital=hospital)
+        yield page_app(desk, log, https=config.serve.https, hospital=hospital)
 
 
 def _hospital(config: Config) -> Any:
@@ -345,7 +334,7 @@ def demonstrated(config: Config, console: Console) -> Config:
     few = cohort.select(cohort.patient_ids[:_DEMO_PATIENTS])
     with closing(_chart(asked)) as chart:
         if not all(chart.has(chart.known_as(each)) for each in few.patient_ids):
-            admitted(asked, few, model, console)
+            admitted(asked, few, model, audited.witness_of(asked, console, model), console)
         for role in accounts.Role:
             password = secrets.token_urlsafe(12)
             accounts.set_account(chart, role.value, role.value, password, by=_DEMO)

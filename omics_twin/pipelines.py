@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from omics_twin import runs, tracking
+from omics_twin import audited, runs, tracking
 from omics_twin.asked import check_ranks, read_cohort
 from omics_twin.attacks import ensemble
 from omics_twin.cohort.cohort import Cohort
@@ -42,6 +42,7 @@ from omics_twin.report.console import Console
 from omics_twin.report.model_card import write_card
 from omics_twin.training import learning, private, tasks
 from omics_twin.trust.consent import Purpose
+from omics_twin.trust.event import Action, digest_of
 from omics_twin.visits import training
 from omics_twin.visits.living import LivingModel
 
@@ -85,7 +86,10 @@ def _site_notes(task: tasks.Task) -> list[str]:
 
 def train(config: Config, console: Console) -> runs.Trained:
     """Train a twin, compare it with its baselines on the same folds, and record the run."""
+    witness = audited.witness_of(config, console)
     cohort = read_cohort(config, console, Purpose.TRAINING)
+    data = digest_of(cohort.fingerprint)
+    witness.saw(Action.TRAIN, [None], purpose=Purpose.TRAINING, data=data)
     if config.dynamics.kind is not DynamicsKind.NONE:
         federated.check_together(config, "a twin of visits")
         private.check_not_asked(config, "a twin of visits")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omics_twin import consenting, tracking
+from omics_twin import audited, consenting, tracking
 from omics_twin.answers import beliefs, predictions, rankings
 from omics_twin.asked import (
     folder_asked,
@@ -16,10 +18,11 @@ from omics_twin.asked import (
     patients_asked,
     read_cohort,
 )
-from omics_twin.bedside.belief import write_belief
+from omics_twin.bedside.belief import KeptBelief, visit_to_json, write_belief
 from omics_twin.bedside.kept import belief_asked, beliefs_folder, visits_in_cohort, visits_told
 from omics_twin.bedside.plans import plans_asked
 from omics_twin.bedside.record import modalities_of
+from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config
 from omics_twin.errors import CohortError, ConfigError, nearest
 from omics_twin.files import alone, write_json
@@ -27,6 +30,7 @@ from omics_twin.report.console import Console
 from omics_twin.settings import Engine
 from omics_twin.training import tasks
 from omics_twin.trust.consent import Purpose
+from omics_twin.trust.event import Action, digest_of
 from omics_twin.visits.living import LivingModel
 
 
@@ -41,7 +45,9 @@ def update(config: Config, console: Console) -> Path:
 def _updated(config: Config, model: LivingModel | tracking.TrainedModel, console: Console) -> Path:
     from omics_twin.bedside import ranking, watching
 
+    witness = audited.witness_of(config, console, model)
     kept, place, withheld = belief_asked(config, model)
+    told: list[str] = []
     if isinstance(model, LivingModel):
         visits = (
             watching.visits_of_file(Path(config.observation), model, kept.patient_id)
@@ -52,17 +58,24 @@ def _updated(config: Config, model: LivingModel | tracking.TrainedModel, console
             kept, change = watching.shown(
                 model, kept, visit, config.twin.interval, config.twin.least_benefit
             )
-            for line in watching.lines(model, change):
-                console.say(line)
+            told += watching.lines(model, change)
     else:
         kept, visits = visits_told(config, model, kept, withheld, console)
         for visit in visits:
             kept, moved = ranking.shown(model, kept, visit, config.twin)
-            for line in ranking.lines(model, moved):
-                console.say(line)
+            told += ranking.lines(model, moved)
+    witness.saw(
+        Action.ADD_VISIT, [kept.patient_id], data=_digest_of(model, kept), answer=digest_of(told)
+    )
+    for line in told:
+        console.say(line)
     write_belief(place, kept, model.twin.modalities)
     console.say(f"belief after {len(kept.visits)} visits: {place}")
     return place
+
+
+def _digest_of(model: LivingModel | tracking.TrainedModel, kept: KeptBelief) -> str:
+    return digest_of([visit_to_json(each, model.twin.modalities) for each in kept.visits])
 
 
 def simulate(config: Config, console: Console) -> Path:
@@ -72,6 +85,7 @@ def simulate(config: Config, console: Console) -> Path:
 
     model = model_of_any_kind(config)
     output = output_asked(config, ".html", ".json")
+    witness = audited.witness_of(config, console, model)
     kept, _, withheld = belief_asked(config, model)
     if isinstance(model, LivingModel):
         if not kept.visits and model.provenance["patients"]:
@@ -84,12 +98,14 @@ def simulate(config: Config, console: Console) -> Path:
             kept, visits = visits_told(config, model, kept, withheld, console)
             kept = replace(kept, visits=tuple(visits))
         compared = ranking.compared(model, kept, config.intervention, config.twin)
+    data = _digest_of(model, kept)
+    with witness.released(output, Action.SIMULATE, [kept.patient_id], data=data) as draft:
+        if output.suffix == ".json":
+            write_json(draft, watching.as_record(compared))
+        else:
+            write_plans(draft, model, kept, compared)
     for line in watching.ranking_lines(compared):
         console.say(line)
-    if output.suffix == ".json":
-        write_json(output, watching.as_record(compared))
-    else:
-        write_plans(output, model, kept, compared)
     console.say(f"plans compared: {output}")
     return output
 
@@ -98,6 +114,7 @@ def evaluate(config: Config, console: Console) -> dict[str, Any]:
     """Return the training run's metrics for another cohort."""
     output = output_asked(config, ".json") if config.output else None
     model = model_asked(config, console)
+    witness = audited.witness_of(config, console, model)
     cohort = read_cohort(config, console, Purpose.SCORING)
     if model.outcome not in cohort.outcomes:
         raise CohortError(
@@ -108,6 +125,8 @@ def evaluate(config: Config, console: Console) -> dict[str, Any]:
     metrics = predictions.evaluation(
         model, cohort, outcome, config.twin, console, as_of_days=config.shown_days
     )
+    data = digest_of(cohort.fingerprint)
+    witness.saw(Action.EVALUATE, [None], data=data, answer=digest_of(metrics))
     if output:
         write_json(output, metrics)
         console.say(f"metrics: {output}")
@@ -119,11 +138,13 @@ def predict(config: Config, console: Console) -> Path:
     """Write each patient's expected endpoint under the therapy received, or another one."""
     model = model_asked(config, console)
     output = output_asked(config, ".csv")
+    witness = audited.witness_of(config, console, model)
     cohort = read_cohort(config, console, Purpose.SCORING)
     chosen = model.catalogue.intervention(config.intervention) if config.intervention else None
-    predictions.write_predictions(
-        model, cohort, config.twin, chosen, output, console, as_of_days=config.shown_days
-    )
+    with _released(witness, output, Action.SCORE, cohort) as draft:
+        predictions.write_predictions(
+            model, cohort, config.twin, chosen, draft, console, as_of_days=config.shown_days
+        )
     console.say(f"predictions: {output}")
     return output
 
@@ -134,6 +155,7 @@ def rank(config: Config, console: Console) -> Path:
 
     model = model_asked(config, console)
     output = output_asked(config, ".csv", ".json")
+    witness = audited.witness_of(config, console, model)
     cohort = patients_asked(read_cohort(config, console, Purpose.SCORING), config)
     lines = rankings.cohort_lines(
         model,
@@ -143,10 +165,11 @@ def rank(config: Config, console: Console) -> Path:
         excluded=config.excluded,
         as_of_days=config.shown_days,
     )
-    if output.name.endswith(risk.ENDING):
-        risk.write_assessments(model, lines, config.twin, output)
-    else:
-        rankings.write_ranking(model, lines, config.twin, output)
+    with _released(witness, output, Action.RANK, cohort) as draft:
+        if output.name.endswith(risk.ENDING):
+            risk.write_assessments(model, lines, config.twin, draft)
+        else:
+            rankings.write_ranking(model, lines, config.twin, draft)
     console.say(f"ranking: {output}")
     return output
 
@@ -156,6 +179,7 @@ def score(config: Config, console: Console) -> Path:
     from omics_twin.answers import scoring
 
     model, output, asked = model_asked(config, console), folder_asked(config), config.score
+    witness = audited.witness_of(config, console, model)
     if config.records is not None:
         rows = scoring.rows_of_file(Path(config.records), consenting.names_of(config))
     else:
@@ -174,6 +198,7 @@ def score(config: Config, console: Console) -> Path:
             size=asked.block,
             excluded=config.excluded,
             permits=consenting.asked_anew(config, modalities_of(model)),
+            noted=partial(witness.saw, Action.SCORE),
             progress=console.progress("patients scored"),
         )
     if found.unanswered:
@@ -194,10 +219,19 @@ def report(config: Config, console: Console) -> Path:
     output = output_asked(config, ".html")
     if not config.patient:
         raise ConfigError("no patient was named: add patient=ID")
+    witness = audited.witness_of(config, console, model)
     company = read_cohort(config, console, Purpose.SCORING)
     cohort = patients_asked(company, config)
     belief = beliefs.beliefs(model, cohort, config.twin, console, as_of_days=config.shown_days)
     graph = known_genes(model.twin.design, config.knowledge, console)
-    write_report(model, cohort, belief, output, config.twin, company=company, graph=graph)
+    with _released(witness, output, Action.EXPORT, cohort) as draft:
+        write_report(model, cohort, belief, draft, config.twin, company=company, graph=graph)
     console.say(f"report: {output}")
     return output
+
+
+def _released(
+    witness: audited.Witness, output: Path, action: Action, cohort: Cohort
+) -> AbstractContextManager[Path]:
+    data = digest_of(cohort.fingerprint)
+    return witness.released(output, action, cohort.patient_ids, data=data)

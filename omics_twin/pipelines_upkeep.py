@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from omics_twin import consenting, past_runs, runs, tracking
+from omics_twin import audited, consenting, past_runs, runs, tracking
 from omics_twin.answers.patients import Patients
 from omics_twin.asked import (
+    called,
     introduced,
     model_of_any_kind,
     output_asked,
@@ -30,6 +31,7 @@ from omics_twin.lifecycle.validity import governed_by
 from omics_twin.report.console import Console
 from omics_twin.tracking import AnyModel
 from omics_twin.trust.consent import Purpose
+from omics_twin.trust.event import Action, digest_of
 from omics_twin.visits.living import LivingModel
 
 
@@ -46,6 +48,7 @@ def monitor(config: Config, console: Console) -> Path:
 
     model = introduced(model_of_any_kind(config), config, console)
     output = output_asked(config, ".html", ".json") if config.output else None
+    witness = audited.witness_of(config, console, model)
     cohort, later = _later(config, model, console)
     with console.stage("later patients beside those trained on"):
         found = monitoring.compared(model, later, config.monitor)
@@ -56,6 +59,7 @@ def monitor(config: Config, console: Console) -> Path:
         model={"name": model.twin.name, "digest": model.digest},
         cohort={"name": cohort.name, "fingerprint": cohort.fingerprint},
     )
+    witness.saw(Action.EVALUATE, [None], data=digest_of(cohort.fingerprint), answer=digest_of(told))
     record, page = write_drift(told, run)
     runs.record(cohort, config, run, "monitor", monitoring.numbers(found), console)
     for each in found.questions:
@@ -135,23 +139,27 @@ def serve(config: Config, console: Console) -> None:
             f"'{asked.model_uri}' learns from visit to visit: it is served as the page of a chart, "
             "add chart=…"
         )
-    if asked.chart is not None:
-        desk.log_of(asked)
+    log = audited.log_of(asked, console)
+    if log is None and asked.chart is not None:
+        raise ConfigError(
+            "the page of a chart needs a log of who asked what: add log=FILE and key=FILE"
+        )
     from omics_twin.serve.server import listen, listen_to, scorer_of
 
-    if living is not None:
-        with desk.opened(asked, living, None, console) as page:
+    if living is not None and log is not None:
+        with desk.opened(asked, living, None, log, console) as page:
             listen_to(page, asked.serve, lambda at: console.say(f"page: {at}/"))
         return
     scorer = scorer_of(asked.model_uri, asked.tracking, asked.trust.unlike)
     permits = consenting.asked_anew(asked, modalities_of(scorer.model))
-    if asked.chart is None:
-        listen(scorer, asked.serve, console.say, permits=permits)
+    noted = None if log is None else audited.scored(log, scorer.model, consenting.names_of(asked))
+    if asked.chart is None or log is None:
+        listen(scorer, asked.serve, console.say, permits=permits, noted=noted)
         return
     there = Path(asked.cohort.root).exists()
     company = read_cohort(asked, console, Purpose.SCORING) if there else None
-    with desk.opened(asked, scorer.model, company, console) as page:
-        listen(scorer, asked.serve, console.say, page, permits=permits)
+    with desk.opened(asked, scorer.model, company, log, console) as page:
+        listen(scorer, asked.serve, console.say, page, permits=permits, noted=noted)
 
 
 def admit(config: Config, console: Console) -> None:
@@ -159,16 +167,20 @@ def admit(config: Config, console: Console) -> None:
     from omics_twin import desk
 
     model = introduced(model_of_any_kind(config), config, console) if config.model_uri else None
+    witness = audited.witness_of(config, console, model)
     if config.intake.format is Format.FHIR:
-        patients, visits = desk.from_fhir(config, model, console)
+        patients, visits = desk.from_fhir(config, model, witness, console)
     else:
         cohort = patients_asked(read_cohort(config, console, Purpose.SCORING), config)
-        patients, visits = desk.admitted(config, cohort, model, console)
+        patients, visits = desk.admitted(config, cohort, model, witness, console)
     console.say(f"chart: {patients} patients and {visits} visits were added")
 
 
 def consent(config: Config, console: Console) -> None:
     """Keep what a patient decided; say what holds, and which models learned from the patient."""
+    if config.decision is not None:
+        patient = called(config, config.patient or "")
+        audited.witness_of(config, console).saw(Action.ADD_CONSENT, [patient], purpose=None)
     consenting.decide(config, console)
 
 

@@ -170,6 +170,7 @@ def score(
     size: int,
     excluded: bool,
     permits: Callable[[Sequence[str]], Permission] | None,
+    noted: Callable[..., None],
     progress: Callable[[int, int], None],
 ) -> Scored:
     """Write the answers for all patients to a folder, a part for every block.
@@ -184,6 +185,8 @@ def score(
         Patients of a block.
     permits
         Asked about the patients of each block; None: there is no ledger.
+    noted
+        Told the patients of a part, and digests of ``data`` and ``answer``, before it is written.
 
     Raises
     ------
@@ -203,7 +206,7 @@ def score(
             )
         (folder / SUMMARY).unlink(missing_ok=True)
         found = Scored(0, 0, len(numbers), 0)
-        waiting: dict[int, dict[str, str]] = {}
+        waiting: dict[int, tuple[Sequence[str], dict[str, str]]] = {}
         answer_rests_on = _resting_on(model, settings, excluded)
 
         def counted(notes: Mapping[str, str], kept: int) -> None:
@@ -227,13 +230,15 @@ def score(
                 if stored.get("rests_on") == notes["rests_on"]:
                     counted(stored, kept=1)
                 else:
-                    waiting[number] = notes
+                    waiting[number] = block.patient_ids, notes
                     yield block
 
         for number, table in answering(asked()):
-            unanswered = table.column("intervention").null_count
-            notes = {**waiting.pop(number), "unanswered": str(unanswered)}
-            _write(folder / _name(number), table, notes)
+            patients, notes = waiting.pop(number)
+            notes |= {"unanswered": str(table.column("intervention").null_count)}
+            part = _part_of(table, notes)
+            noted(patients, data=notes["rests_on"], answer=sha256(part))
+            write_whole(folder / _name(number), part)
             counted(notes, kept=0)
         write_json(folder / SUMMARY, {**asdict(found), **answer_rests_on})
     return found
@@ -278,7 +283,7 @@ def _notes_of(part: Path) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in told.items()}
 
 
-def _write(part: Path, table: pa.Table, notes: Mapping[str, str]) -> None:
+def _part_of(table: pa.Table, notes: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(notes), buffer, write_page_checksum=True)
-    write_whole(part, buffer.getvalue())
+    return buffer.getvalue()

@@ -43,6 +43,8 @@ _TOLD: dict[Action, tuple[str, str, str]] = {
     Action.ADD_CONSENT: (*_RECORD, "C"),
     Action.EXPORT: ("110106", "Export", "R"),
     Action.SCORE: (*_RECORD, "E"),
+    Action.TRAIN: (*_RECORD, "E"),
+    Action.EVALUATE: (*_RECORD, "E"),
     Action.ADMIT: (*_RECORD, "C"),
     Action.REFUSED: ("110113", "Security Alert", "E"),
     Action.READ_AUDIT: ("110101", "Audit Log Used", "R"),

@@ -12,13 +12,14 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from io import StringIO
 from typing import Any
 
 from mlflow.pyfunc.scoring_server import predictions_to_json
 
+from omics_twin.errors import AuditError
 from omics_twin.serve.reading import (
     Permits,
     RefusedError,
@@ -35,6 +36,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+Noted = Callable[[Sequence[PatientRecord], bytes], None]
 
 _LOG = logging.getLogger("omics_twin.serve")
 _SCORE, _SCHEMA = "/invocations", "/schema"
@@ -88,6 +90,8 @@ class Gate:
         Sizes, times and how many requests are answered at once.
     permits
         Asked about every patient before the app is; None: there is no ledger.
+    noted
+        Told the records and the answer before it is sent; None: there is no audit log.
     """
 
     def __init__(
@@ -97,9 +101,10 @@ class Gate:
         model: TrainedModel,
         limits: ServeSettings,
         permits: Permits | None = None,
+        noted: Noted | None = None,
     ) -> None:
         self.app, self.scored, self.model = app, scored, model
-        self.limits, self.permits = limits, permits
+        self.limits, self.permits, self.noted = limits, permits, noted
         request = request_schema(model, limits.most_patients)
         self._schema = json.dumps({**schema_of(model), "request": request}).encode()
         self._places = asyncio.Semaphore(limits.at_once)
@@ -140,7 +145,8 @@ class Gate:
             return await self._within(scope)
         self._check_headers(scope)
         body = await self._body(incoming)
-        async with self._places, self._in_time():
+        # Waiting for a place counts: who waits for long has gone away.
+        async with self._in_time(), self._places:
             return 200, await asyncio.to_thread(lambda: self._scored(self._checked(body)))
 
     def _checked(self, body: bytes) -> list[PatientRecord]:
@@ -160,7 +166,16 @@ class Gate:
                 "the model gave no answer to records that are as they should be: try again, and "
                 "tell who runs this server",
             ) from error
-        return told.getvalue().encode()
+        answer = told.getvalue().encode()
+        if self.noted is not None:
+            try:
+                self.noted(records, answer)
+            except AuditError as error:
+                _LOG.error("%s", error)
+                raise RefusedError(
+                    503, "the log of who asked what cannot be written: tell who runs this server"
+                ) from error
+        return answer
 
     def _check_headers(self, scope: Message) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
@@ -196,7 +211,7 @@ class Gate:
                 yield
         except TimeoutError:
             raise RefusedError(
-                503, "the model did not answer in time: ask about fewer patients"
+                503, "the model did not answer in time: ask again later, or about fewer patients"
             ) from None
 
     async def _within(self, scope: Message) -> tuple[int, bytes]:

@@ -16,7 +16,7 @@ from omics_twin.errors import TrackingError
 from omics_twin.lifecycle.validity import governed_by
 from omics_twin.logs import quiet
 from omics_twin.recording import packing
-from omics_twin.serve.gate import PATHS, App, Gate, Message, Receive, Send
+from omics_twin.serve.gate import PATHS, App, Gate, Message, Noted, Receive, Send
 from omics_twin.serve.reading import Permits
 from omics_twin.settings import ServeSettings, TrackingSettings, Unlike
 from omics_twin.tracking import MODEL_FOLDER, TrainedModel, load_model, tracker
@@ -59,6 +59,7 @@ def listen(
     say: Callable[[str], None],
     page: App | None = None,
     permits: Permits | None = None,
+    noted: Noted | None = None,
 ) -> None:
     """Answer until interrupted.
 
@@ -68,6 +69,8 @@ def listen(
         Answers what the scoring app is not asked; see :func:`omics_twin.serve.web.page_app`.
     permits
         Asked about every patient before the model is; None: there is no ledger.
+    noted
+        Told every answer before it is sent; None: there is no audit log.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def listen(
         If the port is taken, or is not this machine's.
     """
     app = scoring_server.init(scorer.scored)
-    gate = Gate(app, scorer.scored, scorer.model, settings, permits)
+    gate = Gate(app, scorer.scored, scorer.model, settings, permits, noted)
 
     def told(at: str) -> None:
         say(f"model {scorer.model.twin.name}: {at}/invocations, and /schema")

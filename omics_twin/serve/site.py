@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any
@@ -26,6 +28,8 @@ from omics_twin.trust.event import Action, Event, Outcome, digest_of
 
 NOBODY = Account("nobody", Role.AUDITOR)
 """Who asks without being signed in, as the log names them."""
+# Whoever reaches the port may knock: more a minute would fill the disk and hide the rest.
+_KNOCKS, _MINUTE = 120, 60.0
 
 
 class Turned(Exception):
@@ -55,11 +59,14 @@ class Site:
         Where who asked what is written down.
     sessions
         Who is signed in.
+    knocks
+        When somebody who is not was last turned away [s].
     """
 
     desk: Desk | LivingDesk
     log: AuditLog
     sessions: Sessions
+    knocks: deque[float] = field(default_factory=lambda: deque(maxlen=_KNOCKS))
 
     def allowed(self, request: Request, *roles: Role, form: FormData | None = None) -> Account:
         """Return who asks, where the role may; the others are turned away."""
@@ -87,7 +94,12 @@ class Site:
         answer: Any = None,
         outcome: Outcome = Outcome.ANSWERED,
     ) -> None:
-        """Write down what was asked and answered; what is not written down is not answered."""
+        """Write down what was asked and answered; what is not written down is not answered.
+
+        Of those who are not signed in, who are answered nothing, so many a minute are written down.
+        """
+        if who is NOBODY and not self._first_knocks():
+            return
         about_patient = patient is not None
         self.log.append(
             Event(
@@ -103,6 +115,13 @@ class Site:
                 answer=None if answer is None else digest_of(answer),
             )
         )
+
+    def _first_knocks(self) -> bool:
+        now = time.monotonic()
+        if len(self.knocks) == _KNOCKS and now - self.knocks[0] < _MINUTE:
+            return False
+        self.knocks.append(now)
+        return True
 
     def page(
         self,

@@ -35,6 +35,8 @@ class Action(Enum):
     ADD_CONSENT = "add consent"
     EXPORT = "export"
     SCORE = "score"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
     ADMIT = "admit"
     REFUSED = "refused"
     READ_AUDIT = "read audit"

@@ -22,6 +22,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from omics_twin.asked import read_cohort
+from omics_twin.audited import witness_of
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
 from omics_twin.config import load
@@ -95,7 +96,8 @@ def running(small_run: SmallRun, folder: Path) -> Iterator[Running]:
     config = load("admit", [f"chart={chart}", "cohort=synthetic", trial, "as_of_days=21"])
     quiet = Console(quiet=True)
     cohort = read_cohort(config, quiet, Purpose.SCORING)
-    assert admitted(config, cohort.select(cohort.patient_ids[:3]), None, quiet)[0] == 3
+    few = cohort.select(cohort.patient_ids[:3])
+    assert admitted(config, few, None, witness_of(config, quiet), quiet)[0] == 3
     with pytest.MonkeyPatch.context() as patched:
         for role in ("clinician", "scientist", "auditor"):
             with_account(chart, role, role, patched)

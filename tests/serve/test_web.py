@@ -16,13 +16,23 @@ from itsdangerous import TimestampSigner
 from omics_twin.chart.accounts import set_account
 from omics_twin.chart.store import Chart
 from omics_twin.cli import main
+from omics_twin.files import sha256
 from omics_twin.intake.fhir import read_bundle
 from omics_twin.intake.fhir_mapping_file import mapping_of
 from omics_twin.trust.audit import read_events, verify
 from tests.conftest import SmallRun
 from tests.intake.fhir_resources import bundled, consent
 from tests.intake.test_fhir_mcode import BUNDLES
-from tests.serve.hospital import CANARY, LEAVING, PASSWORD, WITHDRAWN, Running, running, token_in
+from tests.serve.hospital import (
+    CANARY,
+    LEAVING,
+    PASSWORD,
+    STRATUM,
+    WITHDRAWN,
+    Running,
+    running,
+    token_in,
+)
 
 PATIENT = "SYN0000001"
 VISIT = "radiomics@84"
@@ -260,9 +270,15 @@ def test_what_is_asked_is_in_the_log_before_it_is_told(
     before = verify(served.log, bytes.fromhex("ab" * 32), served.anchor).count
     assert CANARY in page(clinician, served, f"/patient?id={CANARY}").text
     assert page(clinician, served, f"/patient.fhir.json?id={CANARY}").json()["entry"]
+    visits = [{"day": 0, "values": {"clinical": {"stage": "II"}}}]
+    record = {"patient_id": CANARY, "stratum": STRATUM, "visits": visits}
+    scored = requests.post(f"{served.url}/invocations", json={"inputs": [record]}, timeout=60)
+    assert scored.json()["predictions"]
     events = read_events(served.log, bytes.fromhex("ab" * 32), served.anchor)[before:]
-    assert [each.event.action.value for each in events] == ["open patient", "export"]
-    assert all(each.event.who == "clinician" for each in events)
+    assert [each.event.action.value for each in events] == ["open patient", "export", "score"]
+    who = ["clinician", "clinician", "scoring server"]
+    assert [each.event.who for each in events] == who
+    assert events[-1].event.answer == sha256(scored.content)
     assert len({each.event.patient for each in events}) == 1
     assert CANARY not in served.log.read_text()
 
