@@ -135,11 +135,15 @@ def _trained(
         metrics["paired"] = judging.paired(task, predicted, baselines, console)
     if sites is not None:
         metrics["federation"] = federated.compared(sites, model, config, run, console)
-    metrics["by_visit"] = judging.by_visit(task, model, fitted.plan, config, console)
-    metrics["course"] = courses.foreseen(task, model, fitted.plan, config)
-    metrics["calibration"] = judging.calibration(
-        task, model, fitted.plan, predicted, config, copied
-    )
+    metrics |= {"by_visit": {}, "course": {}}
+    if any(day > 0 for day in task.design.visit_days):
+        with console.stage("answers and forecasts as visits come in"):
+            metrics["by_visit"] = judging.by_visit(task, model, fitted.plan, config, console)
+            metrics["course"] = courses.foreseen(task, model, fitted.plan, config)
+    with console.stage("whether intervals and probabilities hold"):
+        metrics["calibration"] = judging.calibration(
+            task, model, fitted.plan, predicted, config, copied
+        )
     if truth_is_known(task, config):
         truth = read_truth(Path(config.cohort.root))
         metrics["truth"] = judging.against_truth(task, predicted, baselines, truth)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from omics_twin.cohort.cohort import Cohort
@@ -21,7 +22,7 @@ from omics_twin.tensors.transforms import DesignMatrices
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import stratum_key
 from omics_twin.tracking import TrainedModel
-from omics_twin.twin.draws import some_of
+from omics_twin.twin.draws import some_of, with_draws
 from omics_twin.types import NO_INTERVENTION, Intervention, Observation, TwinState, Visit
 
 _CHUNK = 512
@@ -107,6 +108,8 @@ def beliefs_of(
     *,
     strata: Sequence[str],
     as_of_days: float = 0.0,
+    asked: Int[ndarray, " row"] | None = None,
+    members: Int[Tensor, " chosen"] | None = None,
 ) -> Iterator[Belief]:
     """Yield the belief about patients whose values are in the order of the design.
 
@@ -118,25 +121,32 @@ def beliefs_of(
         Stratum of each patient, which says how far the draws are moved apart.
     as_of_days
         Later visits are not shown [day].
+    asked, members
+        Patients and members of the ensemble that are asked; None: all.
     """
     visits = transforms.observations(model.twin.design, matrices)
-    arms = [arm if arm in model.catalogue.arms else None for arm in received]
-    for arm, chosen in _together(arms if as_of_days > 0 else [None] * len(arms)):
+    arms = [arm if arm in model.catalogue.arms and as_of_days > 0 else None for arm in received]
+    for arm, chosen in _together(arms, np.arange(len(arms)) if asked is None else asked):
         rows = torch.from_numpy(chosen)
         ids = tuple(matrices.patient_ids[row] for row in chosen)
         state = model.twin.start(ids, draws=draws_of(model, settings), seed=settings.seed)
+        if members is not None:
+            own = torch.isin(state.draws[0, :, 0].long(), members)
+            state = with_draws(state, torch.nonzero(own)[:, 0])
         state = calibrated(model, state, [strata[row] for row in chosen])
         for visit in visits:
             state = _observe(model, state, some_of(visit, rows), arm, as_of_days)
         shown = shown_in(model, state)
-        own = {name: each[rows] for name, each in matrices.values.items()}
-        yield Belief(chosen, state, shown, shares_of(model, own))
+        values = {name: each[rows] for name, each in matrices.values.items()}
+        yield Belief(chosen, state, shown, shares_of(model, values))
 
 
-def _together(arms: Sequence[str | None]) -> Iterator[tuple[str | None, Int[np.ndarray, " row"]]]:
+def _together(
+    arms: Sequence[str | None], asked: Int[ndarray, " row"]
+) -> Iterator[tuple[str | None, Int[ndarray, " row"]]]:
     """Yield the patients of each arm, some at a time."""
-    for arm in dict.fromkeys(arms):
-        own = np.array([row for row, each in enumerate(arms) if each == arm])
+    for arm in dict.fromkeys(arms[row] for row in asked):
+        own = np.array([row for row in asked if arms[row] == arm])
         for start in range(0, len(own), _CHUNK):
             yield arm, own[start : start + _CHUNK]
 
@@ -224,22 +234,36 @@ def strata_of(model_columns: Sequence[str], cohort: Cohort) -> list[dict[str, st
     ]
 
 
+def endpoints_under(
+    model: TrainedModel, state: TwinState, interventions: Sequence[Intervention]
+) -> Iterator[Float[Tensor, "patient draw"]]:
+    """Yield the endpoint of every draw under each intervention."""
+    for each in model.twin.simulate_each(state, interventions, model.endpoint.days()):
+        yield model.endpoint.read(each)
+
+
 def endpoint_values(
     model: TrainedModel, state: TwinState, intervention: Intervention
 ) -> Float[Tensor, "patient draw"]:
-    """Return the endpoint of every draw under one intervention."""
-    trajectory = model.twin.simulate(state, intervention, model.endpoint.days())
-    return model.endpoint.read(trajectory)
+    """Return :func:`endpoints_under` one intervention."""
+    return next(endpoints_under(model, state, [intervention]))
+
+
+def outcomes_under(
+    model: TrainedModel, state: TwinState, interventions: Sequence[Intervention], outcome: Outcome
+) -> Iterator[Float[Tensor, "patient draw time"]]:
+    """Yield what the metrics of an outcome are computed from, for every draw."""
+    days = model.endpoint.days() if outcome.grid_days is None else torch.tensor(outcome.grid_days)
+    for each in model.twin.simulate_each(state, interventions, days):
+        values = each.values[..., each.names.index(model.outcome)]
+        yield values[..., -1:] if outcome.grid_days is None else values
 
 
 def outcome_values(
     model: TrainedModel, state: TwinState, intervention: Intervention, outcome: Outcome
 ) -> Float[Tensor, "patient draw time"]:
-    """Return what the metrics of an outcome are computed from, for every draw."""
-    days = model.endpoint.days() if outcome.grid_days is None else torch.tensor(outcome.grid_days)
-    trajectory = model.twin.simulate(state, intervention, days)
-    values = trajectory.values[..., trajectory.names.index(model.outcome)]
-    return values[..., -1:] if outcome.grid_days is None else values
+    """Return :func:`outcomes_under` one intervention."""
+    return next(outcomes_under(model, state, [intervention], outcome))
 
 
 def by_received(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from omics_twin.answers.beliefs import beliefs_of, received_of, strata_keys
 from omics_twin.config import Config
 from omics_twin.evaluate.forecast import coverage, crps
 from omics_twin.judged.asking import held_out_beliefs
@@ -88,27 +87,23 @@ def _ahead(
 ) -> Iterator[tuple[int, Array, Array]]:
     """Yield the twin's forecasts of a visit, some patients at a time, (patient, draw, feature)."""
     channel, before = twin.visits[place], twin.visits[place - 1].visit_day + 0.5
-    arms, generator = received_of(task.cohort), np.random.default_rng([config.twin.seed, place])
-    strata = strata_keys(model.support.columns, task.cohort)
+    generator = np.random.default_rng([config.twin.seed, place])
     followed = torch.isfinite(task.matrices.values[channel.name]).any(dim=1).numpy()
-    for belief in beliefs_of(
-        model, task.matrices, arms, config.twin, strata=strata, as_of_days=before
-    ):
-        for repeat, rows, state in held_out_beliefs(task, belief, plan):
-            patients = belief.rows[rows]
-            given = np.asarray(task.arms)[patients]
-            for arm in np.unique(given):
-                chosen = np.flatnonzero((given == arm) & followed[patients])
-                if not len(chosen):
-                    continue
-                part = select(state, torch.from_numpy(chosen))
-                # A few members answer, with as many forecasts as a baseline has.
-                part = twin.repeated(part, -(-_DRAWS // part.draws.shape[1]))
-                under = task.catalogue.interventions()[arm]
-                on = torch.full((len(chosen),), channel.visit_day, dtype=torch.float64)
-                draws = twin.forecast(part, on, under).numpy()
-                weights = part.log_weights.exp().numpy()
-                yield repeat, patients[chosen], _evenly(draws, weights, generator)
+    parts = held_out_beliefs(task, model, plan, config.twin, as_of_days=before)
+    for repeat, patients, state in parts:
+        given = np.asarray(task.arms)[patients]
+        for arm in np.unique(given):
+            chosen = np.flatnonzero((given == arm) & followed[patients])
+            if not len(chosen):
+                continue
+            part = select(state, torch.from_numpy(chosen))
+            # A few members answer, with as many forecasts as a baseline has.
+            part = twin.repeated(part, -(-_DRAWS // part.draws.shape[1]))
+            under = task.catalogue.interventions()[arm]
+            on = torch.full((len(chosen),), channel.visit_day, dtype=torch.float64)
+            draws = twin.forecast(part, on, under).numpy()
+            weights = part.log_weights.exp().numpy()
+            yield repeat, patients[chosen], _evenly(draws, weights, generator)
 
 
 def _evenly(draws: Array, weights: Array, generator: np.random.Generator) -> Array:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from omics_twin.answers.beliefs import beliefs_of, endpoint_values, received_of, strata_keys
+from omics_twin.answers.beliefs import endpoints_under, strata_keys
 from omics_twin.config import Config
 from omics_twin.judged.asking import held_out_beliefs
 from omics_twin.judged.simulated import first_repeat
@@ -77,17 +77,13 @@ def held_of(task: Task, model: TrainedModel, plan: MemberPlan, config: Config) -
     one = first_repeat(task)
     bare = replace(model, calibration=Calibration())
     strata = strata_keys(model.support.columns, task.cohort)
-    told = beliefs_of(bare, task.matrices, received_of(task.cohort), config.twin, strata=strata)
-    parts = [
-        (belief.rows[rows], state)
-        for belief in told
-        for _, rows, state in held_out_beliefs(one, belief, plan)
-    ]
+    told = held_out_beliefs(one, bare, plan, config.twin)
+    parts = tuple((rows, state) for _, rows, state in told)
     opened, support, _ = model.support.judge(task.catalogue, strata)
     return Held(
         one,
         bare,
-        tuple(parts),
+        parts,
         tuple(strata),
         opened.numpy(),
         support.numpy(),
@@ -125,7 +121,7 @@ def _part(
 ) -> list[ndarray]:
     """Return what is said of a few patients, in the order of :class:`Answers`."""
     plans = held.task.catalogue.interventions()
-    values = torch.stack([endpoint_values(held.model, state, each) for each in plans], dim=2)
+    values = torch.stack([*endpoints_under(held.model, state, plans)], dim=2)
     weights, opened = state.log_weights, torch.tensor(held.opened[rows])
     sign = 1.0 if held.task.endpoint.higher_is_better else -1.0
     expected = weighted_mean(values, weights)

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from numpy import ndarray
 from safetensors.numpy import load, save
+from torch import Tensor
 
-from omics_twin.answers.beliefs import beliefs_of, received_of, strata_keys
+from omics_twin.answers.beliefs import strata_keys
 from omics_twin.config import Config
 from omics_twin.evaluate import baselines as reference
 from omics_twin.evaluate.design import Design
 from omics_twin.intake.synthetic import holds_truth
-from omics_twin.judged.asking import bounds, held_out_beliefs, under_arms
+from omics_twin.judged.asking import (
+    bounds,
+    held_out_beliefs,
+    spread_of,
+    under_arms,
+    under_received,
+)
 from omics_twin.report.console import Console
 from omics_twin.tensors.design import ChannelDesign
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import TrainedModel
 from omics_twin.training.tasks import Task
 from omics_twin.trust.vault import read_sealed, write_sealed
-from omics_twin.twin.draws import select
 
 
 @dataclass(frozen=True)
@@ -70,30 +79,42 @@ def held_out_predictions(
     options = len(task.catalogue.arms)
     every = np.full((repeats, patients, options, 1 if grid is None else len(grid)), np.nan)
     spread = np.full((repeats, patients, options, options), np.nan)
-    ends = np.full((patients, options, 2), np.nan)
-    bounded = every_arm and truth_is_known(task, config)
-    arms = received_of(task.cohort)
-    strata = strata_keys(model.support.columns, task.cohort)
-    for belief in beliefs_of(
-        model, task.matrices, arms, config.twin, strata=strata, as_of_days=as_of_days
-    ):
-        for repeat, rows, state in held_out_beliefs(task, belief, plan):
-            where = (repeat, belief.rows[rows])
-            every[where], found = under_arms(task, model, state, task.arms[where[1]], every_arm)
-            if found is not None:
-                spread[where] = found
-        if bounded:
-            out = torch.tensor((task.held_out[:, belief.rows] >= 0).any(axis=0))
-            state = select(belief.state, torch.nonzero(out)[:, 0])
-            rows = belief.rows[out.numpy()]
-            ends[rows] = bounds(task, model, state, [strata[row] for row in rows], config)
-    own = task.arms[None, :, None, None]
-    received = np.take_along_axis(every, own, axis=2)[:, :, 0]
+    received = every[:, :, 0].copy()
+    parts = held_out_beliefs(task, model, plan, config.twin, as_of_days=as_of_days)
+    if not every_arm:
+        for repeat, rows, state in parts:
+            received[repeat, rows] = under_received(task, model, state, task.arms[rows])
+        return Predictions(received[..., 0] if grid is None else received, None)
+    believed: list[tuple[ndarray, Tensor, Tensor]] = []
+    for repeat, rows, state in parts:
+        mean, endpoints = under_arms(task, model, state)
+        every[repeat, rows] = mean.numpy()
+        received[repeat, rows] = every[repeat, rows, task.arms[rows]]
+        spread[repeat, rows] = spread_of(endpoints, state.log_weights).numpy()
+        if truth_is_known(task, config):
+            believed.append((rows, endpoints, state.log_weights))
     if grid is None:
         received, every = received[..., 0], every[..., 0]
-    if not every_arm:
-        return Predictions(received, None)
-    return Predictions(received, every, ends if bounded else None, spread)
+    kept = model.calibration.arms_of(strata_keys(model.support.columns, task.cohort))
+    ends = _bounds(believed, config.twin.interval, kept) if believed else None
+    return Predictions(received, every, ends, spread)
+
+
+def _bounds(
+    believed: Sequence[tuple[ndarray, Tensor, Tensor]], level: float, kept: Tensor
+) -> Float[ndarray, "patient arm 2"]:
+    """Return the bounds of what all repeats together believe of each patient, held out in each."""
+    rows, endpoints, log_weights = zip(*believed, strict=True)
+    every = np.concatenate(rows)
+    order, patients = torch.from_numpy(np.argsort(every, kind="stable")), np.unique(every)
+    repeats = len(every) // len(patients)
+    draws, weights = (
+        torch.cat(each)[order].unflatten(0, (len(patients), repeats)).flatten(1, 2)
+        for each in (endpoints, log_weights)
+    )
+    found = np.full((len(kept), draws.shape[2], 2), np.nan)
+    found[patients] = bounds(draws, weights - np.log(repeats), level, kept[patients]).numpy()
+    return found
 
 
 def truth_is_known(task: Task, config: Config) -> bool:

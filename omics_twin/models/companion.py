@@ -118,9 +118,12 @@ class Companion:
             node = torch.where(inside, torch.where(at_most, node + 1, right), node)
 
     def answered(
-        self, network: MultimodalNetwork, values: Mapping[str, Float[Tensor, "patient feature_"]]
-    ) -> tuple[Float[Tensor, "member patient"], Float[Tensor, "member patient"]]:
-        """Return the trees' score about its mean, and the share of the prognosis it is given.
+        self,
+        network: MultimodalNetwork,
+        values: Mapping[str, Float[Tensor, "patient feature_"]],
+        members: Int[Tensor, " chosen"],
+    ) -> tuple[Float[Tensor, "chosen patient"], Float[Tensor, "chosen patient"]]:
+        """Return some members' trees' score about its mean, and the share that it is given.
 
         Trees have no share where what was measured together was so in too few training patients:
         there the network, which was shown every subset, answers alone.
@@ -130,10 +133,9 @@ class Companion:
         values
             Channel before treatment -> measurements, NaN: not measured.
         """
-        every = torch.arange(network.members)
-        score = self.scores(network, tree_inputs(network, values, every), every)
+        score = self.scores(network, tree_inputs(network, values, members), members)
         alike = (presence(values)[:, None] == self.patterns).all(dim=2).float()
-        return score, self.share[:, None] * (self.known.float() @ alike.T)
+        return score, self.share[members, None] * (self.known[members].float() @ alike.T)
 
     def scores(
         self,

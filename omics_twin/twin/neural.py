@@ -306,10 +306,11 @@ class NeuralTwin:
     def _moved_by_trees(self, state: TwinState) -> Float[Tensor, "patient draw"]:
         """Return how far trees move the prognosis of each draw, by what is known so far."""
         trees, member = cast(Companion, self.companion), state.draws[0, :, 0].long()
-        score, share = trees.answered(self.network, self._before_treatment(state))
+        asked, place = member.unique(return_inverse=True)
+        score, share = trees.answered(self.network, self._before_treatment(state), asked)
         code = torch.cat([self._latent_code(state), self._added(state)], dim=-1)
         usual = self.network.score(code, member, trees.agents) - trees.usual[member]
-        return share[member].T * (score[member].T - usual)
+        return share[place].T * (score[place].T - usual)
 
     def spread_of(self, state: TwinState) -> Float[Tensor, " patient"]:
         """Return how far each patient's draws are moved from their mean."""

@@ -65,7 +65,8 @@ def scored(
     model: TrainedModel, path: Path, folder: Path, answering: Answering | None = None, **more: Any
 ) -> Scored:
     settings = settings_of(model)
-    asked = {"size": SIZE, "excluded": False, "permits": None, "progress": lambda *_: None, **more}
+    asked = {"size": SIZE, "excluded": False, "permits": None, **more}
+    asked |= {"noted": lambda *_, **__: None, "progress": lambda *_: None}
     with in_this_process(model, settings, ScoreSettings(), excluded=False) as own:
         return score(model, rows_of_file(path), answering or own, folder, settings, **asked)
 

@@ -37,6 +37,7 @@ def test_workers_of_ray_give_the_same_bytes(small_run: SmallRun, tmp_path: Path)
                     size=3,
                     excluded=False,
                     permits=None,
+                    noted=lambda *_, **__: None,
                     progress=lambda *_: None,
                 )
         except TrainingError as error:

@@ -95,7 +95,7 @@ def test_what_no_training_patient_had_alone_is_left_to_the_network() -> None:
     network, tensors, made = learned("binary")
     values = {name: each[:4].clone() for name, each in tensors.channels.items()}
     values["first"][1] = torch.nan
-    _, share = made.answered(network, values)
+    _, share = made.answered(network, values, torch.arange(network.members))
     assert presence(values)[:, 0].tolist() == [True, False, True, True]
     assert (share > 0).tolist() == [[True, False, True, True]] * MEMBERS
 
