@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omics_twin.errors import ModelError
+from omics_twin.evaluate.own_values import OwnValues
 from omics_twin.files import MANIFEST, sha256
 from omics_twin.logs import quiet
 from omics_twin.settings import Reading, TrackingSettings
@@ -52,6 +53,8 @@ class TrainedModel:
     reference
         How often their features had which values, see :mod:`omics_twin.twin.reference`; None where
         it was not kept.
+    own_values
+        Of a graded outcome, where patients' own values lie about what is expected.
     """
 
     twin: NeuralTwin | HybridTwin
@@ -66,6 +69,7 @@ class TrainedModel:
     digest: str = ""
     likeness: Likeness | None = None
     reference: Reference | None = None
+    own_values: OwnValues = OwnValues()
 
     def learned_from(self, patient_id: str) -> bool | None:
         """Whether a patient is among those whom the twin was trained on; None: it does not say."""
@@ -83,6 +87,7 @@ class TrainedModel:
             "support": self.support.to_json(),
             "provenance": dict(self.provenance),
             "calibration": self.calibration.to_json(),
+            "own_values": asdict(self.own_values),
         }
         save_twin(folder, self.twin, record, self.likeness, self.reference)
 
@@ -116,7 +121,12 @@ class TrainedModel:
             provenance=record["provenance"],
             calibration=Calibration.from_json(record["calibration"]),
             digest=digest,
+            own_values=_own_values(record.get("own_values", {})),
         )
+
+
+def _own_values(stored: Mapping[str, Any]) -> OwnValues:
+    return OwnValues(**{**stored, "errors": tuple(stored.get("errors", ()))})
 
 
 AnyModel = TrainedModel | LivingModel

@@ -133,7 +133,10 @@ def write_predictions(
     *,
     as_of_days: float = 0.0,
 ) -> None:
-    """Write ``patient_id,endpoint,intervention,expected,lower,upper``."""
+    """Write ``patient_id,endpoint,intervention,expected,lower,upper``.
+
+    Of a graded outcome also ``own_lower,own_upper``, between which the patient's own value lies.
+    """
     arms = received_of(cohort, model.catalogue)
     if intervention is None and not any(arms):
         raise CohortError(
@@ -161,7 +164,8 @@ def write_predictions(
             ends = [weighted_quantile(values, weights, share) for share in (tail, 1.0 - tail)]
             part = part_kept[torch.as_tensor(belief.rows)[rows]]
             kept = [mean + part * (end - mean) for end in ends]
-            columns = torch.stack([mean, *kept], dim=1)
+            own = model.own_values.around(mean.numpy(), settings.interval) or ()
+            columns = np.stack([mean.numpy(), *(each.numpy() for each in kept), *own], axis=1)
             for row, numbers in zip(belief.rows[rows], columns.tolist(), strict=True):
                 known = therapy is not NO_INTERVENTION and row not in refused
                 lines[row] = [
@@ -182,4 +186,6 @@ def write_predictions(
             "lines are empty"
         )
     header = ["patient_id", "endpoint", "intervention", "expected", "lower", "upper"]
+    if any(len(line) > len(header) for line in lines.values()):
+        header += ["own_lower", "own_upper"]
     write_csv(output, header, [lines[row] for row in sorted(lines)])

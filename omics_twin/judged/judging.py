@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
+from numpy import ndarray
 
 from omics_twin.config import Config
 from omics_twin.errors import CohortError
+from omics_twin.evaluate import own_values
 from omics_twin.evaluate.metrics import summarise
 from omics_twin.evaluate.score import score
 from omics_twin.evaluate.truth import policy_value
@@ -64,11 +67,20 @@ def paired(
 
 
 def _summary(task: Task, predicted: Predictions) -> dict[str, dict[str, float | None]]:
-    found = summarise([score(task.outcome, each) for each in predicted.received])
+    found = summarise([_scores(task, *each) for each in enumerate(predicted.received)])
     return {
         name: {key: float(value) if np.isfinite(value) else None for key, value in each.items()}
         for name, each in found.items()
     }
+
+
+def _scores(
+    task: Task, repeat: int, received: Float[ndarray, " patient *time"]
+) -> dict[str, float]:
+    found = score(task.outcome, received)
+    if task.outcome.kind is OutcomeKind.CONTINUOUS:
+        found |= own_values.judged(task.outcome.values, received, task.held_out[repeat])
+    return found
 
 
 def by_visit(

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
+from omics_twin.config import Config
 from omics_twin.evaluate.design import Outcome
+from omics_twin.evaluate.own_values import OwnValues, error_quantiles
 from omics_twin.evaluate.score import at_days
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.training.tasks import Task
@@ -38,6 +40,18 @@ def reference_of(
     told = own[:, None] if every_arm is None else _over_repeats(every_arm)
     expected, residual = expected_of(told), residual_of(task.outcome, own)
     return fit_reference(values, torch.tensor(expected), torch.tensor(residual))
+
+
+def own_values_of(
+    task: Task, received: Float[ndarray, "repeat patient *time"], config: Config
+) -> OwnValues:
+    """Return where own values of a graded outcome lie; nothing is known of any other."""
+    if task.outcome.kind is not OutcomeKind.CONTINUOUS:
+        return OwnValues()
+    values = np.tile(task.outcome.values, len(received))
+    errors = tuple(float(f"{each:.4g}") for each in error_quantiles(values, received.ravel()))
+    declared = config.cohort.outcomes[task.outcome_name]
+    return OwnValues(errors, declared.minimum, declared.maximum)
 
 
 def outcome_counts(task: Task) -> dict[str, Any]:

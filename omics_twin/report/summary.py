@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from omics_twin.lifecycle.validity import REFUSED
 from omics_twin.report.comparison import Comparison
 from omics_twin.report.measured import Measured
@@ -88,6 +90,7 @@ def summary_of(
         )
     sentences = [
         _leading(model, comparison, scale, interval),
+        *_own_value(model, comparison, scale, interval),
         _others(comparison),
         *_likelier(comparison),
         *_own_support(model, comparison),
@@ -129,6 +132,19 @@ def _leading(model: TrainedModel, comparison: Comparison, scale: Scale, interval
         f"{percent(interval)} interval {ends}; probability of being best "
         f"{probability(first.probability_best)}."
     )
+
+
+def _own_value(
+    model: TrainedModel, comparison: Comparison, scale: Scale, interval: float
+) -> list[str]:
+    own = model.own_values.around(np.array([comparison.opened[0].expected]), interval)
+    if own is None:
+        return []
+    ends = scale.interval(*(float(each[0]) for each in own))
+    return [
+        f"That interval is of the mean. The patient's own {visible(model.title)} under it: {ends} "
+        f"in {percent(interval)}, by the errors made in patients who were held out."
+    ]
 
 
 def _told_apart(comparison: Comparison) -> str:

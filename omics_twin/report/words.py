@@ -297,6 +297,7 @@ METRIC_NAMES = {
     "r2": "R² (share of variance explained)",
     "rmse": "Root mean square error",
     "spearman": "Rank correlation",
+    "crps": "CRPS",
     "crps_mm": "CRPS (mm)",
     "crps_cm3": "CRPS (cm³)",
     "next_crps_cm3": "CRPS one ahead (cm³)",
