@@ -15,6 +15,7 @@ from torch import Tensor
 
 from omics_twin.alerts.watch import Alert, Scored, Watch, lack_of_benefit
 from omics_twin.bedside.belief import KeptBelief, read_told, replay, states, visit_of
+from omics_twin.bedside.by_size import BySize, by_size
 from omics_twin.bedside.plans import goes_on, therapy_of
 from omics_twin.evaluate.forecast import probability_integral, quantiles
 from omics_twin.lifecycle.validity import check_like, shares_of_visits, unlike_lines, unlike_them
@@ -308,6 +309,8 @@ class Compared:
         What the size is, and what its axis is called.
     measured
         Days and values of the same quantity [day].
+    by_size
+        What RECIST would say of each plan; empty where sizes are no sums of diameters.
     """
 
     ranking: Ranking
@@ -317,6 +320,7 @@ class Compared:
     quantity: str
     axis: str
     measured: tuple[list[float], list[float]]
+    by_size: tuple[BySize, ...] = ()
 
 
 def compared(
@@ -364,7 +368,11 @@ def compared(
     quantity = model.twin.quantities[0]
     axis = _AXES.get(quantity, f"Probability of '{quantity}'")
     seen = _sizes_seen(model, kept) if quantity in _SIZES else ([], [])
-    return Compared(ranking, tuple(plans), ahead, np.stack(sizes), quantity, axis, seen)
+    told: tuple[BySize, ...] = ()
+    if quantity == _SIZE:
+        asked = (seen, model.endpoint.horizon_days, interval)
+        told = tuple(by_size(model.twin, state, plan, *asked) for plan in plans)
+    return Compared(ranking, tuple(plans), ahead, np.stack(sizes), quantity, axis, seen, told)
 
 
 def _sizes_seen(model: LivingModel, kept: KeptBelief) -> tuple[list[float], list[float]]:
@@ -383,6 +391,7 @@ def ranking_lines(found: Compared) -> list[str]:
     return unlike_lines(_likeness(ranking)) + [
         f"{place}. {ranking.interventions[option]}: {float(ranking.expected[0, option]):.2f}, best "
         f"with probability {float(ranking.probability_best[0, option]):.2f}"
+        + (f"; {found.by_size[option]}" if found.by_size else "")
         for place, option in enumerate(order(ranking, 0), start=1)
     ]
 
@@ -408,6 +417,7 @@ def as_record(found: Compared) -> dict[str, Any]:
                 found.quantity: dict(
                     zip(("lower", "median", "upper"), found.sizes[option].tolist(), strict=True)
                 ),
+                **(found.by_size[option].as_record() if found.by_size else {}),
             }
             for place, option in enumerate(order(ranking, 0), start=1)
         ],
