@@ -17,9 +17,9 @@ from omics_twin.dynamics.functions import exp, log
 from omics_twin.dynamics.pharmacology import COMPARTMENTS, approached, eliminated, neutrophils
 from omics_twin.dynamics.settings import Kinetics
 from omics_twin.dynamics.system import Numbers, System
+from omics_twin.types import RADIOTHERAPY
 
 _HOURS = 24.0
-RADIOTHERAPY = "radiotherapy"
 
 
 @cache

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from omics_twin.dynamics.tumour import RADIOTHERAPY
 from omics_twin.errors import TherapyError
-from omics_twin.types import Dose, Intervention
+from omics_twin.types import RADIOTHERAPY, Dose, Intervention
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from omics_twin.dynamics.exposure import Exposure, fit_exposure
 from omics_twin.dynamics.pharmacology import COMPARTMENTS
 from omics_twin.dynamics.plan import plan_of
 from omics_twin.dynamics.settings import DynamicsSettings, Equations, Kinetics
-from omics_twin.dynamics.tumour import RADIOTHERAPY
 from omics_twin.errors import CohortError, ConfigError
 from omics_twin.evaluate.fairness import Measure
 from omics_twin.evaluate.forecast import crps, probability_integral
@@ -31,7 +30,7 @@ from omics_twin.tensors.history import Histories, given_of, histories_of
 from omics_twin.twin.cohort_prior import Seen
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.volume import learn_volume
-from omics_twin.types import Dose, Endpoint, Intervention, TwinState
+from omics_twin.types import RADIOTHERAPY, Dose, Endpoint, Intervention, TwinState
 from omics_twin.visits.living import LivingModel
 from omics_twin.visits.progression import (
     Forecasts,

@@ -233,7 +233,7 @@ def _of_arm(
     seed: int,
 ) -> tuple[Array, ...]:
     state = twin.start(histories.patient_ids, draws=_DRAWS, seed=seed)
-    sizes = twin.sizes(histories.values)
+    sizes = torch.stack([twin.sizes(each) for each in histories.values.unbind(dim=1)], dim=1)
     known = torch.isfinite(sizes)
     patient, before, found, draws = [], [], [], []
     for visit in range(sizes.shape[1]):

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from omics_twin.dynamics.growth import TwoClones
 from omics_twin.dynamics.plan import plan_of
-from omics_twin.twin.clones import clones_from_json, clones_to_json, clones_twin, learn_clones
+from omics_twin.twin.clones import clones_from_json, clones_to_json, learn_clones
 from omics_twin.twin.cohort_prior import Seen
-from omics_twin.twin.gaussian_prior import GaussianPrior, Scale
+from omics_twin.twin.gaussian_prior import GaussianPrior
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.size import MeasuredSize
 from omics_twin.types import NO_INTERVENTION, Dose, Intervention, Modality, Observation
+from tests.twins_mechanistic import two_clones_twin
 
 SIZE = Modality("tumour", "mm", ("diameter", "too_small"))
 TREATED = Intervention("arm", (Dose("arm"),))
 
 
 def made() -> MechanisticTwin:
-    mean = torch.tensor([60.0, 0.0, 0.001, 0.006], dtype=torch.float64).log()
-    mean[1] = torch.tensor(0.2).logit()
-    scales = (Scale.LOG, Scale.LOGIT, Scale.LOG, Scale.LOG)
-    prior = GaussianPrior(TwoClones().parameters, scales, mean, 0.1 * torch.eye(4).double())
-    return clones_twin("made", prior, MeasuredSize(SIZE, 0, 0.05, 1.0, 6.0, 5.0))
+    twin = two_clones_twin()
+    return replace(twin, observation=MeasuredSize(SIZE, 0, 0.05, 1.0, 6.0, 5.0))
 
 
 def test_the_clones_that_made_sizes_are_found_again() -> None:

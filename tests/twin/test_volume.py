@@ -24,7 +24,6 @@ from tests.twins_mechanistic import tumour_twin
 
 VOLUME = Modality("tumour", "cm3", ("volume",))
 SHARED = {"elimination_per_day": 1.5, "distribution_l": 0.4, "absorbed": 0.7}
-ABSORBED = {**SHARED, "absorption_per_day": 8.0}
 NAMES = ("volume_cm3", "exponential_per_day", "linear_cm3_per_day", "kill_l_per_mg_day")
 TYPICAL = (0.12, 0.1, 0.09, 0.04)
 
@@ -41,26 +40,11 @@ def made() -> MechanisticTwin:
     return volume_twin("mice", dynamics, prior, observed)
 
 
-def irradiated() -> MechanisticTwin:
-    dynamics = equations_of(Equations.CHEMORADIOTHERAPY, Kinetics.ORAL, "drug", ABSORBED)
-    typical = {
-        "volume_cm3": 30.0,
-        "growth_per_day": 0.01,
-        "kill_l_per_mg_day": 0.02,
-        "alpha_per_gy": 0.15,
-    }
-    mean = torch.tensor([typical[name] for name in dynamics.parameters], dtype=torch.float64).log()
-    covariance = 0.09 * torch.eye(4, dtype=torch.float64)
-    prior = GaussianPrior(dynamics.parameters, (Scale.LOG,) * 4, mean, covariance)
-    observed = MeasuredStates(VOLUME, (dynamics.states.index("volume_cm3"),), (0.08,), (0.01,))
-    return volume_twin("patients", dynamics, prior, observed)
-
-
-def mice(count: int, twin: MechanisticTwin, more: tuple[Dose, ...] = ()) -> Seen:
+def mice(count: int) -> Seen:
+    twin = made()
     days = torch.arange(0.0, 29.0, 4.0, dtype=torch.float64).expand(count, -1)
-    (drug, *_) = twin.dynamics.drugs or ()
-    doses = tuple(Dose(drug, 0.6, "mg", float(day)) for day in range(3, 17))
-    plans = [plan_of([], [], Intervention("arm", doses * (row % 2) + more)) for row in range(count)]
+    doses = tuple(Dose("erlotinib", 0.6, "mg", float(day)) for day in range(3, 17))
+    plans = [plan_of([], [], Intervention("arm", doses * (row % 2))) for row in range(count)]
     state = twin.start([f"m{row}" for row in range(count)], draws=1, seed=5)
     natural = twin.prior.natural(state.draws)
     states = twin.dynamics.run(natural, plans, days)
@@ -72,7 +56,7 @@ def mice(count: int, twin: MechanisticTwin, more: tuple[Dose, ...] = ()) -> Seen
 
 
 def test_the_mice_that_made_volumes_are_found_again() -> None:
-    twin = learn_volume(mice(24, made()), VOLUME, "erlotinib", SHARED, name="found", iterations=60)
+    twin = learn_volume(mice(24), VOLUME, "erlotinib", SHARED, name="found", iterations=60)
     assert isinstance(twin.prior, GaussianPrior)
     assert isinstance(twin.observation, MeasuredStates)
     true = torch.tensor(TYPICAL, dtype=torch.float64).log()
@@ -85,7 +69,7 @@ def test_the_mice_that_made_volumes_are_found_again() -> None:
 
 def test_exponential_growth_is_the_same_twin_with_a_parameter_less() -> None:
     twin = learn_volume(
-        mice(12, made()),
+        mice(12),
         VOLUME,
         "erlotinib",
         SHARED,
@@ -94,35 +78,6 @@ def test_exponential_growth_is_the_same_twin_with_a_parameter_less() -> None:
         iterations=20,
     )
     assert twin.dynamics.parameters == (*NAMES[:2], NAMES[3])
-
-
-def test_doses_and_fractions_are_learned_from_together_and_simulated() -> None:
-    fractions = tuple(Dose("radiotherapy", 2.0, "Gy", float(day)) for day in (9, 10, 11, 13))
-    twin = learn_volume(
-        mice(16, irradiated(), fractions),
-        VOLUME,
-        "drug",
-        ABSORBED,
-        name="both",
-        equations=Equations.CHEMORADIOTHERAPY,
-        kinetics=Kinetics.ORAL,
-        iterations=40,
-    )
-    assert twin.dynamics.drugs == ("drug", "radiotherapy")
-    assert isinstance(twin.prior, GaussianPrior)
-    alpha = twin.dynamics.parameters.index("alpha_per_gy")
-    assert float(twin.prior.mean[alpha].exp()) == pytest.approx(0.15, rel=0.3)
-    again = volume_from_json(volume_to_json(twin))
-    assert volume_to_json(again) == volume_to_json(twin)
-    state, day = again.start(["ada"], draws=50, seed=1), torch.tensor([20.0])
-    left = [
-        float(again.simulate(state, plan, day).values.mean())
-        for plan in (
-            Intervention("gray", (Dose("radiotherapy", gray, "Gy", 1.0, 0.0, 1.0, 5),))
-            for gray in (0.0, 1.0, 2.0)
-        )
-    ]
-    assert left[0] > left[1] > left[2]
 
 
 def test_what_the_equations_do_not_have_is_not_held() -> None:
