@@ -21,7 +21,7 @@ from omics_twin.evaluate.forecast import probability_integral, quantiles
 from omics_twin.lifecycle.validity import check_like, shares_of_visits, unlike_lines, unlike_them
 from omics_twin.settings import TwinSettings
 from omics_twin.therapy.rank import order, rank_therapies
-from omics_twin.twin.draws import weighted_mean, weighted_quantile
+from omics_twin.twin.draws import share_above, weighted_mean, weighted_quantile
 from omics_twin.twin.visits import VisitTwin
 from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
 from omics_twin.visits.living import LivingModel
@@ -250,8 +250,7 @@ def benefit(model: LivingModel, state: TwinState, under: Intervention) -> float:
         model.twin.simulate(state, each, day[None]).values[..., 0, 0]
         for each in (under, NO_INTERVENTION)
     ]
-    better = (sizes[0] < sizes[1]).double() + 0.5 * (sizes[0] == sizes[1]).double()
-    return float(weighted_mean(better, state.log_weights))
+    return float(share_above(sizes[1], sizes[0], state.log_weights))
 
 
 def _endpoint(

@@ -371,6 +371,11 @@ def test_later_patients_are_monitored_from_files_and_from_a_chart(
     found = json.loads(record.read_text())
     assert {"features", "coverage"} <= set(found["alarms"])
     assert "Retrain" in found["proposal"][0]
+    capsys.readouterr()
+    assert main(["monitor", *quick, "monitor.fewest=31", f"output={record}"]) == 1
+    refused = capsys.readouterr()
+    assert "30 patients are to be monitored, expected at least 31" in refused.err
+    assert "replayed" not in refused.out
     place = f"chart=sqlite:///{tmp_path / 'chart.db'}"
     assert main(["admit", *quick, place]) == 0
     assert main(["monitor", *quick, place, f"output={record}"]) == 2
