@@ -93,12 +93,16 @@ def _later(
             if charted
             else read_cohort(config, console, Purpose.SCORING)
         )
+        who = followed.kept if isinstance(followed, Beliefs) else followed.patient_ids
+        # Nobody is replayed in vain.
+        monitoring.check_enough(len(who), config.monitor)
         return followed, reference.later_of(model, followed, config.twin, console)
     people = (
         desk.patients_of(config, model, console)
         if charted
         else read_cohort(config, console, Purpose.SCORING)
     )
+    monitoring.check_enough(len(people.patient_ids), config.monitor)
     return people, monitoring.later_of(model, people, config.twin)
 
 

@@ -76,6 +76,9 @@ class Intervention:
 
 NO_INTERVENTION = Intervention(name="no intervention")
 
+RADIOTHERAPY = "radiotherapy"
+"""The drug of a dose that is a fraction of radiotherapy [Gy]."""
+
 ACTIVITY = "_activity"
 """Ending of the modality that holds how active gene sets are, after that of their genes."""
 

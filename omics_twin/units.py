@@ -47,6 +47,7 @@ _PLAIN = frozenset(
         "10^9/L",
         "mutations_per_mb",
         "coverage",
+        "Gy",
     }
 )
 

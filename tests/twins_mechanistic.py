@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from omics_twin.dynamics.growth import GrowthInhibition
+from omics_twin.dynamics.growth import GrowthInhibition, TwoClones
 from omics_twin.dynamics.recist import progression_free
+from omics_twin.twin.clones import clones_twin
 from omics_twin.twin.gaussian_prior import GaussianPrior, Scale
 from omics_twin.twin.growth_belief import GrowthPopulation
 from omics_twin.twin.growth_process import GrowthProcessTwin
@@ -43,6 +44,22 @@ def tumour_twin(between: float = 0.3) -> MechanisticTwin:
                 "progression_free", "1", lambda states, _, __: progression_free(states[..., 0]), 56
             ),
         ),
+    )
+
+
+def two_clones_twin() -> MechanisticTwin:
+    """Return a twin of a sensitive and a resistant clone; a size may be too small to measure."""
+    mean = torch.tensor([60.0, 0.2, 0.001, 0.006], dtype=torch.float64)
+    share = torch.tensor([False, True, False, False])
+    return clones_twin(
+        "clones",
+        GaussianPrior(
+            TwoClones().parameters,
+            (Scale.LOG, Scale.LOGIT, Scale.LOG, Scale.LOG),
+            torch.where(share, mean.logit(), mean.log()),
+            0.1 * torch.eye(4, dtype=torch.float64),
+        ),
+        MeasuredSize(TUMOUR, 0, 0.05, 1.0, 6.0, 5.0),
     )
 
 

@@ -46,7 +46,7 @@ def attack_on_sizes(
         for each in (0, 1):
             own = np.flatnonzero(half == each)
             seen = histories.select(torch.from_numpy(own))
-            twin = learned(seen, [arms[int(row)] for row in own], "attacked")
+            twin = learned(seen, [arms[int(row)] for row in own], "attacked", config)
             found = one_ahead(twin, some, of_some, config.twin.seed)
             score = mean_by_patient(crps(found.draws, found.found), found.patient, len(asked))
             signal.append(-np.nan_to_num(score))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from omics_twin import consenting, tracking
 from omics_twin.answers import beliefs
 from omics_twin.asked import called, read_cohort
@@ -105,7 +107,9 @@ def _not_shown(kept: KeptBelief, visits: Sequence[Visit], console: Console) -> l
     for each in before:
         known = shown.get(_day(each), {})
         for name, values in each.observation.values.items():
-            if name in known and not values.allclose(known[name].to(values), equal_nan=True):
+            # What is not told again may still be known.
+            told = ~torch.isnan(values)
+            if name in known and not values[told].allclose(known[name].to(values)[told]):
                 raise CohortError(
                     "the twin was shown other values of this patient on a day that the cohort "
                     "tells of, too: a patient of another cohort has the name, or a value was "

@@ -56,7 +56,8 @@ def plans_asked(asked: str | None, model: LivingModel, kept: KeptBelief) -> list
         If a file holds no plans.
     """
     last = float(kept.visits[-1].observation.days[0]) if kept.visits else 0.0
-    if asked is None and isinstance(model.twin, MechanisticTwin) and not model.plans:
+    doses = isinstance(model.twin, MechanisticTwin) and model.twin.dynamics.drugs is not None
+    if asked is None and doses and not model.plans:
         return [*published_grid(model.arms, max(last, 0.0)), NO_INTERVENTION]
     if model.never_untreated and (asked is None or not asked.endswith(".json")):
         if asked is None and model.kind == RESPONSE:

@@ -22,7 +22,7 @@ from omics_twin.settings import TwinSettings
 from omics_twin.tensors.design import Feature
 from omics_twin.therapy.rank import order
 from omics_twin.tracking import TrainedModel
-from omics_twin.twin.draws import weighted_mean
+from omics_twin.twin.draws import share_above
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
 
@@ -133,13 +133,12 @@ def no_benefit(
     if not others:
         return None
     best = arms[others[0]]
-    gain = endpoint_values(model, state, best) - endpoint_values(model, state, visit.under)
-    gain = gain if model.endpoint.higher_is_better else -gain
+    sign = 1.0 if model.endpoint.higher_is_better else -1.0
+    other, own = (sign * endpoint_values(model, state, each) for each in (best, visit.under))
     margin = settings.benefit_margin
-    fine = (gain < margin).double() + 0.5 * (gain == margin).double()
     return lack_of_benefit(
         float(visit.observation.days[0]),
-        float(weighted_mean(fine, state.log_weights)),
+        float(share_above(own + margin, other, state.log_weights)),
         least=settings.least_benefit,
         over=f"'{model.catalogue.label(best.name)}'",
         margin=margin,

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from omics_twin.alerts.watch import Alert, Scored, Watch, lack_of_benefit
 from omics_twin.bedside.belief import KeptBelief, read_told, replay, states, visit_of
+from omics_twin.bedside.by_size import BySize, by_size
 from omics_twin.bedside.plans import goes_on, therapy_of
 from omics_twin.evaluate.forecast import probability_integral, quantiles
 from omics_twin.lifecycle.validity import check_like, shares_of_visits, unlike_lines, unlike_them
 from omics_twin.settings import TwinSettings
 from omics_twin.therapy.rank import order, rank_therapies
-from omics_twin.twin.draws import weighted_mean, weighted_quantile
+from omics_twin.twin.draws import share_above, weighted_mean, weighted_quantile
 from omics_twin.twin.visits import VisitTwin
 from omics_twin.types import NO_INTERVENTION, Intervention, Ranking, TwinState, Visit
 from omics_twin.visits.living import LivingModel
@@ -249,8 +250,7 @@ def benefit(model: LivingModel, state: TwinState, under: Intervention) -> float:
         model.twin.simulate(state, each, day[None]).values[..., 0, 0]
         for each in (under, NO_INTERVENTION)
     ]
-    better = (sizes[0] < sizes[1]).double() + 0.5 * (sizes[0] == sizes[1]).double()
-    return float(weighted_mean(better, state.log_weights))
+    return float(share_above(sizes[1], sizes[0], state.log_weights))
 
 
 def _endpoint(
@@ -308,6 +308,8 @@ class Compared:
         What the size is, and what its axis is called.
     measured
         Days and values of the same quantity [day].
+    by_size
+        What RECIST would say of each plan; empty where sizes are no sums of diameters.
     """
 
     ranking: Ranking
@@ -317,6 +319,7 @@ class Compared:
     quantity: str
     axis: str
     measured: tuple[list[float], list[float]]
+    by_size: tuple[BySize, ...] = ()
 
 
 def compared(
@@ -364,7 +367,11 @@ def compared(
     quantity = model.twin.quantities[0]
     axis = _AXES.get(quantity, f"Probability of '{quantity}'")
     seen = _sizes_seen(model, kept) if quantity in _SIZES else ([], [])
-    return Compared(ranking, tuple(plans), ahead, np.stack(sizes), quantity, axis, seen)
+    told: tuple[BySize, ...] = ()
+    if quantity == _SIZE:
+        asked = (seen, model.endpoint.horizon_days, interval)
+        told = tuple(by_size(model.twin, state, plan, *asked) for plan in plans)
+    return Compared(ranking, tuple(plans), ahead, np.stack(sizes), quantity, axis, seen, told)
 
 
 def _sizes_seen(model: LivingModel, kept: KeptBelief) -> tuple[list[float], list[float]]:
@@ -383,6 +390,7 @@ def ranking_lines(found: Compared) -> list[str]:
     return unlike_lines(_likeness(ranking)) + [
         f"{place}. {ranking.interventions[option]}: {float(ranking.expected[0, option]):.2f}, best "
         f"with probability {float(ranking.probability_best[0, option]):.2f}"
+        + (f"; {found.by_size[option]}" if found.by_size else "")
         for place, option in enumerate(order(ranking, 0), start=1)
     ]
 
@@ -408,6 +416,7 @@ def as_record(found: Compared) -> dict[str, Any]:
                 found.quantity: dict(
                     zip(("lower", "median", "upper"), found.sizes[option].tolist(), strict=True)
                 ),
+                **(found.by_size[option].as_record() if found.by_size else {}),
             }
             for place, option in enumerate(order(ranking, 0), start=1)
         ],

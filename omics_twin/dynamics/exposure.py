@@ -1,23 +1,33 @@
-"""How a drug that is absorbed at once comes and goes, learned from measured concentrations."""
+"""How a drug comes and goes, learned from measured concentrations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.optimize import minimize
 
+from omics_twin.dynamics.pharmacology import COMPARTMENTS
 from omics_twin.dynamics.plan import Plan, administrations
+from omics_twin.dynamics.settings import Kinetics
 from omics_twin.errors import TrainingError
 
 Array = np.ndarray
 _LEAST = 8
+# A half-life of 20 minutes [1/day]: what is faster is not told from at once.
+_FASTEST = 48.0
+# Rates of absorption, or out of and back into the blood, to begin with [1/day].
+_MORE: Mapping[Kinetics, tuple[float, ...]] = {
+    Kinetics.BOLUS: (),
+    Kinetics.ORAL: (10.0,),
+    Kinetics.TWO_COMPARTMENTS: (1.0, 1.0),
+}
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """One compartment that everybody shares, and how its concentration is measured.
+    """Compartments that everybody shares, and how the concentration is measured.
 
     Attributes
     ----------
@@ -28,6 +38,10 @@ class Exposure:
     proportional, additive
         Standard deviation of a measurement, as a share of the concentration and added to it
         [mg/L].
+    absorption_per_day
+        Rate at which what was taken by mouth is absorbed; ``None``: at once [1/day].
+    outward_per_day, inward_per_day
+        Rates of exchange with a second compartment; ``None``: there is none [1/day].
     """
 
     elimination_per_day: float
@@ -35,12 +49,35 @@ class Exposure:
     absorbed: float
     proportional: float
     additive: float
+    absorption_per_day: float | None = None
+    outward_per_day: float | None = None
+    inward_per_day: float | None = None
 
     @property
     def shared(self) -> dict[str, float]:
         """What the equations of a tumour under the drug take from it."""
         found = asdict(self)
-        return {n: found[n] for n in ("elimination_per_day", "distribution_l", "absorbed")}
+        return {
+            name: value
+            for name, value in found.items()
+            if value is not None and name not in ("proportional", "additive")
+        }
+
+    @property
+    def exponentials(self) -> tuple[tuple[float, float], ...]:
+        """What is left of 1 mg as a sum of exponentials: weight and rate [1/day] of each."""
+        out = self.elimination_per_day
+        if self.absorption_per_day is not None:
+            # Where both rates are the same, the sum has a limit; next to it is as good.
+            rate = self.absorption_per_day * (1.0 + 1e-6)
+            weight = rate / (rate - out)
+            return (weight, out), (-weight, rate)
+        if self.outward_per_day is None or self.inward_per_day is None:
+            return ((1.0, out),)
+        total, back = out + self.outward_per_day + self.inward_per_day, self.inward_per_day
+        root = np.sqrt(max(total**2 - 4.0 * out * back, 1e-12 * total**2))
+        fast, slow = (total + root) / 2.0, (total - root) / 2.0
+        return ((fast - back) / root, fast), ((back - slow) / root, slow)
 
 
 def concentration(exposure: Exposure, doses: Array, since: Array) -> Array:
@@ -49,14 +86,14 @@ def concentration(exposure: Exposure, doses: Array, since: Array) -> Array:
     Parameters
     ----------
     doses
-        (dose,) [mg].
+        (dose,), or those of each time, (time, dose) [mg].
     since
         Days since each dose, (time, dose); what is read on the day of a dose is read before it.
 
     References
     ----------
-    Gabrielsson & Weiner 2016, Pharmacokinetic and Pharmacodynamic Data Analysis, 5th edition,
-    one-compartment bolus model.
+    Gabrielsson & Weiner 2016, Pharmacokinetic and Pharmacodynamic Data Analysis, 5th edition:
+    one compartment after a bolus and by mouth, two compartments after a bolus.
 
     Examples
     --------
@@ -65,12 +102,16 @@ def concentration(exposure: Exposure, doses: Array, since: Array) -> Array:
     [0.0, 1.0]
     """
     after = since > 0
-    left = np.where(after, np.exp(-exposure.elimination_per_day * np.where(after, since, 0.0)), 0.0)
-    return left @ (doses**exposure.absorbed) / exposure.distribution_l
+    days = np.where(after, since, 0.0)
+    left = sum(weight * np.exp(-rate * days) for weight, rate in exposure.exponentials)
+    left = np.where(after, left, 0.0)
+    return (left * doses**exposure.absorbed).sum(axis=-1) / exposure.distribution_l
 
 
-def fit_exposure(days: Array, measured: Array, plans: Sequence[Plan]) -> Exposure:
-    """Return the compartment under which measured concentrations are most likely.
+def fit_exposure(
+    days: Array, measured: Array, plans: Sequence[Plan], kinetics: Kinetics = Kinetics.BOLUS
+) -> Exposure:
+    """Return the compartments under which measured concentrations are most likely.
 
     Parameters
     ----------
@@ -91,41 +132,44 @@ def fit_exposure(days: Array, measured: Array, plans: Sequence[Plan]) -> Exposur
             "how the drug comes and goes: measure more"
         )
     found = np.concatenate([measured[row][known[row]] for row in range(len(plans))])
-    parts = []
+    widest = max(len(administrations(plan)) for plan in plans)
+    doses, since = np.zeros((len(found), widest)), np.full((len(found), widest), -1.0)
+    of = np.repeat(np.arange(len(plans)), known.sum(axis=1))
     for row, plan in enumerate(plans):
         given = administrations(plan)
         if any(dose.duration_days > 0 for _, dose in given):
-            raise TrainingError(
-                "a patient has an infusion, expected doses that are absorbed at once: leave it out"
-            )
-        at = np.array([day for day, _ in given])
-        doses = np.array([dose.amount for _, dose in given])
-        parts.append((doses, days[row][known[row]][:, None] - at[None, :]))
+            raise TrainingError("a patient has an infusion, expected single doses: leave it out")
+        own = np.flatnonzero(of == row)[:, None]
+        at = np.arange(len(given))
+        doses[own, at] = [dose.amount for _, dose in given]
+        since[own, at] = days[row][known[row]][:, None] - [day for day, _ in given]
 
     def loss(values: Array) -> float:
-        exposure = _of(values)
-        mean = np.concatenate([concentration(exposure, *part) for part in parts])
+        exposure = _of(values, kinetics)
+        mean = concentration(exposure, doses, since)
         spread = (exposure.proportional * mean) ** 2 + exposure.additive**2
         return float(np.sum((found - mean) ** 2 / spread + np.log(spread)))
 
     high = float(np.quantile(found, 0.9))
-    largest = max((float(doses.max()) for doses, _ in parts if len(doses)), default=1.0)
+    largest = float(doses.max(initial=0.0)) or 1.0
     begin = [largest / high, 0.3, 0.1 * high]
     fits = [
         minimize(
             loss,
-            [*np.log([rate, begin[0]]), share, *np.log(begin[1:])],
+            [*np.log([rate, begin[0]]), share, *np.log(begin[1:]), *np.log(_MORE[kinetics])],
             method="Nelder-Mead",
             options={"maxiter": 6000, "maxfev": 6000, "xatol": 1e-5, "fatol": 1e-6},
         )
         for rate in (0.7, 3.0)
         for share in (1.0, 0.7)
     ]
-    return _of(min(fits, key=lambda each: float(each.fun)).x)
+    return _of(min(fits, key=lambda each: float(each.fun)).x, kinetics)
 
 
-def _of(values: Array) -> Exposure:
-    elimination, volume, proportional, additive = np.exp(values[[0, 1, 3, 4]]).tolist()
+def _of(values: Array, kinetics: Kinetics) -> Exposure:
+    elimination, volume, proportional, additive, *more = np.exp(np.delete(values, 2)).tolist()
+    names = COMPARTMENTS[kinetics]("drug").parameters[3:]
+    more = [min(each, _FASTEST) for each in more]
     # A measurement is never without error, or one of them would decide alone.
     return Exposure(
         elimination,
@@ -133,4 +177,5 @@ def _of(values: Array) -> Exposure:
         float(np.clip(values[2], 0.2, 1.5)),
         max(proportional, 0.02),
         max(additive, 1e-9),
+        **dict(zip(names, more, strict=True)),
     )

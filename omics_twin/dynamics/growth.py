@@ -6,6 +6,7 @@ both as fast dynamics and as what solvers are checked against.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from torch import Tensor
 from omics_twin.dynamics.plan import Plan
 from omics_twin.types import Dose
 
+# More than a body holds.
+LARGEST_MM = 500.0
 _SLOW = 1e-9
 
 
@@ -69,7 +72,7 @@ class GrowthInhibition:
     ) -> Float[Tensor, "patient draw time state"]:
         """Return the size on some days since the index date."""
         size, growth, kill, resistance = parameters.unsqueeze(2).unbind(-1)
-        starts, ends, levels = (each.to(parameters) for each in self._intervals(plans))
+        starts, ends, levels = (each.to(parameters) for each in intervals(plans, self.exposure))
         first = torch.where(levels > 0, starts, torch.inf).amin(dim=1)
         first = torch.where(torch.isfinite(first), first, 0.0)
         begin = (starts - first[:, None])[:, None, None, :]
@@ -81,24 +84,86 @@ class GrowthInhibition:
         log_size = torch.log(size) + growth * days.to(parameters)[:, None] - kill * effect
         return torch.exp(log_size).unsqueeze(-1)
 
-    def _intervals(self, plans: Sequence[Plan]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return from when to when each exposure holds, padded with empty ones."""
-        found = [self._of(plan) for plan in plans]
-        width = max((len(each) for each in found), default=0) or 1
-        rows = [each + [(0.0, 0.0, 0.0)] * (width - len(each)) for each in found]
-        table = torch.tensor(rows, dtype=torch.float64).reshape(len(plans), width, 3)
-        return table[..., 0], table[..., 1], table[..., 2]
 
-    def _of(self, plan: Plan) -> list[tuple[float, float, float]]:
-        found = []
-        for segment in plan:
-            for dose in segment.intervention.doses:
-                start, end = max(segment.start_days, dose.start_days, 0.0), segment.end_days
-                end = min(end, _until(dose))
-                scale = 1.0 if self.exposure is None else self.exposure[dose.drug]
-                if end > start:
-                    found.append((start, min(end, 1e9), scale * dose.amount))
-        return found
+@dataclass(frozen=True)
+class TwoClones:
+    """A sensitive clone that shrinks while a drug is in force, and a resistant one that does not.
+
+    ``size^3`` is ``(1 - share) exp(3 (growth day - kill E)) + share exp(3 growth day)`` times that
+    of the beginning, where E is the exposure up to the day; any drug counts as its amount. Under
+    exposure 1 it is Stein and Fojo's generalised law of the volume.
+
+    References
+    ----------
+    Chatterjee et al. 2017, doi:10.1002/psp4.12158.
+
+    Examples
+    --------
+    >>> half = torch.tensor([[[50.0, 0.5, 0.0, 1.0]]], dtype=torch.float64)
+    >>> ever = plan_of([], [], Intervention("a", (Dose("a"),)))
+    >>> float((TwoClones().run(half, [ever], torch.tensor([[99.0]])) / 50.0) ** 3)
+    0.5
+    """
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What differs between patients, on natural scales."""
+        return ("size_mm", "resistant_share", "growth_per_day", "kill_per_day")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """What changes."""
+        return ("size_mm",)
+
+    @property
+    def drugs(self) -> tuple[str, ...] | None:
+        """What can be given: anything."""
+        return None
+
+    def run(
+        self,
+        parameters: Float[Tensor, "patient draw parameter"],
+        plans: Sequence[Plan],
+        days: Float[Tensor, "patient time"],
+    ) -> Float[Tensor, "patient draw time state"]:
+        """Return the size on some days since the index date."""
+        size, share, growth, kill = parameters.unsqueeze(2).unbind(-1)
+        starts, ends, levels = (each.to(parameters)[:, None] for each in intervals(plans))
+        until = torch.minimum(ends, days.to(parameters)[..., None])
+        exposed = (levels * (until - starts).clamp(min=0.0)).sum(dim=-1)[:, None]
+        left = (1.0 - share) * torch.exp(-3.0 * kill * exposed) + share
+        grown = growth * days.to(parameters)[:, None] + torch.log(left) / 3.0
+        log_size = torch.log(size) + grown
+        return torch.exp(log_size.clamp(max=math.log(LARGEST_MM))).unsqueeze(-1)
+
+
+def intervals(
+    plans: Sequence[Plan], exposure: Mapping[str, float] | None = None
+) -> tuple[Float[Tensor, "patient dose"], ...]:
+    """Return from when to when each exposure holds and its level, padded with empty ones.
+
+    Parameters
+    ----------
+    exposure
+        Exposure per unit of amount while a drug is in force; ``None``: any counts as its amount.
+    """
+    found = [_of(plan, exposure) for plan in plans]
+    width = max((len(each) for each in found), default=0) or 1
+    rows = [each + [(0.0, 0.0, 0.0)] * (width - len(each)) for each in found]
+    table = torch.tensor(rows, dtype=torch.float64).reshape(len(plans), width, 3)
+    return table.unbind(-1)
+
+
+def _of(plan: Plan, exposure: Mapping[str, float] | None) -> list[tuple[float, float, float]]:
+    found = []
+    for segment in plan:
+        for dose in segment.intervention.doses:
+            start, end = max(segment.start_days, dose.start_days, 0.0), segment.end_days
+            end = min(end, _until(dose))
+            scale = 1.0 if exposure is None else exposure[dose.drug]
+            if end > start:
+                found.append((start, min(end, 1e9), scale * dose.amount))
+    return found
 
 
 def _until(dose: Dose) -> float:

@@ -6,6 +6,7 @@ run on tensors and in compiled code alike; a system is put together from them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, no_type_check
 
 import torch
@@ -14,7 +15,17 @@ from numba.extending import register_jitable
 from torch import Tensor
 
 from omics_twin.dynamics.functions import maximum, power
+from omics_twin.dynamics.settings import Kinetics
 from omics_twin.dynamics.system import Numbers, System
+
+_KINETICS = ("elimination_per_day", "distribution_l", "absorbed")
+
+
+@register_jitable
+@no_type_check
+def absorbed(amount: Any, exponent: Any) -> Any:
+    """Return how much of a dose gets into the body, ``amount ** exponent``; of none nothing."""
+    return amount * power(maximum(amount, 1e-12), exponent - 1.0)
 
 
 @register_jitable
@@ -22,13 +33,6 @@ from omics_twin.dynamics.system import Numbers, System
 def eliminated(amount: Any, clearance: Any, volume: Any) -> Any:
     """Return what is cleared from a compartment per day."""
     return clearance / volume * amount
-
-
-@register_jitable
-@no_type_check
-def exchanged(central: Any, peripheral: Any, flow: Any, volume: Any, other: Any) -> Any:
-    """Return what goes from the central to the peripheral compartment per day."""
-    return flow * (central / volume - peripheral / other)
 
 
 @register_jitable
@@ -70,7 +74,9 @@ def neutrophils(
 
 
 def one_compartment(drug: str) -> System:
-    """Return one compartment with linear elimination; parameters clearance and volume.
+    """Return one compartment with linear elimination; of a dose ``amount ** absorbed`` gets there.
+
+    With ``absorbed`` below 1 a smaller share of larger doses is absorbed.
 
     Examples
     --------
@@ -78,20 +84,26 @@ def one_compartment(drug: str) -> System:
     ('amount_mg',)
     """
 
+    @register_jitable
+    @no_type_check
     def initial(p: Numbers) -> Numbers:
         return (0.0 * p[0],)
 
+    @register_jitable
+    @no_type_check
     def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
-        return (rates[0] - eliminated(s[0], p[0], p[1]),)
+        return (rates[0] - p[0] * s[0],)
 
+    @register_jitable
+    @no_type_check
     def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
-        return (s[0] + amounts[0],)
+        return (s[0] + absorbed(amounts[0], p[2]),)
 
     return System(
         f"one compartment of {drug}",
         ("amount_mg",),
         ("mg",),
-        ("clearance_per_day", "volume_l"),
+        _KINETICS,
         (drug,),
         initial,
         derivative,
@@ -102,21 +114,27 @@ def one_compartment(drug: str) -> System:
 def oral(drug: str) -> System:
     """Return one compartment behind first-order absorption from the gut."""
 
+    @register_jitable
+    @no_type_check
     def initial(p: Numbers) -> Numbers:
         return (0.0 * p[0], 0.0 * p[0])
 
+    @register_jitable
+    @no_type_check
     def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
-        absorbed = p[2] * s[0]
-        return (rates[0] - absorbed, absorbed - eliminated(s[1], p[0], p[1]))
+        across = p[3] * s[1]
+        return (across - p[0] * s[0], rates[0] - across)
 
+    @register_jitable
+    @no_type_check
     def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
-        return (s[0] + amounts[0], s[1])
+        return (s[0], s[1] + absorbed(amounts[0], p[2]))
 
     return System(
         f"oral {drug}",
-        ("gut_mg", "amount_mg"),
+        ("amount_mg", "gut_mg"),
         ("mg", "mg"),
-        ("clearance_per_day", "volume_l", "absorption_per_day"),
+        (*_KINETICS, "absorption_per_day"),
         (drug,),
         initial,
         derivative,
@@ -127,26 +145,42 @@ def oral(drug: str) -> System:
 def two_compartments(drug: str) -> System:
     """Return a central and a peripheral compartment with linear elimination from the first."""
 
+    @register_jitable
+    @no_type_check
     def initial(p: Numbers) -> Numbers:
         return (0.0 * p[0], 0.0 * p[0])
 
+    @register_jitable
+    @no_type_check
     def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
-        across = exchanged(s[0], s[1], p[2], p[1], p[3])
-        return (rates[0] - eliminated(s[0], p[0], p[1]) - across, across)
+        across = p[3] * s[0] - p[4] * s[1]
+        return (rates[0] - p[0] * s[0] - across, across)
 
+    @register_jitable
+    @no_type_check
     def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
-        return (s[0] + amounts[0], s[1])
+        return (s[0] + absorbed(amounts[0], p[2]), s[1])
 
     return System(
         f"two compartments of {drug}",
-        ("central_mg", "peripheral_mg"),
+        ("amount_mg", "peripheral_mg"),
         ("mg", "mg"),
-        ("clearance_per_day", "volume_l", "exchange_per_day", "peripheral_l"),
+        (*_KINETICS, "outward_per_day", "inward_per_day"),
         (drug,),
         initial,
         derivative,
         given,
     )
+
+
+COMPARTMENTS: Mapping[Kinetics, Callable[[str], System]] = {
+    Kinetics.BOLUS: one_compartment,
+    Kinetics.ORAL: oral,
+    Kinetics.TWO_COMPARTMENTS: two_compartments,
+}
+"""How a drug comes and goes: of each the first state is the amount in the blood, the first three
+parameters are the rate of elimination [1/day], the volume of distribution [L] and the exponent of
+the dose."""
 
 
 def myelosuppression(drug: str) -> System:

@@ -18,6 +18,22 @@ class DynamicsKind(Enum):
     VISITS = "visits"
 
 
+class Equations(Enum):
+    """How a tumour changes in a mechanistic twin."""
+
+    INHIBITION = "inhibition"
+    TWO_CLONES = "two_clones"
+    CHEMORADIOTHERAPY = "chemoradiotherapy"
+
+
+class Kinetics(Enum):
+    """How a drug whose doses are known comes and goes."""
+
+    BOLUS = "bolus"
+    ORAL = "oral"
+    TWO_COMPARTMENTS = "two_compartments"
+
+
 class PriorKind(Enum):
     """Who proposes a patient's parameters: a network, or the population alike for everybody."""
 
@@ -32,16 +48,27 @@ class DynamicsSettings:
     Attributes
     ----------
     kind
-        ``TUMOUR_SIZE``: growth, inhibition that wears off and chance, in closed form.
-        ``TUMOUR_VOLUME``: growth that becomes linear under doses that are known, as equations.
+        ``TUMOUR_SIZE``: a sum of diameters from scan to scan, in closed form.
+        ``TUMOUR_VOLUME``: a volume under doses that are known, as equations.
         ``TUMOUR_RESPONSE``: a volume at scheduled visits and the endpoint's yes or no, from one
         state.
         ``VISITS``: a recurrent network of whatever is measured, and the risk of an event.
     modality
         Repeated measurements of the cohort; their first column is the sum of diameters [mm], or
         the volume [cm3].
+    equations
+        For sizes and volumes. ``INHIBITION``: a drug slows growth, of sizes less so with time,
+        and volumes grow exponentially, then linearly. ``TWO_CLONES``: a sensitive clone is killed,
+        a resistant one grows through. ``CHEMORADIOTHERAPY``, of volumes alone: growth as Gompertz
+        says, and doses of ``radiotherapy`` [Gy] beside the drug.
+    kinetics
+        For volumes. ``BOLUS``: one compartment, which a dose reaches at once. ``ORAL``: behind
+        absorption from the gut. ``TWO_COMPARTMENTS``: with a peripheral one.
+    held
+        For volumes: parameters of the equations that everybody has alike, by name.
     concentration
-        For volumes: repeated measurements of the drug's concentration [mg/L].
+        For volumes: repeated measurements of the drug's concentration [mg/L]. Left out, ``held``
+        says how the drug comes and goes.
     outcome
         For visits: the event that is foreseen, a time to event of the cohort.
     watched
@@ -61,6 +88,9 @@ class DynamicsSettings:
 
     kind: DynamicsKind = DynamicsKind.NONE
     modality: str = ""
+    equations: Equations = Equations.INHIBITION
+    kinetics: Kinetics = Kinetics.BOLUS
+    held: dict[str, float] = field(default_factory=dict)
     concentration: str = ""
     outcome: str = ""
     watched: str = ""

@@ -6,12 +6,18 @@ the concentration per day [mg h/L].
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, no_type_check
 
-from omics_twin.dynamics.functions import exp, log, power
-from omics_twin.dynamics.pharmacology import approached, eliminated, neutrophils
+from numba.extending import register_jitable
+
+from omics_twin.dynamics.functions import exp, log
+from omics_twin.dynamics.pharmacology import COMPARTMENTS, approached, eliminated, neutrophils
+from omics_twin.dynamics.settings import Kinetics
 from omics_twin.dynamics.system import Numbers, System
+from omics_twin.types import RADIOTHERAPY
 
 _HOURS = 24.0
 
@@ -62,13 +68,62 @@ def growth_inhibition(drug: str) -> System:
     )
 
 
-@cache
-def volume_inhibition(drug: str) -> System:
-    """Return a volume that grows exponentially, then linearly, under a drug taken by mouth.
+@dataclass(frozen=True)
+class _Law:
+    """How a volume changes under a concentration; the first state is the volume.
 
-    Koch's tumour growth inhibition behind one compartment. Absorption is over before the first
-    sample in mice, so a dose is in the compartment at once; of larger doses a smaller share gets
-    there, ``amount ** absorbed``. ``linear_cm3_per_day`` without bound is exponential growth.
+    ``change(states, parameters, concentration)`` per day, ``given(states, parameters, amounts)``
+    just after doses, where what follows the drug's own is of ``more``.
+    """
+
+    states: tuple[str, ...]
+    parameters: tuple[str, ...]
+    initial: Callable[[Numbers], Numbers]
+    change: Callable[[Numbers, Numbers, Any], Numbers]
+    given: Callable[[Numbers, Numbers, Numbers], Numbers]
+    more: tuple[str, ...] = ()
+
+
+def _under(name: str, drug: str, kinetics: Kinetics, law: _Law) -> System:
+    """Return a law behind the compartments of a drug: states of these first, parameters last."""
+    body = COMPARTMENTS[kinetics](drug)
+    amounts, own = len(body.states), len(law.parameters)
+    begin, flow, dose = body.initial, body.derivative, body.given
+    grown, change, struck = law.initial, law.change, law.given
+
+    def initial(p: Numbers) -> Numbers:
+        return begin(p[own:]) + grown(p[:own])
+
+    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
+        concentration = s[0] / p[own + 1]
+        return flow(day, s[:amounts], p[own:], rates) + change(s[amounts:], p[:own], concentration)
+
+    def given(s: Numbers, p: Numbers, doses: Numbers) -> Numbers:
+        return dose(s[:amounts], p[own:], doses) + struck(s[amounts:], p[:own], doses)
+
+    return System(
+        name,
+        body.states + law.states,
+        body.units + ("cm3",) * len(law.states),
+        law.parameters + body.parameters,
+        (drug, *law.more),
+        initial,
+        derivative,
+        given,
+    )
+
+
+@register_jitable
+@no_type_check
+def _untouched(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+    return s
+
+
+@cache
+def volume_inhibition(drug: str, kinetics: Kinetics = Kinetics.BOLUS) -> System:
+    """Return a volume that grows exponentially, then linearly, under a drug.
+
+    Koch's tumour growth inhibition. ``linear_cm3_per_day`` without bound is exponential growth.
 
     References
     ----------
@@ -80,91 +135,100 @@ def volume_inhibition(drug: str) -> System:
     ('amount_mg', 'volume_cm3')
     """
 
+    @register_jitable
+    @no_type_check
     def initial(p: Numbers) -> Numbers:
-        return (0.0 * p[0], p[0] + 0.0)
+        return (p[0] + 0.0,)
 
-    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
-        exponential = 2.0 * p[1] * s[1]
+    @register_jitable
+    @no_type_check
+    def change(s: Numbers, p: Numbers, concentration: Any) -> Numbers:
+        exponential = 2.0 * p[1] * s[0]
         growth = exponential * p[2] / (exponential + p[2])
-        kill = p[3] * s[0] / p[5] * s[1]
-        return (rates[0] - p[4] * s[0], growth - kill)
+        return (growth - p[3] * concentration * s[0],)
 
-    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
-        return (s[0] + power(amounts[0], p[6]), s[1])
-
-    return System(
-        f"volume under {drug}",
-        ("amount_mg", "volume_cm3"),
-        ("mg", "cm3"),
-        (
-            "volume_cm3",
-            "exponential_per_day",
-            "linear_cm3_per_day",
-            "kill_l_per_mg_day",
-            "elimination_per_day",
-            "distribution_l",
-            "absorbed",
-        ),
-        (drug,),
-        initial,
-        derivative,
-        given,
+    parameters = (
+        "volume_cm3",
+        "exponential_per_day",
+        "linear_cm3_per_day",
+        "kill_l_per_mg_day",
     )
+    law = _Law(("volume_cm3",), parameters, initial, change, _untouched)
+    return _under(f"growth that becomes linear under {drug}", drug, kinetics, law)
 
 
 @cache
-def two_clones(drug: str) -> System:
-    """Return a sensitive and a resistant clone [cm3] under one drug; the size goes with the root.
-
-    ``size_mm = 10 (6 volume / pi)^(1/3)`` of both together is read by :func:`diameter_mm`.
-    """
-
-    def initial(p: Numbers) -> Numbers:
-        return (0.0 * p[0], p[0] * (1.0 - p[1]), p[0] * p[1])
-
-    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
-        kill = p[4] * _HOURS * s[0] / p[7]
-        mutated = p[5] * s[1]
-        return (
-            rates[0] - eliminated(s[0], p[6], p[7]),
-            (p[2] - kill) * s[1] - mutated,
-            p[3] * s[2] + mutated,
-        )
-
-    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
-        return (s[0] + amounts[0], s[1], s[2])
-
-    return System(
-        f"two clones under {drug}",
-        ("amount_mg", "sensitive_cm3", "resistant_cm3"),
-        ("mg", "cm3", "cm3"),
-        (
-            "volume_cm3",
-            "resistant_share",
-            "growth_per_day",
-            "resistant_growth_per_day",
-            "kill_per_day",
-            "mutation_per_day",
-            "clearance_per_day",
-            "volume_l",
-        ),
-        (drug,),
-        initial,
-        derivative,
-        given,
-    )
-
-
-def diameter_mm(volume_cm3: Any) -> Any:
-    """Return the diameter of a ball [mm].
+def two_clones(drug: str, kinetics: Kinetics = Kinetics.BOLUS) -> System:
+    """Return a volume of which a resistant clone is a part; a sensitive one makes up the rest.
 
     Examples
     --------
-    >>> import torch
-    >>> round(float(diameter_mm(torch.tensor(0.5235988))), 3)
-    10.0
+    >>> two_clones("erlotinib").states
+    ('amount_mg', 'volume_cm3', 'resistant_cm3')
     """
-    return 10.0 * power(volume_cm3 * 1.909859317, 1.0 / 3.0)
+
+    @register_jitable
+    @no_type_check
+    def initial(p: Numbers) -> Numbers:
+        return (p[0] + 0.0, p[0] * p[1])
+
+    @register_jitable
+    @no_type_check
+    def change(s: Numbers, p: Numbers, concentration: Any) -> Numbers:
+        sensitive = s[0] - s[1]
+        mutated = p[5] * sensitive
+        resistant = p[3] * s[1] + mutated
+        return ((p[2] - p[4] * concentration) * sensitive - mutated + resistant, resistant)
+
+    parameters = (
+        "volume_cm3",
+        "resistant_share",
+        "growth_per_day",
+        "resistant_growth_per_day",
+        "kill_l_per_mg_day",
+        "mutation_per_day",
+    )
+    law = _Law(("volume_cm3", "resistant_cm3"), parameters, initial, change, _untouched)
+    return _under(f"a sensitive and a resistant clone under {drug}", drug, kinetics, law)
+
+
+@cache
+def chemoradiotherapy(drug: str, kinetics: Kinetics = Kinetics.BOLUS) -> System:
+    """Return a volume under chemotherapy and fractions of radiotherapy, growing as Gompertz says.
+
+    A dose d of ``"radiotherapy"`` [Gy] leaves ``exp(-alpha d (1 + d / alpha_beta_gy))`` of the
+    volume at once, the linear-quadratic law.
+
+    References
+    ----------
+    Geng, Paganetti & Grassberger 2017, doi:10.1038/s41598-017-13646-z.
+    """
+
+    @register_jitable
+    @no_type_check
+    def initial(p: Numbers) -> Numbers:
+        return (p[0] + 0.0,)
+
+    @register_jitable
+    @no_type_check
+    def change(s: Numbers, p: Numbers, concentration: Any) -> Numbers:
+        return ((p[1] * log(p[2] / s[0]) - p[3] * concentration) * s[0],)
+
+    @register_jitable
+    @no_type_check
+    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
+        return (s[0] * exp(-p[4] * amounts[1] * (1.0 + amounts[1] / p[5])),)
+
+    parameters = (
+        "volume_cm3",
+        "growth_per_day",
+        "capacity_cm3",
+        "kill_l_per_mg_day",
+        "alpha_per_gy",
+        "alpha_beta_gy",
+    )
+    law = _Law(("volume_cm3",), parameters, initial, change, given, (RADIOTHERAPY,))
+    return _under(f"growth under {drug} and radiotherapy", drug, kinetics, law)
 
 
 @cache
@@ -214,49 +278,6 @@ def combination(first: str, second: str) -> System:
             "interaction",
         ),
         (first, second),
-        initial,
-        derivative,
-        given,
-    )
-
-
-@cache
-def chemoradiotherapy(drug: str) -> System:
-    """Return a volume under chemotherapy and fractions of radiotherapy, growing as Gompertz says.
-
-    A dose of ``"radiotherapy"`` [Gy] leaves ``exp(-(alpha d + beta d^2))`` of the volume at once,
-    the linear-quadratic law.
-
-    References
-    ----------
-    Geng, Paganetti & Grassberger 2017, doi:10.1038/s41598-017-13646-z.
-    """
-
-    def initial(p: Numbers) -> Numbers:
-        return (0.0 * p[0], p[0] + 0.0)
-
-    def derivative(day: Any, s: Numbers, p: Numbers, rates: Numbers) -> Numbers:
-        growth = p[1] * log(p[2] / s[1])
-        return (rates[0] - p[6] * s[0], (growth - p[3] * s[0]) * s[1])
-
-    def given(s: Numbers, p: Numbers, amounts: Numbers) -> Numbers:
-        survived = exp(-(p[4] * amounts[1] + p[5] * amounts[1] * amounts[1]))
-        return (s[0] + amounts[0], s[1] * survived)
-
-    return System(
-        f"volume under {drug} and radiotherapy",
-        ("concentration", "volume_cm3"),
-        ("mg/m3", "cm3"),
-        (
-            "volume_cm3",
-            "growth_per_day",
-            "capacity_cm3",
-            "kill_per_day",
-            "alpha_per_gy",
-            "beta_per_gy2",
-            "elimination_per_day",
-        ),
-        (drug, "radiotherapy"),
         initial,
         derivative,
         given,

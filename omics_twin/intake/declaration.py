@@ -293,6 +293,8 @@ class DosesDeclaration:
         column: a bolus.
     unit_column
         Column of the unit; a row of another one is refused.
+    gray_column
+        Column of the fraction of radiotherapy given on that day, if any [Gy].
     """
 
     table: str = ""
@@ -302,6 +304,7 @@ class DosesDeclaration:
     amount_column: str = ""
     unit_column: str | None = None
     duration_column: str | None = None
+    gray_column: str | None = None
 
 
 @dataclass

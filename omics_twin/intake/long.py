@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,7 @@ from omics_twin.errors import IntakeError, about
 from omics_twin.intake.columns import column_of, numbers
 from omics_twin.intake.declaration import DosesDeclaration, LongDeclaration, ModalityDeclaration
 from omics_twin.intake.files import Table
+from omics_twin.types import RADIOTHERAPY
 from omics_twin.units import conversion
 
 
@@ -24,8 +27,8 @@ def own_columns(modality: ModalityDeclaration) -> set[str]:
 def dose_columns(declared: DosesDeclaration) -> set[str]:
     """Return the columns that say what was given and when."""
     named = [declared.day_column, declared.amount_column]
-    named += [each for each in (declared.unit_column, declared.duration_column) if each]
-    return set(named)
+    more = (declared.unit_column, declared.duration_column, declared.gray_column)
+    return {*named, *filter(None, more)}
 
 
 def one_column_each(modality: ModalityDeclaration, table: Table) -> Table:
@@ -85,14 +88,27 @@ def read_doses(declared: DosesDeclaration, table: Table) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``patient_id``, ``drug``, ``day`` [day], ``amount`` [mg], ``unit``, ``duration_days`` [day].
+        ``patient_id``, ``drug``, ``day`` [day], ``amount`` [mg], or [Gy] of radiotherapy, ``unit``,
+        ``duration_days`` [day].
 
     Raises
     ------
     IntakeError
         If a day or an amount is no number, an amount is below 0, or the unit is another one.
     """
-    amounts = numbers(column_of(table, declared.amount_column))
+    found = [_given(declared, table, declared.amount_column, declared.drug, "mg")]
+    if declared.gray_column is not None:
+        plain = replace(declared, unit="Gy", unit_column=None, duration_column=None)
+        found.append(_given(plain, table, declared.gray_column, RADIOTHERAPY, "Gy"))
+    joined = pd.concat(found) if len(found) > 1 else found[0]
+    return joined.sort_values(["patient_id", "day"], kind="stable").reset_index(drop=True)
+
+
+def _given(
+    declared: DosesDeclaration, table: Table, column: str, drug: str, unit: str
+) -> pd.DataFrame:
+    """Return what a column says was given of a drug, in one unit."""
+    amounts = numbers(column_of(table, column))
     given = np.flatnonzero(~np.isnan(amounts))
     table = table.at(given)
     days = numbers(column_of(table, declared.day_column))
@@ -100,11 +116,11 @@ def read_doses(declared: DosesDeclaration, table: Table) -> pd.DataFrame:
     if declared.duration_column is not None:
         lengths = np.nan_to_num(numbers(column_of(table, declared.duration_column)))
     units = [] if declared.unit_column is None else list(table.text(declared.unit_column))
-    for row, unit in enumerate(units):
-        if unit != declared.unit:
+    for row, each in enumerate(units):
+        if each != declared.unit:
             patient = table.patient_ids[row]
             told = (
-                f"table '{table.name}' has a dose of patient '{patient}' in '{unit}', expected "
+                f"table '{table.name}' has a dose of patient '{patient}' in '{each}', expected "
                 f"'{declared.unit}': convert it"
             )
             raise IntakeError(about(told, patient))
@@ -116,14 +132,13 @@ def read_doses(declared: DosesDeclaration, table: Table) -> pd.DataFrame:
             "amount or a length below 0: correct the row"
         )
         raise IntakeError(about(told, patient))
-    found = pd.DataFrame(
+    return pd.DataFrame(
         {
             "patient_id": table.patient_ids,
-            "drug": declared.drug,
+            "drug": drug,
             "day": days.astype(np.float64),
-            "amount": amounts[given].astype(np.float64) * conversion(declared.unit, "mg"),
-            "unit": "mg",
+            "amount": amounts[given].astype(np.float64) * conversion(declared.unit, unit),
+            "unit": unit,
             "duration_days": lengths.astype(np.float64),
         }
     )
-    return found.sort_values(["patient_id", "day"], kind="stable").reset_index(drop=True)

@@ -92,11 +92,7 @@ def compared(model: AnyModel, later: Later, asked: MonitorSettings) -> Monitored
             "the model keeps nothing of what its training patients were like: train it again with "
             "this version to monitor it"
         )
-    if patients < asked.fewest:
-        raise CohortError(
-            f"{patients} patients are to be monitored, expected at least {asked.fewest}: wait for "
-            "more"
-        )
+    check_enough(patients, asked)
     feature, features = of_features(model, reference, later, asked)
     missing, channels = of_missing(model, reference, later, asked)
     moved, bins = of_expected(reference.expected, later, asked)
@@ -127,6 +123,21 @@ def compared(model: AnyModel, later: Later, asked: MonitorSettings) -> Monitored
         observed=observed,
         alarms=tuple(alarms),
     )
+
+
+def check_enough(patients: int, asked: MonitorSettings) -> None:
+    """Refuse patients who are too few to say anything.
+
+    Raises
+    ------
+    CohortError
+        If they are.
+    """
+    if patients < asked.fewest:
+        raise CohortError(
+            f"{patients} patients are to be monitored, expected at least {asked.fewest}: wait for "
+            "more"
+        )
 
 
 def later_of(model: TrainedModel, later: Cohort | Patients, settings: TwinSettings) -> Later:

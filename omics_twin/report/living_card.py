@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from omics_twin.dynamics.solve import Solved
 from omics_twin.evaluate.score import HIGHER_IS_BETTER
 from omics_twin.lifecycle.validity import UNLIKE, policy_of
 from omics_twin.report.card_answers import SHARED
@@ -28,20 +29,25 @@ from omics_twin.report.words import (
     visible,
 )
 from omics_twin.settings import Unlike
-from omics_twin.visits.living import GROWTH, RESPONSE, VISITS, VOLUME, LivingModel
+from omics_twin.twin.mechanistic import MechanisticTwin
+from omics_twin.visits.living import CLONES, GROWTH, RESPONSE, VISITS, VOLUME, LivingModel
 
 _BUILT = {
     GROWTH: "growth, inhibition that wears off and chance, in closed form, with patients' "
     "parameters drawn from a population that is learned",
-    VOLUME: "equations of growth that becomes linear and of a drug's kill, with parameters of each "
-    "patient drawn from a population that is learned by stochastic EM",
+    CLONES: "a sensitive clone that is killed and a resistant one that is not, in closed form, "
+    "with parameters of each patient drawn from a population that is learned by stochastic EM",
+    VOLUME: "equations of a volume ({equations}), with parameters of each patient drawn from a "
+    "population that is learned by stochastic EM",
     VISITS: "ensemble of recurrent networks with a hazard, one member for each fold and replica",
     RESPONSE: "constant rates of change between scheduled visits and a propensity to respond, "
     "proposed by an ensemble of networks from what is known before treatment and the therapy, one "
     "member for each fold and replica",
 }
+_EVERYBODY = "the twin that is kept learned from everybody, those that were judged did not"
 _HELD_OUT = {
-    GROWTH: "the twin that is kept learned from everybody, those that were judged did not",
+    GROWTH: _EVERYBODY,
+    CLONES: _EVERYBODY,
     VOLUME: "the twin that is kept learned from everybody not put aside, those that were judged "
     "did not",
     VISITS: "each patient answered by members that never saw the patient",
@@ -53,6 +59,13 @@ _TOGETHER = {
     "SITE": "Whole sites were held out.",
     "DECLARED": "The folds that the cohort declares were held out.",
 }
+
+
+def _made_of(model: LivingModel) -> str:
+    twin = model.twin
+    solved = twin.dynamics if isinstance(twin, MechanisticTwin) else None
+    equations = solved.system.name if isinstance(solved, Solved) else ""
+    return _BUILT[model.kind].format(equations=visible(equations))
 
 
 def answers_of(model: LivingModel) -> dict[str, Answer]:
@@ -106,9 +119,13 @@ def verdict_of(model: LivingModel) -> str:
 
 def limits_of(model: LivingModel) -> Answer:
     """Return what may be wrong with the twin's answers, whoever the patient is."""
+    sizes = (
+        "Doses are not known to it: an arm is its standard treatment from day 0 on. "
+        "Progression is by size alone; new lesions and deaths are not foreseen."
+    )
     own = {
-        GROWTH: "Doses are not known to it: an arm is its standard treatment from day 0 on. "
-        "Progression is by size alone; new lesions and deaths are not foreseen.",
+        GROWTH: sizes,
+        CLONES: sizes,
         VOLUME: "Learned under one drug and few doses: other drugs and schedules are answered by "
         "its equations, not by data.",
         VISITS: "Graded scores are forecast with Gaussian errors, which are crude; a "
@@ -170,6 +187,7 @@ def privacy_of(model: LivingModel) -> Answer:
     """Return what the files hold of a patient, and what was not measured."""
     held = {
         GROWTH: "parameters of the population",
+        CLONES: "parameters of the population",
         VOLUME: "parameters of the population and each arm's typical doses",
         VISITS: "weights, means and spreads of what was measured",
         RESPONSE: "weights, means and spreads of what was measured",
@@ -218,7 +236,7 @@ def _abstract(model: LivingModel) -> Answer:
         f"Cohort: {cohort_title(model)}; {_patients(model)}.",
         f"Outcome: {visible(model.title)}, horizon {_horizon(model)}; and each next measurement.",
         f"Predictors: {_modality(model)}, at every visit so far.",
-        f"Model: {_BUILT[model.kind]}. Validation: {protocol_of(model)}.",
+        f"Model: {_made_of(model)}. Validation: {protocol_of(model)}.",
         verdict_of(model),
     )
 
@@ -256,7 +274,7 @@ def _built(model: LivingModel) -> Answer:
     }
     shown = [f"{k} {v}" for k, v in asked.items() if not isinstance(v, dict) and v not in ("", [])]
     return (
-        f"{_BUILT[model.kind]}; {protocol_of(model)}.".capitalize(),
+        f"{_made_of(model)}; {protocol_of(model)}.".capitalize(),
         f"Settings, fixed before the run: {visible(', '.join(shown)) or 'not recorded'}.",
     )
 

@@ -113,6 +113,7 @@ def write_plans(output: Path, model: AnyModel, kept: KeptBelief, found: Compared
             "interval": f"{float(ranking.lower[0, option]):.2f} to "
             f"{float(ranking.upper[0, option]):.2f}",
             "best": f"{float(ranking.probability_best[0, option]):.2f}",
+            "by_size": str(found.by_size[option]).capitalize() if found.by_size else "",
         }
         for option in order(ranking, 0)
     ]

@@ -11,7 +11,7 @@ from torch import Tensor
 from omics_twin.errors import TherapyError
 from omics_twin.trust.privacy import count_in_words
 from omics_twin.twin.calibration import sharpened
-from omics_twin.twin.draws import alike, probability_best, weighted_mean, weighted_quantile
+from omics_twin.twin.draws import probability_best, share_above, weighted_mean, weighted_quantile
 from omics_twin.types import (
     Endpoint,
     Intervention,
@@ -182,9 +182,7 @@ def superiority(
     def under(option: Tensor) -> Tensor:
         return merit.gather(2, option[:, None, None].expand(-1, draws, 1))[..., 0]
 
-    one, other = under(first), under(second)
-    better = torch.where(alike(one, other), 0.5, (one > other).float())
-    return weighted_mean(better, log_weights)
+    return share_above(under(first), under(second), log_weights)
 
 
 def order(ranking: Ranking, patient: int) -> list[int]:

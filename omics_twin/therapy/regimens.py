@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from omics_twin.errors import TherapyError
-from omics_twin.types import Dose, Intervention
+from omics_twin.types import RADIOTHERAPY, Dose, Intervention
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ DAILY = Schedule("daily")
 FOUR_TWO = Schedule("4 weeks on, 2 off", 1.0, 28, 14)
 TWO_ONE = Schedule("2 weeks on, 1 off", 1.0, 14, 7)
 WEEKLY = Schedule("weekly", 7.0)
-SCHEDULES = {each.name: each for each in (DAILY, FOUR_TWO, TWO_ONE, WEEKLY)}
+WEEKDAYS = Schedule("weekdays", 1.0, 5, 2)
+SCHEDULES = {each.name: each for each in (DAILY, FOUR_TWO, TWO_ONE, WEEKLY, WEEKDAYS)}
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ def grid(
         ]
     plans, excluded = [], {}
     for choice, schedule in product(choices, schedules):
-        told = " + ".join(f"{drug} {amount:g} {unit}" for drug, amount in choice)
+        units = {drug: "Gy" if drug == RADIOTHERAPY else unit for drug, _ in choice}
+        told = " + ".join(f"{drug} {amount:g} {units[drug]}" for drug, amount in choice)
         name = f"{told} {schedule.name}"
         reason = _closed(choice, schedule, limits or {})
         if reason:
@@ -143,7 +145,7 @@ def grid(
         doses = [
             dose
             for drug, amount in choice
-            for dose in regimen(drug, amount, unit, schedule, days, start_days)
+            for dose in regimen(drug, amount, units[drug], schedule, days, start_days)
         ]
         plans.append(Intervention(name, tuple(doses)))
     return Grid(tuple(plans), excluded)

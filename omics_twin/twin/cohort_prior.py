@@ -71,7 +71,8 @@ def learn(
     density
         How likely states make what was measured under residual errors on the log scale.
     typical, residual
-        Positive parameters and residual errors to begin with, on their natural scale.
+        Parameters and residual errors to begin with, on their natural scale; those whose name
+        ends in ``share`` are between 0 and 1, all others positive.
 
     References
     ----------
@@ -79,10 +80,12 @@ def learn(
     doi:10.1111/j.2517-6161.1982.tb01203.x (how well the mean is known).
     """
     size, patients = len(dynamics.parameters), len(seen.plans)
+    share = [name.endswith("share") for name in dynamics.parameters]
+    begin = torch.tensor(typical, dtype=torch.float64)
     first = Population(
         dynamics.parameters,
-        (Scale.LOG,) * size,
-        torch.tensor(typical, dtype=torch.float64).log(),
+        tuple(Scale.LOGIT if each else Scale.LOG for each in share),
+        torch.where(torch.tensor(share), begin.logit(), begin.log()),
         _BETWEEN * torch.eye(size, dtype=torch.float64),
         ("all",),
         torch.zeros(1, size, dtype=torch.float64),

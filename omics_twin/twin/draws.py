@@ -147,6 +147,15 @@ def alike(one: Tensor, other: Tensor) -> Bool[Tensor, "..."]:
     return torch.isclose(one, other, rtol=1e-5, atol=0.0)
 
 
+def share_above(
+    one: Float[Tensor, "patient draw"],
+    other: Float[Tensor, "patient draw"],
+    log_weights: Float[Tensor, "patient draw"],
+) -> Float[Tensor, " patient"]:
+    """Return the share of the belief in which one answer is above another; ties count half."""
+    return weighted_mean(torch.where(alike(one, other), 0.5, (one > other).float()), log_weights)
+
+
 def probability_best(
     merit: Float[Tensor, "patient draw option"],
     log_weights: Float[Tensor, "patient draw"],

@@ -12,10 +12,8 @@ from jaxtyping import Float, Int
 from scipy.stats import t
 from torch import Tensor
 
-from omics_twin.dynamics.growth import GrowthInhibition
+from omics_twin.dynamics.growth import LARGEST_MM, GrowthInhibition
 from omics_twin.dynamics.plan import Plan
-
-_LARGEST_MM = 500.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class GrowthPopulation:
 
     def size(self, scaled: Tensor) -> Tensor:
         """Return sizes [mm], never below 0 nor above what a body holds."""
-        most = math.log(_LARGEST_MM + self.offset_mm)
+        most = math.log(LARGEST_MM + self.offset_mm)
         return (scaled.clamp(max=most).exp() - self.offset_mm).clamp(min=0.0)
 
 

@@ -30,6 +30,7 @@ from omics_twin.twin.parts import (
     Prior,
     Readout,
 )
+from omics_twin.twin.size import MeasuredSize
 from omics_twin.twin.smc import effective_draws, scatter_root, systematic, tempering_step
 from omics_twin.types import (
     NO_INTERVENTION,
@@ -182,7 +183,13 @@ class MechanisticTwin:
         return self.observation.modality
 
     def sizes(self, values: Float[Tensor, "patient feature"]) -> Float[Tensor, " patient"]:
-        """Return what was measured, in the unit of the first feature."""
+        """Return what was measured, in the unit of the first feature.
+
+        What was too small to measure has the size of half the limit.
+        """
+        if isinstance(self.observation, MeasuredSize) and values.shape[-1] > 1:
+            small = torch.isnan(values[..., 0]) & (values[..., 1] == 1.0)
+            return torch.where(small, 0.5 * self.observation.limit_mm, values[..., 0])
         return values[..., 0]
 
     def summary(

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from omics_twin.dynamics.growth import LARGEST_MM
 from omics_twin.errors import TwinError
 from omics_twin.types import Modality
 
@@ -49,16 +50,8 @@ class MeasuredSize:
         parameters: Float[Tensor, "patient draw parameter"],
     ) -> Float[Tensor, "patient draw visit"]:
         """Return how likely each draw makes what was measured; 0 where nothing was."""
-        size = states[..., self.state]
-        spread = self._spread(size)
-        found = values[:, None, :, 0].to(size)
-        z = (torch.nan_to_num(found) - size) / spread
-        density = torch.where(torch.isnan(found), 0.0, self._log_density(z) - torch.log(spread))
-        if values.shape[2] < 2:
-            return density
-        small = (values[:, None, :, 1] == 1.0) & torch.isnan(found)
-        below = torch.special.log_ndtr((self.limit_mm - size) / spread)
-        return torch.where(small, below, density)
+        errors = (self.proportional, self.additive_mm, self.freedom)
+        return size_density(values, states[..., self.state], *errors, self.limit_mm)
 
     def moments(
         self,
@@ -88,24 +81,17 @@ class MeasuredSize:
         parameters: Float[Tensor, "patient draw parameter"],
         noise: Float[Tensor, "patient draw visit feature"],
     ) -> Float[Tensor, "patient draw visit feature"]:
-        """Return what would be measured; a size below 0 is read as 0."""
+        """Return what would be measured; a size is at least 0 and no larger than a body."""
         size = states[..., self.state]
         z = noise[..., 0]
         if math.isfinite(self.freedom):
             z = _student(z, self.freedom)
-        measured = (size + z * self._spread(size)).clamp(min=0.0)
+        measured = (size + z * self._spread(size)).clamp(0.0, LARGEST_MM)
         small = (measured < self.limit_mm).to(size)
         return torch.stack([measured, small], dim=-1)[..., : noise.shape[-1]]
 
     def _spread(self, size: Tensor) -> Tensor:
         return torch.sqrt((self.proportional * size).square() + self.additive_mm**2)
-
-    def _log_density(self, z: Tensor) -> Tensor:
-        if not math.isfinite(self.freedom):
-            return -0.5 * z.square() - 0.5 * math.log(2.0 * math.pi)
-        n = self.freedom
-        constant = math.lgamma((n + 1) / 2) - math.lgamma(n / 2) - 0.5 * math.log(n * math.pi)
-        return constant - (n + 1) / 2 * torch.log1p(z.square() / n)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; the modality is stored with the twin."""
@@ -122,6 +108,38 @@ class MeasuredSize:
         """Return the model from plain values."""
         freedom = math.inf if stored["freedom"] is None else stored["freedom"]
         return MeasuredSize(modality, **{**stored, "freedom": freedom})
+
+
+def size_density(
+    values: Float[Tensor, "patient visit feature"],
+    size: Float[Tensor, "patient draw visit"],
+    proportional: float | Tensor,
+    additive_mm: float | Tensor,
+    freedom: float | Tensor,
+    limit_mm: float,
+) -> Float[Tensor, "patient draw visit"]:
+    """Return how likely sizes make what was measured; 0 where nothing was.
+
+    It has gradients with respect to the errors, so that they can be learned; see
+    :class:`MeasuredSize`.
+    """
+    spread = torch.sqrt((proportional * size).square() + additive_mm**2)
+    found = values[:, None, :, 0].to(size)
+    z = (torch.nan_to_num(found) - size) / spread
+    density = _log_density(z, torch.as_tensor(freedom, dtype=z.dtype)) - torch.log(spread)
+    density = torch.where(torch.isnan(found), 0.0, density)
+    if values.shape[2] < 2:
+        return density
+    small = (values[:, None, :, 1] == 1.0) & torch.isnan(found)
+    below = torch.special.log_ndtr((limit_mm - size) / spread)
+    return torch.where(small, below, density)
+
+
+def _log_density(z: Tensor, n: Tensor) -> Tensor:
+    if bool(torch.isinf(n)):
+        return -0.5 * z.square() - 0.5 * math.log(2.0 * math.pi)
+    constant = torch.lgamma((n + 1) / 2) - torch.lgamma(n / 2) - 0.5 * torch.log(n * math.pi)
+    return constant - (n + 1) / 2 * torch.log1p(z.square() / n)
 
 
 def _student(normal: Tensor, freedom: float) -> Tensor:

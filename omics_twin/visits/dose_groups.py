@@ -16,7 +16,9 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.cohort.split import NEVER_HELD_OUT, arms_held_out
 from omics_twin.config import Config
 from omics_twin.dynamics.exposure import Exposure, fit_exposure
+from omics_twin.dynamics.pharmacology import COMPARTMENTS
 from omics_twin.dynamics.plan import plan_of
+from omics_twin.dynamics.settings import DynamicsSettings, Equations, Kinetics
 from omics_twin.errors import CohortError, ConfigError
 from omics_twin.evaluate.fairness import Measure
 from omics_twin.evaluate.forecast import crps, probability_integral
@@ -27,12 +29,12 @@ from omics_twin.settings import SplitBy
 from omics_twin.tensors.history import Histories, given_of, histories_of
 from omics_twin.twin.cohort_prior import Seen
 from omics_twin.twin.mechanistic import MechanisticTwin
-from omics_twin.twin.smc import systematic
 from omics_twin.twin.volume import learn_volume
-from omics_twin.types import Dose, Endpoint, Intervention, TwinState
+from omics_twin.types import RADIOTHERAPY, Dose, Endpoint, Intervention, TwinState
 from omics_twin.visits.living import LivingModel
 from omics_twin.visits.progression import (
     Forecasts,
+    alike_draws,
     folds_of,
     joined,
     measures_of,
@@ -42,6 +44,8 @@ from omics_twin.visits.progression import (
 
 Array = np.ndarray
 EXPONENTIAL = "exponential growth"
+# Where no concentration was measured, amounts act as they are: per litre of one litre.
+_AS_GIVEN = {"distribution_l": 1.0, "absorbed": 1.0}
 _DRAWS = 400
 _UNIT = "cm3"
 
@@ -108,30 +112,33 @@ def held_out_of(dosed: Dosed, config: Config) -> Array:
 
 
 def learned(
-    dosed: Dosed, plasma: Dosed, name: str, config: Config, *, exponential: bool = False
+    dosed: Dosed, plasma: Dosed | None, name: str, config: Config, *, exponential: bool = False
 ) -> MechanisticTwin:
-    """Return the twin of some training patients and measured concentrations."""
-    drug = _drug_of((*dosed.given, *plasma.given))
+    """Return the twin of some training patients and, where there are, measured concentrations."""
+    asked = config.dynamics
+    known = {} if plasma is None else exposure_of(plasma, asked.kinetics).shared
     return learn_volume(
         dosed.seen,
         dosed.histories.modality,
-        drug,
-        exposure_of(plasma).shared,
+        _drug_of((*dosed.given, *(() if plasma is None else plasma.given))),
+        {**_AS_GIVEN, **known, **asked.held},
         name=name,
+        equations=asked.equations,
+        kinetics=asked.kinetics,
         exponential=exponential,
-        iterations=config.dynamics.iterations,
+        iterations=asked.iterations,
         seed=config.twin.seed,
     )
 
 
-def exposure_of(plasma: Dosed) -> Exposure:
+def exposure_of(plasma: Dosed, kinetics: Kinetics) -> Exposure:
     """Return how the drug comes and goes in those in whom it was measured."""
     seen = plasma.seen
-    return fit_exposure(seen.days.numpy(), seen.values[..., 0].numpy(), seen.plans)
+    return fit_exposure(seen.days.numpy(), seen.values[..., 0].numpy(), seen.plans, kinetics)
 
 
 def _drug_of(given: Sequence[Intervention]) -> str:
-    drugs = sorted({drug for each in given for drug in each.drugs})
+    drugs = sorted({drug for each in given for drug in each.drugs} - {RADIOTHERAPY})
     if len(drugs) != 1:
         raise CohortError(
             f"{len(drugs)} drugs were given ({', '.join(drugs)}), expected one: declare 'doses'"
@@ -139,8 +146,21 @@ def _drug_of(given: Sequence[Intervention]) -> str:
     return drugs[0]
 
 
+def plasma_of(cohort: Cohort, config: Config) -> Dosed | None:
+    """Return in whom the drug's concentration was measured, ``None`` where it is in nobody."""
+    asked = config.dynamics.concentration
+    return dosed_of(cohort, asked) if asked else None
+
+
+def _without(plasma: Dosed | None, away: set[str]) -> Dosed | None:
+    if plasma is None:
+        return None
+    known = [patient not in away for patient in plasma.histories.patient_ids]
+    return plasma.at(np.flatnonzero(known))
+
+
 def cross_validated(
-    dosed: Dosed, plasma: Dosed, held_out: Array, config: Config, console: Console
+    dosed: Dosed, plasma: Dosed | None, held_out: Array, config: Config, console: Console
 ) -> Followed:
     """Return the forecasts of the twin and of every baseline for whoever is held out.
 
@@ -153,9 +173,7 @@ def cross_validated(
     for done, fold in enumerate(folds, start=1):
         rows = np.flatnonzero(held_out == fold)
         training, some = dosed.at(np.flatnonzero(held_out != fold)), dosed.at(rows)
-        away = set(some.histories.patient_ids)
-        known = [p not in away for p in plasma.histories.patient_ids]
-        tested = plasma.at(np.flatnonzero(known))
+        tested = _without(plasma, set(some.histories.patient_ids))
         found = _models(training, tested, some, config)
         for parts, each in ((unseen, found.unseen), (ahead, found.ahead)):
             for name, forecasts in each.items():
@@ -168,11 +186,15 @@ def cross_validated(
     )
 
 
-def _models(training: Dosed, plasma: Dosed, some: Dosed, config: Config) -> Followed:
+def _models(training: Dosed, plasma: Dosed | None, some: Dosed, config: Config) -> Followed:
     unseen: dict[str, Forecasts] = {}
     ahead: dict[str, Forecasts] = {}
-    for name, exponential in (("omics_twin", False), (EXPONENTIAL, True)):
-        twin = learned(training, plasma, name, config, exponential=exponential)
+    models = {"omics_twin": config}
+    # Exponential growth knows a drug, but no radiotherapy.
+    if config.dynamics.equations is not Equations.CHEMORADIOTHERAPY:
+        models[EXPONENTIAL] = replace(config, dynamics=_inhibited(config.dynamics))
+    for name, each in models.items():
+        twin = learned(training, plasma, name, each, exponential=name == EXPONENTIAL)
         unseen[name], ahead[name] = followed(twin, some, config.twin.seed)
     unseen["growth of other groups"] = _as_others(training.histories, some.histories)
     scans = [
@@ -183,6 +205,13 @@ def _models(training: Dosed, plasma: Dosed, some: Dosed, config: Config) -> Foll
         spread = np.exp(BASELINES[name](*scans))
         ahead[name] = _forecasts(some.histories, partial(_at, spread))
     return Followed(unseen, ahead)
+
+
+def _inhibited(asked: DynamicsSettings) -> DynamicsSettings:
+    """Return the default equations, under a drug that comes and goes alike."""
+    kinetics = COMPARTMENTS[asked.kinetics]("").parameters
+    held = {name: value for name, value in asked.held.items() if name in kinetics}
+    return replace(asked, equations=Equations.INHIBITION, held=held)
 
 
 def _forecasts(histories: Histories, draws: Callable[[int, int], Array]) -> Forecasts:
@@ -230,20 +259,12 @@ def followed(twin: MechanisticTwin, some: Dosed, seed: int) -> tuple[Forecasts, 
             observation = one.observation(visit)
             if first is not None:
                 for kept, belief in zip(found, (first, state), strict=True):
-                    kept[row, visit] = _draws(twin, belief, observation.days, given)
+                    values = twin.forecast(belief, observation.days, given)[..., 0]
+                    kept[row, visit] = alike_draws(values, belief)[0].numpy()
             state = twin.observe(state, observation, under=given)
             first = first or state
     baseline, ahead = (_forecasts(some.histories, partial(_at, each)) for each in found)
     return baseline, ahead
-
-
-def _draws(
-    twin: MechanisticTwin, state: TwinState, days: torch.Tensor, given: Intervention
-) -> Array:
-    """Return what is forecast as draws of equal weight."""
-    values = twin.forecast(state, days, given)[0, :, 0]
-    kept = systematic(state.log_weights, torch.tensor([0.5]))[0]
-    return values[kept].numpy()
 
 
 def judged(followed: Followed, dosed: Dosed, held_out: Array) -> dict[str, Any]:
@@ -305,6 +326,8 @@ def paired_lines(followed: Followed) -> list[str]:
     """Return how much lower the twin's score is than that of exponential growth, by patient."""
     lines = []
     for what, each in (("first volume alone", followed.unseen), ("one ahead", followed.ahead)):
+        if EXPONENTIAL not in each:
+            continue
         one, other = each["omics_twin"], each[EXPONENTIAL]
         gain = crps(other.draws, other.found) - crps(one.draws, one.found)
         patients = np.unique(one.patient)
@@ -320,7 +343,7 @@ def paired_lines(followed: Followed) -> list[str]:
 def model_of(
     cohort: Cohort,
     dosed: Dosed,
-    plasma: Dosed,
+    plasma: Dosed | None,
     held_out: Array,
     config: Config,
     metrics: Mapping[str, Any],
@@ -334,10 +357,9 @@ def model_of(
         rows = np.flatnonzero(held_out == NEVER_HELD_OUT)
     some = dosed.at(rows)
     away = set(dosed.histories.patient_ids) - set(some.histories.patient_ids)
-    tested = [p not in away for p in plasma.histories.patient_ids]
     asked = config.dynamics
     return LivingModel(
-        twin=learned(some, plasma.at(np.flatnonzero(tested)), config.name, config),
+        twin=learned(some, _without(plasma, away), config.name, config),
         endpoint=Endpoint("volume", "volume_cm3", asked.horizon_days, higher_is_better=False),
         title=f"Volume [{_UNIT}] {asked.horizon_days:g} days later",
         arms=tuple(sorted({arm for arm in some.arms if arm is not None})),

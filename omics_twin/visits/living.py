@@ -14,6 +14,7 @@ from jaxtyping import Float
 from safetensors.torch import load, save
 from torch import Tensor
 
+from omics_twin.dynamics.growth import TwoClones
 from omics_twin.errors import ModelError, TherapyError, nearest
 from omics_twin.files import (
     MANIFEST,
@@ -27,6 +28,7 @@ from omics_twin.files import (
 from omics_twin.settings import Reading
 from omics_twin.therapy.utility import Utility
 from omics_twin.trust.roster import Roster
+from omics_twin.twin.clones import clones_from_json, clones_to_json
 from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.twin.likeness import Likeness
 from omics_twin.twin.mechanistic import MechanisticTwin
@@ -43,10 +45,11 @@ FORMAT = 1
 _TWIN, _WEIGHTS = "twin.json", "weights.safetensors"
 _LIKENESS, _REFERENCE = "likeness.", "reference."
 GROWTH, VOLUME, VISITS = "growth process", "tumour volume", "visits"
-RESPONSE = "volume and response"
+CLONES, RESPONSE = "two clones", "volume and response"
 LivingTwin = GrowthProcessTwin | MechanisticTwin | VisitTwin
 _KINDS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Tensor]], LivingTwin]] = {
     GROWTH: lambda stored, _: GrowthProcessTwin.from_json(stored),
+    CLONES: lambda stored, _: clones_from_json(stored),
     VOLUME: lambda stored, _: volume_from_json(stored),
     VISITS: VisitTwin.restored,
     RESPONSE: response_restored,
@@ -87,7 +90,7 @@ class LivingModel:
 
     @property
     def kind(self) -> str:
-        """What the twin is made of: ``GROWTH``, ``VOLUME``, ``VISITS`` or ``RESPONSE``."""
+        """What it is made of: ``GROWTH``, ``CLONES``, ``VOLUME``, ``VISITS`` or ``RESPONSE``."""
         return _kind_of(self.twin)
 
     @property
@@ -243,6 +246,8 @@ def _kind_of(twin: LivingTwin) -> str:
         return GROWTH
     if isinstance(twin, VisitTwin):
         return VISITS
+    if isinstance(twin.dynamics, TwoClones):
+        return CLONES
     return RESPONSE if isinstance(twin.prior, NeuralPrior) else VOLUME
 
 
@@ -253,7 +258,7 @@ def _kept(twin: LivingTwin) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return twin.to_json(), twin.tensors()
     if isinstance(twin.prior, NeuralPrior):
         return response_to_json(twin), twin.prior.tensors()
-    return volume_to_json(twin), {}
+    return (clones_to_json if _kind_of(twin) == CLONES else volume_to_json)(twin), {}
 
 
 def _plan(stored: Mapping[str, Any]) -> Intervention:

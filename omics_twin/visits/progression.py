@@ -17,6 +17,7 @@ from omics_twin.answers.beliefs import received_of
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import Config, digest, recorded
 from omics_twin.dynamics.plan import Plan, plan_of
+from omics_twin.dynamics.settings import Equations
 from omics_twin.errors import CohortError, ConfigError
 from omics_twin.evaluate.fairness import Measure
 from omics_twin.evaluate.forecast import (
@@ -35,10 +36,14 @@ from omics_twin.tensors.history import Histories, given_of
 from omics_twin.tracking import commit
 from omics_twin.trust.privacy import site_mark
 from omics_twin.trust.roster import Roster
+from omics_twin.twin.clones import learn_clones
+from omics_twin.twin.cohort_prior import Seen
 from omics_twin.twin.growth_belief import GrowthPopulation, scaled_sizes
 from omics_twin.twin.growth_fit import fit_growth
 from omics_twin.twin.growth_process import GrowthProcessTwin
-from omics_twin.types import Dose, Endpoint, Intervention, Visit
+from omics_twin.twin.mechanistic import MechanisticTwin
+from omics_twin.twin.smc import systematic
+from omics_twin.types import Dose, Endpoint, Intervention, TwinState, Visit
 from omics_twin.visits.living import LivingModel
 
 Array = np.ndarray
@@ -95,8 +100,30 @@ def check_in_mm(cohort: Cohort, modality: str) -> None:
         )
 
 
-def learned(histories: Histories, arms: Sequence[str | None], name: str) -> GrowthProcessTwin:
-    """Return the twin of some training patients."""
+def learned(
+    histories: Histories, arms: Sequence[str | None], name: str, config: Config
+) -> GrowthProcessTwin | MechanisticTwin:
+    """Return the twin of some training patients.
+
+    Raises
+    ------
+    ConfigError
+        If the equations are of volumes.
+    """
+    asked = config.dynamics
+    if asked.equations is Equations.TWO_CLONES:
+        return learn_clones(
+            Seen(histories.days, histories.values, _plans(histories, arms)),
+            histories.modality,
+            name=name,
+            iterations=asked.iterations,
+            seed=config.twin.seed,
+        )
+    if asked.equations is not Equations.INHIBITION:
+        raise ConfigError(
+            f"dynamics.equations={asked.equations.name} is of volumes under known doses: choose "
+            "dynamics=tumour_volume, or INHIBITION or TWO_CLONES"
+        )
     population = fit_growth(histories.days, histories.values, _plans(histories, arms))
     return GrowthProcessTwin(name, histories.modality, population)
 
@@ -138,7 +165,7 @@ def model_of(
     asked = config.dynamics
     endpoint = Endpoint("progression-free", "progression_free", asked.horizon_days)
     return LivingModel(
-        twin=learned(histories, arms, config.name),
+        twin=learned(histories, arms, config.name, config),
         endpoint=endpoint,
         title=f"Free of progression by size at {asked.horizon_days / 7:.0f} weeks",
         arms=tuple(sorted({arm for arm in arms if arm is not None})),
@@ -185,7 +212,10 @@ def draw(forecasts: Mapping[str, Forecasts], metrics: Mapping[str, Any], run: Pa
 
 
 def one_ahead(
-    twin: GrowthProcessTwin, histories: Histories, arms: Sequence[str | None], seed: int
+    twin: GrowthProcessTwin | MechanisticTwin,
+    histories: Histories,
+    arms: Sequence[str | None],
+    seed: int,
 ) -> Forecasts:
     """Return each scan after the first as the twin forecast it, and show it the scan then."""
     parts = []
@@ -196,26 +226,38 @@ def one_ahead(
 
 
 def _of_arm(
-    twin: GrowthProcessTwin, histories: Histories, rows: Tensor, under: Intervention, seed: int
+    twin: GrowthProcessTwin | MechanisticTwin,
+    histories: Histories,
+    rows: Tensor,
+    under: Intervention,
+    seed: int,
 ) -> tuple[Array, ...]:
     state = twin.start(histories.patient_ids, draws=_DRAWS, seed=seed)
-    sizes = _sizes(twin.population, histories)
+    sizes = torch.stack([twin.sizes(each) for each in histories.values.unbind(dim=1)], dim=1)
     known = torch.isfinite(sizes)
     patient, before, found, draws = [], [], [], []
     for visit in range(sizes.shape[1]):
         observation = histories.observation(visit)
         asked = torch.nonzero(known[:, visit] & known[:, :visit].any(dim=1))[:, 0]
         if len(asked):
-            ahead = twin.forecast(state, observation.days, under)[asked, :, 0]
+            ahead = alike_draws(twin.forecast(state, observation.days, under)[..., 0], state)
             patient.append(rows[asked].numpy())
             before.append(known[asked, :visit].sum(dim=1).numpy())
-            found.append(twin.population.size(sizes[asked, visit]).numpy())
-            draws.append(ahead.numpy())
+            found.append(sizes[asked, visit].numpy())
+            draws.append(ahead[asked].numpy())
         state = twin.observe(state, observation, under=under)
     if not found:
         empty = np.zeros(0)
         return empty, empty, empty, np.zeros((0, _DRAWS))
     return tuple(np.concatenate(each) for each in (patient, before, found, draws))
+
+
+def alike_draws(
+    values: Float[Tensor, "patient draw"], state: TwinState
+) -> Float[Tensor, "patient draw"]:
+    """Return draws of equal weight of what each draw expects."""
+    kept = systematic(state.log_weights, torch.full((len(values),), 0.5))
+    return values.gather(1, kept)
 
 
 def _sizes(population: GrowthPopulation, histories: Histories) -> Float[Tensor, "patient visit"]:
@@ -226,9 +268,8 @@ def cross_validated(
     histories: Histories,
     arms: Sequence[str | None],
     held_out: Array,
+    config: Config,
     console: Console,
-    *,
-    seed: int = 0,
 ) -> dict[str, Forecasts]:
     """Return the forecasts of the twin and of every baseline, each patient held out once.
 
@@ -252,13 +293,14 @@ def cross_validated(
         of_some = [arms[int(row)] for row in rows]
         of_training = [arms[int(row)] for row in others]
         seen = histories.select(torch.from_numpy(others))
-        twin = learned(seen, of_training, "tumour size")
-        mixed = fit_growth(seen.days, seen.values, _plans(seen, of_training), mixed_model=True)
-        for name, each in (("omics_twin", twin), (MIXED, replace(twin, population=mixed))):
-            found = one_ahead(each, some, of_some, seed)
+        twin = learned(seen, of_training, "tumour size", config)
+        population = fit_growth(seen.days, seen.values, _plans(seen, of_training), mixed_model=True)
+        mixed = GrowthProcessTwin("tumour size", seen.modality, population)
+        for name, each in (("omics_twin", twin), (MIXED, mixed)):
+            found = one_ahead(each, some, of_some, config.twin.seed)
             own = rows[found.patient.astype(int)]
             parts.setdefault(name, []).append(replace(found, patient=own))
-        for name, found in _baselines(twin.population, seen, some).items():
+        for name, found in _baselines(population, seen, some).items():
             own = rows[found.patient.astype(int)]
             parts.setdefault(name, []).append(replace(found, patient=own))
         step(done, len(folds))

@@ -19,15 +19,15 @@ from omics_twin.bedside.belief import Beliefs, KeptBelief
 from omics_twin.bedside.watching import watched_ahead
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError, TherapyError, TwinError
-from omics_twin.evaluate.forecast import held, mean_by_patient, probability_integral
+from omics_twin.evaluate.forecast import mean_by_patient, probability_integral
 from omics_twin.lifecycle.questions import Later
 from omics_twin.report.console import Console
 from omics_twin.settings import TwinSettings
 from omics_twin.tensors.history import Histories, histories_of
-from omics_twin.twin.growth_process import GrowthProcessTwin
 from omics_twin.twin.likeness import Likeness, fit_likeness
 from omics_twin.twin.reference import fit_reference
 from omics_twin.types import Observation, Visit
+from omics_twin.visits.groups import PROMISED
 from omics_twin.visits.landmarks import NextValues
 from omics_twin.visits.living import LivingModel
 from omics_twin.visits.progression import Forecasts, given_in, visits_of
@@ -81,9 +81,16 @@ def _by_patient(
 
     Forecasts of a patient are in time order; NaN for who has none.
     """
-    resolution = 1.0 if isinstance(model.twin, GrowthProcessTwin) else 0.0
     share = probability_integral(draws, found, weights) - 0.5
-    inside = held(draws, found, weights, resolution=resolution).astype(float)
+    # Sizes are read in whole millimetres: the draws are read so, too.
+    whole = "size_mm" in model.twin.quantities
+    read, came = (np.round(each) if whole else each for each in (draws, found))
+    place = probability_integral(read, came, weights)
+    # Of n draws there are n + 1 places for what comes: few are no narrower than many.
+    number = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
+    chance = np.random.default_rng(1).uniform(size=len(place))
+    place = (place * number + chance) / (number + 1.0) - 0.5
+    inside = (np.abs(place) <= PROMISED / 2.0).astype(float)
     mean = (draws * weights).sum(axis=1) / weights.sum(axis=1)
     of, first = np.unique(patient.astype(int), return_index=True)
     expected = np.full(patients, np.nan)

@@ -32,9 +32,7 @@ def _train_size(cohort: Cohort, config: Config, run: Path, console: Console) -> 
     progression.check_in_mm(cohort, config.dynamics.modality)
     arms, held_out = received_of(cohort), progression.folds_of(histories, config.split)
     with console.stage("forecasts of the next visit, every patient held out once"):
-        forecasts = progression.cross_validated(
-            histories, arms, held_out, console, seed=config.twin.seed
-        )
+        forecasts = progression.cross_validated(histories, arms, held_out, config, console)
     metrics = progression.judged(forecasts, held_out)
     of, patients = histories.patient_ids, len(histories.patient_ids)
     learners = {
@@ -55,7 +53,7 @@ def _train_volume(cohort: Cohort, config: Config, run: Path, console: Console) -
     """Learn how volumes change under known doses, judged on dose groups held out in turn."""
     asked = config.dynamics
     dosed = dose_groups.dosed_of(cohort, asked.modality)
-    plasma = dose_groups.dosed_of(cohort, asked.concentration)
+    plasma = dose_groups.plasma_of(cohort, config)
     held_out = dose_groups.held_out_of(dosed, config)
     with console.stage("forecasts of groups held out"):
         forecasts = dose_groups.cross_validated(dosed, plasma, held_out, config, console)

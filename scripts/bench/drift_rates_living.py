@@ -23,7 +23,7 @@ from omics_twin.answers.beliefs import received_of
 from omics_twin.asked import read_cohort
 from omics_twin.bedside.belief import Beliefs, KeptBelief
 from omics_twin.cohort.cohort import Cohort
-from omics_twin.config import load
+from omics_twin.config import Config, load
 from omics_twin.report.console import Console
 from omics_twin.tensors.history import Histories, histories_of
 from omics_twin.trust.consent import Purpose
@@ -60,14 +60,16 @@ def _sizes(values: torch.Tensor, factor: torch.Tensor | float) -> torch.Tensor:
     return changed
 
 
-def forecasts_of(histories: Histories, arms: list[str | None]) -> progression.Forecasts:
+def forecasts_of(
+    histories: Histories, arms: list[str | None], config: Config
+) -> progression.Forecasts:
     """Return the next scans as twins of the other folds forecast them."""
     fold = np.arange(len(arms)) % _FOLDS
     parts = []
     for number in range(_FOLDS):
         others, rows = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         seen = histories.select(torch.from_numpy(others))
-        twin = progression.learned(seen, [arms[row] for row in others], "twin")
+        twin = progression.learned(seen, [arms[row] for row in others], "twin", config)
         some = histories.select(torch.from_numpy(rows))
         found = progression.one_ahead(twin, some, [arms[row] for row in rows], 0)
         parts.append(replace(found, patient=rows[found.patient.astype(int)]))
@@ -104,7 +106,7 @@ def one_cut(
     config, console = load("train", ["experiment=tumour_size", "tracking=off"]), Console(quiet=True)
     histories, arms = histories_of(own, config.dynamics.modality), received_of(own)
     model = progression.model_of(own, histories, arms, config, {})
-    model = remembering(model, histories, forecasts_of(histories, arms))
+    model = remembering(model, histories, forecasts_of(histories, arms, config))
     later = histories_of(others, config.dynamics.modality)
     print(f"{len(arms)} trained, rounds of {asked.patients} of {len(later.patient_ids)} later")
     for name, change in changes.items():

@@ -33,7 +33,7 @@ from tests.twins import (
     visit_of,
     visit_twin,
 )
-from tests.twins_mechanistic import growth_process_twin, size_visit, tumour_twin
+from tests.twins_mechanistic import growth_process_twin, size_visit, tumour_twin, two_clones_twin
 
 PATIENTS = ("ada", "ben", "cem", "dua", "eli")
 DRAWS = 60
@@ -118,6 +118,10 @@ def _growth_process() -> Case:
     )
 
 
+def _two_clones() -> Case:
+    return replace(_growth_process(), twin=two_clones_twin())
+
+
 def _response() -> Case:
     return replace(_neural(), twin=response_twin(seed=3), measured=response_visit)
 
@@ -131,6 +135,7 @@ CASES = {
     "mechanistic": _mechanistic,
     "ensemble Kalman": _ensemble_kalman,
     "growth process": _growth_process,
+    "two clones": _two_clones,
     "neural prior": _response,
 } | {f"neural, {each.value}": partial(_neural, each) for each in GeneEncoder}
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from omics_twin.dynamics.exposure import Exposure, concentration, fit_exposure
+from omics_twin.dynamics.pharmacology import COMPARTMENTS
 from omics_twin.dynamics.plan import plan_of
+from omics_twin.dynamics.settings import Kinetics
 from omics_twin.dynamics.solve import Engine, solve
 from omics_twin.dynamics.tumour import volume_inhibition
 from omics_twin.errors import TrainingError
@@ -16,13 +20,17 @@ from omics_twin.types import Dose, Intervention
 TRUE = Exposure(1.5, 0.4, 0.7, 0.1, 0.01)
 
 
-def measured(mice: int = 60) -> tuple[np.ndarray, np.ndarray, list]:
+ORAL = replace(TRUE, absorption_per_day=12.0)
+TWO = replace(TRUE, outward_per_day=2.0, inward_per_day=1.0)
+
+
+def measured(mice: int = 60, made: Exposure = TRUE) -> tuple[np.ndarray, np.ndarray, list]:
     rng = np.random.default_rng(0)
     plans, days, found = [], [], []
     for mouse in range(mice):
         dose = (0.2, 0.6, 2.5)[mouse % 3]
         on = np.array([0.05, 0.3, 1.0, np.nan])
-        true = concentration(TRUE, np.array([dose]), on[:3, None])
+        true = concentration(made, np.array([dose]), on[:3, None])
         noise = rng.standard_normal(3) * np.sqrt((0.1 * true) ** 2 + 0.01**2)
         plans.append(plan_of([], [], Intervention("once", (Dose("drug", dose, "mg"),))))
         days.append(on)
@@ -36,6 +44,26 @@ def test_the_compartment_that_made_concentrations_is_found_again() -> None:
     assert found.distribution_l == pytest.approx(0.4, rel=0.05)
     assert found.absorbed == pytest.approx(0.7, abs=0.05)
     assert found.proportional == pytest.approx(0.1, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("made", "kinetics"), [(ORAL, Kinetics.ORAL), (TWO, Kinetics.TWO_COMPARTMENTS)]
+)
+def test_other_compartments_are_found_and_say_what_their_equations_say(
+    made: Exposure, kinetics: Kinetics
+) -> None:
+    found = fit_exposure(*measured(90, made), kinetics)
+    assert set(found.shared) == set(made.shared)
+    days, dose = torch.tensor([[0.1, 0.4, 1.0, 3.0]], dtype=torch.float64), 0.6
+    plan = plan_of([], [], Intervention("once", (Dose("drug", dose, "mg"),)))
+    system = COMPARTMENTS[kinetics]("drug")
+    parameters = torch.tensor([[[made.shared[name] for name in system.parameters]]])
+    solved = solve(system, parameters.double(), [plan], days, step_days=0.01)[0, 0, :, 0]
+    told, learned = (
+        concentration(each, np.array([dose]), days[0, :, None].numpy()) for each in (made, found)
+    )
+    np.testing.assert_allclose(solved.numpy() / made.distribution_l, told, rtol=1e-4)
+    np.testing.assert_allclose(learned[:3], told[:3], rtol=0.15)
 
 
 def test_too_few_concentrations_and_infusions_are_refused() -> None:

@@ -71,6 +71,19 @@ def test_files_of_groups_are_one_table_of_volumes_and_doses(root: Path) -> None:
     assert "no file 'high.csv', group 'high' has no patients" in " ".join(tables.notes)
 
 
+def test_fractions_of_radiotherapy_are_doses_beside_the_drug(root: Path) -> None:
+    rows = (root / "low.csv").read_text().splitlines()
+    told = [f"{rows[0]},Gray", *(f"{row},2" for row in rows[1:])]
+    (root / "low.csv").write_text("\n".join(told) + "\n")
+    cohort = declared(root)
+    assert cohort.doses is not None
+    doses = read_tables(replace(cohort, doses=replace(cohort.doses, gray_column="Gray"))).doses
+    assert doses is not None
+    assert set(doses["drug"] + doses["unit"]) == {"erlotinibmg", "radiotherapyGy"}
+    assert set(doses["amount"][doses["drug"] == "radiotherapy"]) == {2.0}
+    assert doses["day"].is_monotonic_increasing
+
+
 def test_a_further_file_is_a_further_group(root: Path) -> None:
     before = read_tables(declared(root)).fingerprint
     (root / "high.csv").write_text(TREATED.replace("\n2,", "\n3,"))

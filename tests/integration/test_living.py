@@ -121,10 +121,15 @@ def test_plans_are_compared_on_a_page_and_as_numbers(folder: Path, tmp_path: Pat
     page = (tmp_path / "a.html").read_text()
     assert "go on with arm_0" in page
     assert "not a medical device" in page
+    assert "Best response " in page
+    assert "day of progression" in page
     found = json.loads((tmp_path / "b.json").read_text())
     assert {plan["name"] for plan in found["plans"]} == {"arm_0", "stop"}
     total = sum(plan["probability_best"] for plan in found["plans"])
     assert total == pytest.approx(1.0, abs=1e-6)
+    for plan in found["plans"]:
+        assert sum(plan["best_response"].values()) == pytest.approx(1.0)
+        assert set(plan["progression_days"]) == {"lower", "median", "upper"}
 
 
 def test_a_chart_is_filled_with_scans_and_tells_what_simulate_tells(
@@ -366,6 +371,11 @@ def test_later_patients_are_monitored_from_files_and_from_a_chart(
     found = json.loads(record.read_text())
     assert {"features", "coverage"} <= set(found["alarms"])
     assert "Retrain" in found["proposal"][0]
+    capsys.readouterr()
+    assert main(["monitor", *quick, "monitor.fewest=31", f"output={record}"]) == 1
+    refused = capsys.readouterr()
+    assert "30 patients are to be monitored, expected at least 31" in refused.err
+    assert "replayed" not in refused.out
     place = f"chart=sqlite:///{tmp_path / 'chart.db'}"
     assert main(["admit", *quick, place]) == 0
     assert main(["monitor", *quick, place, f"output={record}"]) == 2

@@ -118,6 +118,25 @@ def test_every_visit_moves_what_is_foreseen(
     assert {each["name"] for each in plans} == {"0", "1"}
 
 
+def test_a_visit_told_again_with_a_column_less_is_nothing_new(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = [f"beliefs={tmp_path / 'kept'}", "patient=3"]
+    assert main(["update", *model(folder), *kept]) == 0
+    table = tmp_path / "other" / "pbc2_cleaned.csv"
+    table.parent.mkdir()
+    with (folder / "pbc2" / table.name).open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for value, code in (("", 0), ("9.99", 1)):
+        with table.open("w", newline="") as stream:
+            told = csv.DictWriter(stream, list(rows[0]))
+            told.writeheader()
+            told.writerows({**row, "albumin": value} for row in rows)
+        of = [f"cohort.root={table.parent}", *kept]
+        assert main(["update", *model(folder), *of]) == code
+    assert "was shown other values" in capsys.readouterr().err
+
+
 def test_who_is_never_held_out_is_not_judged(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

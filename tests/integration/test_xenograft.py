@@ -125,3 +125,41 @@ def test_volumes_are_held_out_by_arm_or_by_patient_only(
 ) -> None:
     assert main(["train", "experiment=xenograft", "split.by=SITE", *asked(folder)]) == 1
     assert "split.by is SITE, expected THERAPY or PATIENT" in capsys.readouterr().err
+
+
+def test_chemo_and_radiotherapy_are_learned_from_together_and_ranked(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "xenograft_lxf"
+    write_mice(data)
+    for name, _ in FILES.values():
+        head, *rows = (data / name).read_text().splitlines()
+        width = head.count(",")
+        irradiated = sorted({row.split(",")[0] for row in rows})[::2]
+        blank = "," * (width - 2)
+        rows += [f"{who},{day},d{blank},2" for who in irradiated for day in (5, 6, 7, 8, 9)]
+        lines = [row if row.endswith(",2") else f"{row}," for row in rows]
+        (data / name).write_text("\n".join([f"{head},Gray", *lines]) + "\n")
+    of = [*asked(tmp_path), "+cohort.doses.gray_column=Gray"]
+    equations = ["dynamics.equations=CHEMORADIOTHERAPY", "dynamics.iterations=20"]
+    given = ["train", "experiment=xenograft", "split.only=[high]", *equations, *of]
+    assert main([*given, "dynamics.concentration="]) == 1
+    told = capsys.readouterr().err
+    assert "nothing tells 'elimination_per_day' of 'erlotinib': measure its concentration" in told
+    held = ["dynamics.concentration=", "dynamics.held={elimination_per_day: 1.4}"]
+    assert main([*given, *held]) == 0
+    found = json.loads((run_of(tmp_path) / "metrics.json").read_text())
+    assert "exponential growth" not in found["baselines"]
+    stored = json.loads((run_of(tmp_path) / "model" / "twin.json").read_text())
+    assert "alpha_per_gy" in stored["twin"]["prior"]["names"]
+    plans = tmp_path / "plans.json"
+    grid = {"erlotinib": [0.2], "radiotherapy": [1.0, 2.0]}
+    record = {"amounts": grid, "schedules": ["weekdays"], "days": 14, "together": True}
+    plans.write_text(json.dumps(record))
+    more = ["patient=200", "as_of_days=4", f"beliefs={tmp_path}", f"output={tmp_path / 'a.json'}"]
+    model = [f"model_uri={run_of(tmp_path)}", "cohort=xenograft_lxf", f"intervention={plans}"]
+    assert main(["simulate", *model, *more, *of]) == 0
+    ranked = json.loads((tmp_path / "a.json").read_text())["plans"]
+    assert len(ranked) == 6
+    assert ranked[0]["name"] == "erlotinib 0.2 mg + radiotherapy 2 Gy weekdays"
+    assert ranked[-1]["name"] == "no intervention"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omics_twin.evaluate.membership import empirical_epsilon
 from omics_twin.models.private_budget import Mechanism, epsilon_of
 from omics_twin.models.private_descent import Descent, clipped_sums, linear_loss
 from omics_twin.models.private_noise import NoiseSource
+from tests.models.private_audit import empirical_epsilon
 
 MEMBERS, PATIENTS, INPUTS, AGENTS = 3, 12, 4, 2
 
@@ -130,6 +131,14 @@ def canaried(noise_multiplier: float, runs: int) -> tuple[torch.Tensor, torch.Te
         linear_loss, parameters, patients, training, torch.full((members,), 20.0), NoiseSource.of(9)
     )[-1]["effects"][:, 0, 0]
     return found[:runs], found[runs:]
+
+
+def test_the_bound_on_epsilon_holds_for_normals_and_is_not_empty() -> None:
+    rng = np.random.default_rng(0)
+    found = empirical_epsilon(rng.normal(1.0, 1.0, 4000), rng.normal(0.0, 1.0, 4000), 1e-3)
+    # Unit normals one apart are (3.1, 0.001)-alike.
+    assert 1.0 < found < 3.1
+    assert empirical_epsilon(rng.normal(size=500), rng.normal(size=500), 1e-3) < 0.3
 
 
 def test_an_audit_with_a_canary_stays_below_the_epsilon_that_is_promised() -> None:

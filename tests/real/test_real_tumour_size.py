@@ -20,14 +20,15 @@ from omics_twin.visits.progression import cross_validated, judged
 def test_the_next_scan_is_forecast_better_than_by_any_baseline() -> None:
     if not os.environ.get("OMICS_TWIN_DATA"):
         pytest.skip("OMICS_TWIN_DATA is not set: real cohorts not read")
-    tables = read_tables(load("train", ["experiment=tumour_size"]).cohort)
+    config = load("train", ["experiment=tumour_size"])
+    tables = read_tables(config.cohort)
     cohort = build_cohort(tables, permit(tables.patient_ids, ledger=None, purpose="research"))
     histories = histories_of(cohort, "tumour")
     assert histories.visits.sum() == 4426
     held_out = np.random.default_rng(0).permutation(len(cohort.patient_ids)) % 3
-    found = judged(
-        cross_validated(histories, received_of(cohort), held_out, Console(quiet=True)), held_out
-    )
+    received = received_of(cohort)
+    forecasts = cross_validated(histories, received, held_out, config, Console(quiet=True))
+    found = judged(forecasts, held_out)
     score = found["model"]["crps_mm"]["mean"]
     assert all(score < each["crps_mm"]["mean"] for each in found["baselines"].values())
     assert 0.88 < found["model"]["interval_90_holds"]["mean"] < 0.92

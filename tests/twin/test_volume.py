@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from omics_twin.dynamics.plan import plan_of
-from omics_twin.errors import ModelError
+from omics_twin.dynamics.settings import Equations, Kinetics
+from omics_twin.errors import ConfigError, ModelError
 from omics_twin.twin.cohort_prior import Seen
 from omics_twin.twin.gaussian_prior import GaussianPrior, Scale
 from omics_twin.twin.measured import MeasuredStates
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.volume import (
+    equations_of,
     learn_volume,
     volume_from_json,
     volume_to_json,
@@ -34,7 +36,8 @@ def made() -> MechanisticTwin:
         0.09 * torch.eye(4, dtype=torch.float64),
     )
     observed = MeasuredStates(VOLUME, (1,), (0.08,), (0.01,))
-    return volume_twin("mice", VOLUME, "erlotinib", SHARED, prior, observed)
+    dynamics = equations_of(Equations.INHIBITION, Kinetics.BOLUS, "erlotinib", SHARED)
+    return volume_twin("mice", dynamics, prior, observed)
 
 
 def mice(count: int) -> Seen:
@@ -66,9 +69,23 @@ def test_the_mice_that_made_volumes_are_found_again() -> None:
 
 def test_exponential_growth_is_the_same_twin_with_a_parameter_less() -> None:
     twin = learn_volume(
-        mice(12), VOLUME, "erlotinib", SHARED, name="simple", exponential=True, iterations=20
+        mice(12),
+        VOLUME,
+        "erlotinib",
+        SHARED,
+        name="simple",
+        exponential=True,
+        iterations=20,
     )
     assert twin.dynamics.parameters == (*NAMES[:2], NAMES[3])
+
+
+def test_what_the_equations_do_not_have_is_not_held() -> None:
+    asked = (Equations.TWO_CLONES, Kinetics.ORAL, "erlotinib")
+    with pytest.raises(ConfigError, match="no parameter 'mutation' to be held: did you mean"):
+        equations_of(*asked, {**SHARED, "mutation": 0.1})
+    with pytest.raises(ConfigError, match="nothing tells 'absorption_per_day' of 'erlotinib'"):
+        equations_of(*asked, SHARED)
 
 
 def test_a_larger_dose_leaves_a_smaller_volume() -> None:

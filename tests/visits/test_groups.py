@@ -19,9 +19,10 @@ from omics_twin.visits.groups import by_fold
 from omics_twin.visits.landmark_scores import measures_by_learner
 from omics_twin.visits.landmarks import Foreseen
 from omics_twin.visits.living import LivingModel
-from omics_twin.visits.progression import folds_of
+from omics_twin.visits.progression import Forecasts, folds_of
+from omics_twin.visits.reference import remembering
 from tests.twins import visit_twin
-from tests.twins_mechanistic import TUMOUR
+from tests.twins_mechanistic import TUMOUR, growth_process_twin
 
 MODEL = LivingModel(
     twin=visit_twin(),
@@ -69,6 +70,25 @@ def test_sizes_are_held_out_by_patient_only() -> None:
     histories = Histories(("a", "b", "c", "d"), TUMOUR, days, days[..., None])
     with pytest.raises(ConfigError, match="split.by is SITE, expected PATIENT"):
         folds_of(histories, SplitSettings(folds=2, by=SplitBy.SITE))
+
+
+def test_intervals_of_few_draws_hold_as_many_as_of_many() -> None:
+    rng, patients = np.random.default_rng(0), 1500
+    days = torch.zeros(patients, 1, dtype=torch.float64)
+    people = tuple(f"p{row}" for row in range(patients))
+    histories = Histories(people, TUMOUR, days, 50.0 + days[..., None])
+    model = replace(MODEL, twin=growth_process_twin())
+    for draws in (20, 33, 400):
+        ahead = Forecasts(
+            np.arange(patients),
+            np.ones(patients),
+            rng.normal(50.0, 15.0, patients),
+            rng.normal(50.0, 15.0, (patients, draws)),
+        )
+        reference = remembering(model, histories, ahead).reference
+        assert reference is not None
+        assert reference.inside is not None
+        assert float(reference.inside[1]) == pytest.approx(0.9, abs=0.02)
 
 
 @pytest.mark.parametrize(
