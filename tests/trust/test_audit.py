@@ -227,6 +227,33 @@ def test_a_crash_between_event_and_anchor_is_made_good(
     assert verify(path, KEY, anchor).count == 5
 
 
+def test_events_at_once_are_one_chain_and_a_crash_among_them_is_made_good(
+    log: AuditLog, path: Path, anchor: Path
+) -> None:
+    filled(log, 2)
+    before = anchor.read_bytes()
+    assert log.append(*(replace(EVENT, seed=each) for each in range(30))) == 32
+    assert log.append() == 32
+    assert verify(path, KEY, anchor).count == 32
+    # As a crash leaves it that came while the thirty were written.
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:20]) + lines[20][:40])
+    anchor.write_bytes(before)
+    assert log.append(EVENT) == 22
+    assert [each.event.action for each in read_events(path, KEY, anchor)[-2:]] == [
+        Action.SET_ASIDE,
+        Action.RANK,
+    ]
+    # Further ahead of its anchor than any crash leaves it.
+    log.append(*(replace(EVENT, seed=each) for each in range(1_001)))
+    anchor.write_bytes(before)
+    with pytest.raises(AuditError, match="or the anchor is an old one"):
+        log.append(EVENT)
+    anchor.unlink()
+    with pytest.raises(AuditError, match="its anchor knows 0"):
+        log.append(EVENT)
+
+
 def test_log_and_anchor_lie_apart(path: Path) -> None:
     with pytest.raises(AuditError, match="expected it apart"):
         AuditLog.open(path, KEY, path.with_name("anchor.json"))
