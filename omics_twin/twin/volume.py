@@ -221,7 +221,9 @@ def volume_from_json(stored: Mapping[str, Any]) -> MechanisticTwin:
     """Return the twin from plain values."""
     kept = stored["modality"]
     modality = Modality(kept["name"], kept["unit"], tuple(kept["features"]))
-    equations, kinetics = Equations[stored["equations"]], Kinetics[stored["kinetics"]]
+    # Models of before there was a choice have the first of each.
+    equations = Equations[stored.get("equations", "INHIBITION")]
+    kinetics = Kinetics[stored.get("kinetics", "BOLUS")]
     dynamics = equations_of(equations, kinetics, stored["drug"], stored["shared"])
     observed = MeasuredStates(
         modality,
