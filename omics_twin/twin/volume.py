@@ -41,7 +41,8 @@ class Law:
     Attributes
     ----------
     typical
-        What learning begins with, beside volume and kill rate, on natural scales.
+        What learning begins with, beside the kill rate and, unless it is said, the median of the
+        first volumes; on natural scales.
     held
         What everybody has alike unless it is said to be otherwise.
     """
@@ -53,7 +54,10 @@ class Law:
 
 LAWS: Mapping[Equations, Law] = {
     Equations.INHIBITION: Law(
-        volume_inhibition, {"exponential_per_day": 0.1, "linear_cm3_per_day": 0.1}, {}
+        volume_inhibition,
+        # Of xenografts.
+        {_VOLUME: 0.1, "exponential_per_day": 0.1, "linear_cm3_per_day": 0.1},
+        {},
     ),
     Equations.TWO_CLONES: Law(
         two_clones,
@@ -110,7 +114,7 @@ def equations_of(
     fastest = max((held[each] for each in _FAST if each in held), default=0.0)
     step_days = min(_STEP_DAYS, 1.0 / max(fastest, 1e-9))
     dynamics = Solved(system, held, step_days=step_days)
-    known = {*law.typical, _VOLUME, _KILL}
+    known = {_VOLUME, *law.typical, _KILL}
     unknown = [each for each in dynamics.parameters if each not in known]
     if unknown:
         raise ConfigError(
@@ -154,8 +158,8 @@ def learn_volume(
     state = dynamics.states.index(_VOLUME)
     first = torch.nan_to_num(seen.values[:, 0, 0], nan=0.0)
     typical = {
-        **LAWS[equations].typical,
         _VOLUME: float(first[first > 0].median()),
+        **LAWS[equations].typical,
         _KILL: _TYPICAL_KILL * dynamics.shared["distribution_l"],
     }
 
@@ -221,7 +225,9 @@ def volume_from_json(stored: Mapping[str, Any]) -> MechanisticTwin:
     """Return the twin from plain values."""
     kept = stored["modality"]
     modality = Modality(kept["name"], kept["unit"], tuple(kept["features"]))
-    equations, kinetics = Equations[stored["equations"]], Kinetics[stored["kinetics"]]
+    # Models of before there was a choice have the first of each.
+    equations = Equations[stored.get("equations", "INHIBITION")]
+    kinetics = Kinetics[stored.get("kinetics", "BOLUS")]
     dynamics = equations_of(equations, kinetics, stored["drug"], stored["shared"])
     observed = MeasuredStates(
         modality,

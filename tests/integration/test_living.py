@@ -55,7 +55,11 @@ def asked(folder: Path) -> list[str]:
 
 
 def run_of(folder: Path) -> Path:
-    latest = json.loads((folder / "out" / "tumour_size" / "latest.json").read_text())
+    return run_in(folder / "out")
+
+
+def run_in(output: Path) -> Path:
+    latest = json.loads((output / "tumour_size" / "latest.json").read_text())
     return Path(latest["run_folder"])
 
 
@@ -130,6 +134,29 @@ def test_plans_are_compared_on_a_page_and_as_numbers(folder: Path, tmp_path: Pat
     for plan in found["plans"]:
         assert sum(plan["best_response"].values()) == pytest.approx(1.0)
         assert set(plan["progression_days"]) == {"lower", "median", "upper"}
+
+
+def test_two_clones_learn_from_the_same_scans_and_answer_the_same_questions(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = [f"data_root={folder}", f"output_root={tmp_path}", "tracking=off", "twin.draws=50"]
+    given = ["split.folds=2", "dynamics.iterations=20", *own]
+    train = ["train", "experiment=tumour_size", *given]
+    assert main([*train, "dynamics.equations=CHEMORADIOTHERAPY"]) == 1
+    assert "is of volumes under known doses" in capsys.readouterr().err
+    assert main([*train, "dynamics.equations=TWO_CLONES"]) == 0
+    run = run_in(tmp_path)
+    found = json.loads((run / "metrics.json").read_text())
+    assert found["model"]["crps_mm"]["mean"] < found["baselines"]["population"]["crps_mm"]["mean"]
+    asked_of = [f"model_uri={run}", "cohort=tumour_size", *own, "patient=one/arm_1/p1"]
+    capsys.readouterr()
+    assert main(["update", *asked_of, "as_of_days=60"]) == 0
+    assert "resistant_share: " in capsys.readouterr().out
+    output = tmp_path / "plans.json"
+    assert main(["simulate", *asked_of, f"output={output}"]) == 0
+    plans = json.loads(output.read_text())["plans"]
+    assert {plan["name"] for plan in plans} == {"go on with arm_1", "no intervention"}
+    assert "a sensitive clone that is killed" in (run / PAGE).read_text()
 
 
 def test_a_chart_is_filled_with_scans_and_tells_what_simulate_tells(
