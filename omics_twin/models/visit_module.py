@@ -42,9 +42,6 @@ class VisitTensors:
 class VisitModule(MembersModule):
     """Every visit of every patient is a landmark from which the future is learned.
 
-    Visits of one patient foresee the same event: they count the more the more there are, but by the
-    root of their number.
-
     Parameters
     ----------
     share
@@ -63,7 +60,7 @@ class VisitModule(MembersModule):
         super().__init__(network, network.members, settings)
         self.tensors = tensors
         self.share = share
-        self.visits = float(_root_of_visits(tensors.days).mean())
+        self.visits = float(torch.isfinite(tensors.days).sum(dim=1).float().mean())
 
     @property
     def patients(self) -> int:
@@ -94,8 +91,4 @@ class VisitModule(MembersModule):
         found = self.network.loss(
             at.days[rows], at.values[rows], at.agents[rows], at.target[rows], self.share
         )
-        return found / (self.visits * _root_of_visits(at.days[rows]))
-
-
-def _root_of_visits(days: Float[Tensor, "row visit"]) -> Float[Tensor, " row"]:
-    return torch.isfinite(days).sum(dim=1).float().sqrt()
+        return found / self.visits
