@@ -99,9 +99,11 @@ class TwoClones:
 
     Examples
     --------
-    >>> half = torch.tensor([[[50.0, 0.5, 0.0, 1.0]]], dtype=torch.float64)
+    >>> half = torch.tensor([[[50.0, 0.5, 0.0, 1.0]]])
+    >>> from omics_twin.dynamics.plan import plan_of
+    >>> from omics_twin.types import Intervention
     >>> ever = plan_of([], [], Intervention("a", (Dose("a"),)))
-    >>> float((TwoClones().run(half, [ever], torch.tensor([[99.0]])) / 50.0) ** 3)
+    >>> round(float(TwoClones().run(half, [ever], torch.tensor([[99.0]])) / 50.0) ** 3, 3)
     0.5
     """
 
