@@ -14,7 +14,6 @@ from omics_twin.config import Config, digest, plain, recorded
 from omics_twin.dynamics.settings import DynamicsKind
 from omics_twin.errors import ConfigError
 from omics_twin.evaluate import membership
-from omics_twin.evaluate.own_values import OwnValues
 from omics_twin.evaluate.sites import site_notes
 from omics_twin.federated import compare as federated
 from omics_twin.federated.sites import Sites, sites_of
@@ -171,10 +170,7 @@ def _trained(
             model,
             provenance={**model.provenance, **told},
             reference=trained_on.reference_of(task, predicted.received, predicted.every_arm),
-            # Each site would keep those of its own patients.
-            own_values=OwnValues()
-            if sites is not None
-            else trained_on.own_values_of(task, predicted.received, config),
+            own_values=trained_on.own_values_of(task, predicted.received, config, console),
         )
     model.save(run / tracking.MODEL_FOLDER)
     finished.draw_plots(task, predicted, run)

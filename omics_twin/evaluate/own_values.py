@@ -21,7 +21,8 @@ from omics_twin.evaluate.forecast import crps
 
 LEVELS = np.arange(1, 40) / 40.0
 """Of the quantiles by which errors are told; further out they would be single patients'."""
-_FEWEST = 40
+FEWEST = 40
+"""Patients whose errors are known, below which nothing is told."""
 
 
 def error_quantiles(
@@ -36,7 +37,7 @@ def error_quantiles(
     """
     errors = values - expected
     errors = errors[np.isfinite(errors)]
-    if len(errors) < _FEWEST:
+    if len(errors) < FEWEST:
         return np.zeros(0)
     # The quantiles of the next error, exchangeable with these.
     return np.quantile(errors, LEVELS, method="weibull")

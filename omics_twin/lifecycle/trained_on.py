@@ -12,9 +12,10 @@ from numpy import ndarray
 
 from omics_twin.config import Config
 from omics_twin.evaluate.design import Outcome
-from omics_twin.evaluate.own_values import OwnValues, error_quantiles
+from omics_twin.evaluate.own_values import FEWEST, OwnValues, error_quantiles
 from omics_twin.evaluate.score import at_days
 from omics_twin.intake.declaration import OutcomeKind
+from omics_twin.report.console import Console
 from omics_twin.training.tasks import Task
 from omics_twin.twin.reference import Reference, fit_reference
 
@@ -43,10 +44,27 @@ def reference_of(
 
 
 def own_values_of(
-    task: Task, received: Float[ndarray, "repeat patient *time"], config: Config
+    task: Task,
+    received: Float[ndarray, "repeat patient *time"],
+    config: Config,
+    console: Console,
 ) -> OwnValues:
-    """Return where own values of a graded outcome lie; nothing is known of any other."""
+    """Return where own values of a graded outcome lie; nothing is known of any other.
+
+    Where errors may not be kept or are too few, the console is told why.
+    """
     if task.outcome.kind is not OutcomeKind.CONTINUOUS:
+        return OwnValues()
+    known = int(np.isfinite(task.outcome.values).sum())
+    reason = ""
+    if known < FEWEST:
+        reason = f"{known} patients have it, expected {FEWEST} or more"
+    if config.trainer.privacy.secret_weights:
+        reason = "a quantile of errors tells of a few patients, whom secret weights are to hide"
+    if config.trainer.federation.sites:
+        reason = "each site that learns together would keep errors of its own patients"
+    if reason:
+        console.note(f"outcome '{task.outcome_name}' is told by its mean alone: {reason}")
         return OwnValues()
     values = np.tile(task.outcome.values, len(received))
     errors = tuple(float(f"{each:.4g}") for each in error_quantiles(values, received.ravel()))

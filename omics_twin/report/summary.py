@@ -139,7 +139,9 @@ def _own_value(
 ) -> list[str]:
     own = model.own_values.around(np.array([comparison.opened[0].expected]), interval)
     if own is None:
-        return []
+        graded = model.outcome_kind == "continuous"
+        told = "That interval is of the mean; where the patient's own value lies is not known."
+        return [told] if graded else []
     ends = scale.interval(*(float(each[0]) for each in own))
     return [
         f"That interval is of the mean. The patient's own {visible(model.title)} under it: {ends} "
