@@ -18,6 +18,7 @@ import uvicorn
 from playwright.sync_api import Browser, expect
 
 from omics_twin.alerts.watch import Kind
+from omics_twin.audited import log_of
 from omics_twin.chart.accounts import set_account
 from omics_twin.chart.doses import add_dose, doses_of
 from omics_twin.chart.learned import learn
@@ -88,7 +89,10 @@ def url(place: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = [f"log={folder / 'audit.jsonl'}", f"key={folder / 'key' / 'audit.key'}"]
     log += [f"anchor={folder / 'anchor' / 'anchor.json'}"]
     config = load("serve", [f"chart={place}", *log, f"twin.draws={SETTINGS.draws}"])
-    with opened(config, MODEL, None, Console(quiet=True)) as page:
+    console = Console(quiet=True)
+    written = log_of(config, console)
+    assert written is not None
+    with opened(config, MODEL, None, written, console) as page:
         server = uvicorn.Server(uvicorn.Config(page, port=port, log_level="error"))
         thread = threading.Thread(target=server.run)
         thread.start()
