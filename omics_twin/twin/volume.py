@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -31,6 +32,7 @@ _VOLUME, _KILL = "volume_cm3", "kill_l_per_mg_day"
 # By 1 mg just absorbed [1/day].
 _TYPICAL_KILL = 0.1
 _RESIDUAL = (0.15, 0.02)
+_DIVIDES = ("distribution_l", "capacity_cm3", "alpha_beta_gy")
 _FAST = ("absorption_per_day", "outward_per_day", "inward_per_day")
 
 
@@ -103,11 +105,15 @@ def equations_of(
     """
     law = LAWS[asked]
     system = law.system(drug, kinetics)
-    for name in shared:
+    for name, value in shared.items():
         if name not in system.parameters:
             raise ConfigError(
                 f"{asked.name} has no parameter '{name}' to be held"
                 f"{nearest(name, system.parameters)}"
+            )
+        if not 0.0 <= value < math.inf or (value == 0.0 and name in _DIVIDES):
+            raise ConfigError(
+                f"dynamics.held.{name} is {value:g}, expected a number above 0: correct it"
             )
     held = {**law.held, **shared}
     # Absorption and exchange may be faster than the drug goes: steps must follow them.

@@ -102,3 +102,10 @@ def test_a_larger_dose_leaves_a_smaller_volume() -> None:
 def test_a_twin_of_something_else_is_not_stored_as_one_of_a_volume() -> None:
     with pytest.raises(ModelError, match="is not of a volume under a drug"):
         volume_to_json(tumour_twin())
+
+
+@pytest.mark.parametrize("volume", [-1.0, 0.0, float("nan"), float("inf")])
+def test_what_is_held_must_be_possible(volume: float) -> None:
+    held = {"elimination_per_day": 1.0, "absorbed": 1.0, "distribution_l": volume}
+    with pytest.raises(ConfigError, match="held.distribution_l is .*, expected"):
+        equations_of(Equations.INHIBITION, Kinetics.BOLUS, "erlotinib", held)
