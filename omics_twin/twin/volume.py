@@ -22,7 +22,7 @@ from omics_twin.twin.gaussian_prior import GaussianPrior
 from omics_twin.twin.measured import MeasuredStates, log_density
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.parts import Readout
-from omics_twin.types import Modality
+from omics_twin.types import RADIOTHERAPY, Modality
 
 # A twelfth of the half-life of erlotinib in mice, about 12 hours: the error is below 1e-5.
 _STEP_DAYS = 0.1
@@ -161,6 +161,12 @@ def learn_volume(
     """
     held = {**shared, **({"linear_cm3_per_day": _NEVER_LINEAR} if exponential else {})}
     dynamics = equations_of(equations, kinetics, drug, held)
+    given = {d.drug for plan in seen.plans for each in plan for d in each.intervention.doses}
+    if "alpha_per_gy" in dynamics.parameters and RADIOTHERAPY not in given:
+        raise ConfigError(
+            f"nobody of the training patients was given {RADIOTHERAPY}, so nothing tells of its "
+            "effect: choose other equations, or set dynamics.held.alpha_per_gy"
+        )
     state = dynamics.states.index(_VOLUME)
     first = torch.nan_to_num(seen.values[:, 0, 0], nan=0.0)
     typical = {

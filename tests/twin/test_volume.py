@@ -109,3 +109,12 @@ def test_what_is_held_must_be_possible(volume: float) -> None:
     held = {"elimination_per_day": 1.0, "absorbed": 1.0, "distribution_l": volume}
     with pytest.raises(ConfigError, match="held.distribution_l is .*, expected"):
         equations_of(Equations.INHIBITION, Kinetics.BOLUS, "erlotinib", held)
+
+
+def test_radiotherapy_that_nobody_had_is_not_learned() -> None:
+    days = torch.zeros(1, 1, dtype=torch.float64)
+    seen = Seen(days, days[..., None] + 0.1, [plan_of([], [], Intervention("a", (Dose("a"),)))])
+    held = {"elimination_per_day": 1.0, "absorbed": 1.0, "distribution_l": 1.0}
+    modality = Modality("tumour", "cm3", ("volume",))
+    with pytest.raises(ConfigError, match="nobody of the training patients was given radiotherapy"):
+        learn_volume(seen, modality, "a", held, name="v", equations=Equations.CHEMORADIOTHERAPY)
