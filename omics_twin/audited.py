@@ -93,7 +93,7 @@ class Witness:
             yield output
             return
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as folder:
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=".draft-") as folder:
             draft = Path(folder) / output.name
             yield draft
             self.saw(action, patients, data=data, answer=sha256(draft.read_bytes()))

@@ -98,12 +98,15 @@ def judged(
         few.
     """
     known = np.isfinite(values) & np.isfinite(expected)
+    nothing = {"crps": float("nan"), "interval_90_holds": float("nan")}
+    if not known.any():
+        return nothing
     scores, held = [], []
     for fold in np.unique(held_out[known]):
         asked, others = known & (held_out == fold), known & (held_out != fold)
         quantiles = error_quantiles(values[others], expected[others])
         if not len(quantiles):
-            return {"crps": float("nan"), "interval_90_holds": float("nan")}
+            return nothing
         errors = values[asked] - expected[asked]
         scores.append(crps(np.tile(quantiles, (len(errors), 1)), errors))
         low, high = np.interp([0.05, 0.95], LEVELS, quantiles)

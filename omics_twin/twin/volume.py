@@ -112,8 +112,9 @@ def equations_of(
                 f"{nearest(name, system.parameters)}"
             )
         if not 0.0 <= value < math.inf or (value == 0.0 and name in _DIVIDES):
+            least = "above 0" if name in _DIVIDES else "of 0 or more"
             raise ConfigError(
-                f"dynamics.held.{name} is {value:g}, expected a number above 0: correct it"
+                f"dynamics.held.{name} is {value:g}, expected a number {least}: correct it"
             )
     held = {**law.held, **shared}
     # Absorption and exchange may be faster than the drug goes: steps must follow them.

@@ -35,3 +35,4 @@ def test_of_too_few_patients_nothing_is_told() -> None:
     values[:39] = np.arange(39.0)
     assert OwnValues(tuple(error_quantiles(values, np.zeros(60)))).around(np.zeros(1), 0.9) is None
     assert np.isnan(judged(values, np.zeros(60), np.arange(60) % 2)["crps"])
+    assert np.isnan(judged(np.full(60, np.nan), np.zeros(60), np.arange(60) % 2)["crps"])
