@@ -127,19 +127,20 @@ def sites(model: Path, trial: Path, *, fit: tuple[str, ...] = ()) -> list[Site]:
         kept = KeptBelief("p1", "a" * 64, 10, next(number), (visit_on(1.0),) * 60)
         write_belief(folder / "belief.json", kept, [SIZE])
 
+    acknowledged: list[Path] = []
+
     def audit(folder: Path) -> None:
         (folder / "log").mkdir(exist_ok=True)
         log = AuditLog.open(folder / "log" / "a.jsonl", KEY, folder / "anchor.json")
         for _ in range(12):
             log.append(Event("nora", "clinician", Action.RANK, seed=next(number)))
+            acknowledged.append(folder)
 
     def events(folder: Path) -> object:
-        path = folder / "log" / "a.jsonl"
-        if not path.exists() or not (folder / "anchor.json").exists():
-            return 0
-        found = len(read_events(path, KEY, folder / "anchor.json"))
+        path, anchor = folder / "log" / "a.jsonl", folder / "anchor.json"
+        found = len(read_events(path, KEY, anchor)) if path.exists() and anchor.exists() else 0
         # Those that were written before the disk was full are acknowledged, and stay.
-        return found >= 0
+        return found >= len(acknowledged)
 
     def chart(folder: Path) -> None:
         with closing(Chart.open(f"sqlite:///{folder / 'chart.db'}")) as own:

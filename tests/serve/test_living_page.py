@@ -270,7 +270,8 @@ def test_lack_of_benefit_is_judged_as_the_settings_say(
             assert change is not None
             told = [each for each in change.alerts if each.kind is Kind.NO_BENEFIT]
             assert len(told) == (alarms if amount == 4 else 0)
-            later = WEEKLY.model_copy(update={"start_days": 56.0, "repeat": amount})
+            # So little that nobody can be told to benefit: half of the belief says so by ties.
+            later = WEEKLY.model_copy(update={"start_days": 56.0, "repeat": amount, "amount": 1e-9})
             add_dose(chart, "ada", later, key=f"dose {day}", by=BY)
 
 
