@@ -10,12 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from omics_twin.dynamics.recist import Response, best_response, progression_day
+from omics_twin.dynamics.recist import SCAN_DAYS, Response, best_response, progression_day
 from omics_twin.report.words import name_in_words
 from omics_twin.types import Intervention, Twin, TwinState
-
-# As often as trials scan in the first year.
-_EVERY_DAYS = 56.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def by_size(
     """
     days, sizes = (torch.tensor(each, dtype=torch.float64) for each in measured)
     now = float(state.days[0])
-    ahead = now + torch.arange(0.0, horizon_days + 1e-9, _EVERY_DAYS, dtype=torch.float64)
+    ahead = now + torch.arange(0.0, horizon_days + 1e-9, SCAN_DAYS, dtype=torch.float64)
     ahead = ahead[1:] if len(days) else ahead
     weights = state.log_weights.exp()[0].double()
     path = twin.simulate(state, plan, ahead).values[0, :, :, 0].double()

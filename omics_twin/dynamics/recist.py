@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+SCAN_DAYS = 56.0
+"""As often as trials scan in the first year [day]."""
 _SHRUNK, _GROWN, _GROWN_MM = 0.7, 1.2, 5.0
 # Half a step of single precision must not decide.
 _ROUNDING = 1e-6

@@ -9,13 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from omics_twin.dynamics.growth import TwoClones
-from omics_twin.dynamics.recist import progression_free
 from omics_twin.errors import ModelError
 from omics_twin.twin.cohort_prior import Seen, learn
 from omics_twin.twin.gaussian_prior import GaussianPrior
 from omics_twin.twin.mechanistic import MechanisticTwin
-from omics_twin.twin.parts import Readout
-from omics_twin.twin.size import MeasuredSize, size_density
+from omics_twin.twin.size import MeasuredSize, size_density, size_readouts
 from omics_twin.types import Modality
 
 # Size [mm], resistant share, growth and kill rate [1/day].
@@ -23,7 +21,6 @@ _TYPICAL = (50.0, 0.3, 0.001, 0.005)
 # Proportional and additive error [mm], and the degrees of freedom of Student's t.
 _RESIDUAL = (0.1, 1.0, 5.0)
 _LIMIT_MM = 5.0
-_EVERY_DAYS = 56.0
 
 
 def clones_twin(name: str, prior: GaussianPrior, observed: MeasuredSize) -> MechanisticTwin:
@@ -33,15 +30,7 @@ def clones_twin(name: str, prior: GaussianPrior, observed: MeasuredSize) -> Mech
         dynamics=TwoClones(),
         prior=prior,
         observation=observed,
-        readouts=(
-            Readout("size_mm", "mm", lambda states, _, __: states[..., 0]),
-            Readout(
-                "progression_free",
-                "1",
-                lambda states, _, __: progression_free(states[..., 0]),
-                _EVERY_DAYS,
-            ),
-        ),
+        readouts=size_readouts(0),
     )
 
 

@@ -18,7 +18,7 @@ from scipy.stats import chi2, norm
 from torch import Tensor
 
 from omics_twin.dynamics.plan import Plan, plan_of
-from omics_twin.dynamics.recist import progression_free
+from omics_twin.dynamics.recist import SCAN_DAYS, progression_free
 from omics_twin.twin.checks import check_start, check_visit
 from omics_twin.twin.draws import normalised, patient_noise
 from omics_twin.twin.growth_belief import (
@@ -39,8 +39,6 @@ from omics_twin.types import (
     TwinState,
     Visit,
 )
-
-_EVERY_DAYS = 56.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class GrowthProcessTwin:
         """Return every draw's trajectory: as it was, then as it would be."""
         asked = days.double()
         last = float(asked.max().clamp(min=0.0))
-        grid = torch.arange(0.0, last + 1e-9, _EVERY_DAYS, dtype=torch.float64)
+        grid = torch.arange(0.0, last + 1e-9, SCAN_DAYS, dtype=torch.float64)
         union = torch.cat([asked, grid]).unique()
         every = union.expand(len(state.patient_ids), -1)
         size = self.population.size(self._paths(state, intervention, every))

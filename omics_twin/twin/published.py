@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from omics_twin.dynamics.recist import progression_free
 from omics_twin.dynamics.solve import Solved
 from omics_twin.dynamics.tumour import growth_and_neutrophils
 from omics_twin.twin.gaussian_prior import GaussianPrior, Scale
 from omics_twin.twin.measured import MeasuredStates
 from omics_twin.twin.mechanistic import MechanisticTwin
 from omics_twin.twin.parts import Readout
+from omics_twin.twin.size import size_readouts
 from omics_twin.types import Modality
 
 _GRADE_4 = 0.5
@@ -99,13 +99,7 @@ def sunitinib() -> MechanisticTwin:
             (0.0668, 0.286),
         ),
         readouts=(
-            Readout("size_mm", "mm", lambda states, _, __: states[..., size]),
-            Readout(
-                "progression_free",
-                "1",
-                lambda states, _, __: progression_free(states[..., size]),
-                56,
-            ),
+            *size_readouts(size),
             Readout("neutrophils", "1e9/L", lambda states, _, __: states[..., blood]),
             Readout("neutropenia_grade_4", "1", worst, 7.0),
         ),

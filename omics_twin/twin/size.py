@@ -12,7 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omics_twin.dynamics.growth import LARGEST_MM
+from omics_twin.dynamics.recist import SCAN_DAYS, progression_free
 from omics_twin.errors import TwinError
+from omics_twin.twin.parts import Readout
 from omics_twin.types import Modality
 
 
@@ -91,7 +93,7 @@ class MeasuredSize:
         return torch.stack([measured, small], dim=-1)[..., : noise.shape[-1]]
 
     def _spread(self, size: Tensor) -> Tensor:
-        return torch.sqrt((self.proportional * size).square() + self.additive_mm**2)
+        return _spread_of(size, self.proportional, self.additive_mm)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; the modality is stored with the twin."""
@@ -110,6 +112,24 @@ class MeasuredSize:
         return MeasuredSize(modality, **{**stored, "freedom": freedom})
 
 
+def size_readouts(state: int) -> tuple[Readout, ...]:
+    """Return what is told of a sum of diameters: its size, and whether it has not progressed.
+
+    Parameters
+    ----------
+    state
+        Which of the states the size is.
+    """
+
+    def free(states: Tensor, _: Tensor, __: Tensor) -> Tensor:
+        return progression_free(states[..., state])
+
+    return (
+        Readout("size_mm", "mm", lambda states, _, __: states[..., state]),
+        Readout("progression_free", "1", free, SCAN_DAYS),
+    )
+
+
 def size_density(
     values: Float[Tensor, "patient visit feature"],
     size: Float[Tensor, "patient draw visit"],
@@ -123,7 +143,7 @@ def size_density(
     It has gradients with respect to the errors, so that they can be learned; see
     :class:`MeasuredSize`.
     """
-    spread = torch.sqrt((proportional * size).square() + additive_mm**2)
+    spread = _spread_of(size, proportional, additive_mm)
     found = values[:, None, :, 0].to(size)
     z = (torch.nan_to_num(found) - size) / spread
     density = _log_density(z, torch.as_tensor(freedom, dtype=z.dtype)) - torch.log(spread)
@@ -133,6 +153,10 @@ def size_density(
     small = (values[:, None, :, 1] == 1.0) & torch.isnan(found)
     below = torch.special.log_ndtr((limit_mm - size) / spread)
     return torch.where(small, below, density)
+
+
+def _spread_of(size: Tensor, proportional: float | Tensor, additive: float | Tensor) -> Tensor:
+    return torch.sqrt((proportional * size).square() + additive**2)
 
 
 def _log_density(z: Tensor, n: Tensor) -> Tensor:
