@@ -19,7 +19,7 @@ from omics_twin.federated import compare as federated
 from omics_twin.federated.sites import Sites, sites_of
 from omics_twin.files import alone, read_json, write_json
 from omics_twin.intake.synthetic import read_truth
-from omics_twin.judged import comparing, courses, finished, judging, subgroups
+from omics_twin.judged import by_cause, comparing, courses, finished, judging, subgroups
 from omics_twin.judged.predictions import baseline_predictions, held_out_predictions, truth_is_known
 from omics_twin.lifecycle import trained_on
 from omics_twin.pipelines_answering import evaluate, predict, rank, report, score, simulate, update
@@ -133,6 +133,10 @@ def _trained(
     metrics = judging.metrics(task, predicted, baselines)
     with console.stage("differences from the baselines, patient by patient"):
         metrics["paired"] = judging.paired(task, predicted, baselines, console)
+    if task.outcome.causes:
+        with console.stage("every cause of the event"):
+            incidences = by_cause.held_out_incidences(task, model, fitted.plan, config)
+            metrics["by_cause"] = by_cause.judged(task, incidences, baselines)
     if sites is not None:
         metrics["federation"] = federated.compared(sites, model, config, run, console)
     metrics |= {"by_visit": {}, "course": {}}

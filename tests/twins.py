@@ -74,11 +74,13 @@ def neural_twin(
     gene_encoder: GeneEncoder | None = None,
     design: Design = DESIGN,
     trees: bool = False,
+    causes: bool = False,
 ) -> NeuralTwin:
     """Return an untrained ensemble; its heads are scaled up so that its answers differ.
 
     With a gene encoder, every channel is wide, and pooled by three sets where there is a graph.
-    With trees, a companion stands beside it that has learned from the same patients.
+    With trees, a companion stands beside it that has learned from the same patients. With causes,
+    of a time to event, two kinds of the event have hazards of their own.
     """
     generator = torch.Generator().manual_seed(seed)
     weights = torch.ones(members, len(TRAINED))
@@ -98,10 +100,14 @@ def neural_twin(
     value = torch.rand(len(TRAINED), generator=generator)
     event = (torch.rand(len(TRAINED), generator=generator) > 0.3).float()
     first = {"binary": (value > 0.6).float(), "time_to_event": value * 900, "continuous": value}
-    fields = torch.stack([first[kind], event], dim=1)
+    outcome = OutcomeTensors("pcr", kind, "1", torch.stack([first[kind], event], dim=1))
+    if causes:
+        came = (torch.rand(len(TRAINED), generator=generator) > 0.5).float()
+        fields = [first[kind], event * came, first[kind], event * (1.0 - came)]
+        outcome = OutcomeTensors("pcr", kind, "1", torch.stack(fields, dim=1), ("one", "other"))
     network = build_network(
         channels,
-        [OutcomeTensors("pcr", kind, "1", fields)],
+        outcome,
         len(AGENTS),
         weights,
         _SETTINGS if gene_encoder is None else replace(_WIDE, gene_encoder=gene_encoder),
@@ -113,7 +119,7 @@ def neural_twin(
         channels={name: each.values for name, each in channels.items()},
         visit_days={each.name: each.visit_day for each in design.channels},
         agents=torch.ones(len(TRAINED), len(AGENTS)),
-        targets=fields,
+        targets=outcome.fields,
         training=weights,
         stopping=1.0 - weights,
     )

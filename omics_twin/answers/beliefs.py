@@ -22,7 +22,7 @@ from omics_twin.tensors.transforms import DesignMatrices
 from omics_twin.therapy.catalogue import Catalogue
 from omics_twin.therapy.support import stratum_key
 from omics_twin.tracking import TrainedModel
-from omics_twin.twin.draws import some_of, with_draws
+from omics_twin.twin.draws import some_of, weighted_mean, with_draws
 from omics_twin.types import NO_INTERVENTION, Intervention, Observation, TwinState, Visit
 
 _CHUNK = 512
@@ -264,6 +264,23 @@ def outcome_values(
 ) -> Float[Tensor, "patient draw time"]:
     """Return :func:`outcomes_under` one intervention."""
     return next(outcomes_under(model, state, [intervention], outcome))
+
+
+def causes_of(model: TrainedModel) -> tuple[str, ...]:
+    """Return the causes that the model's event can have, if it tells them apart."""
+    outcome = model.twin.network.outcome
+    if not outcome.event:
+        return ()
+    return tuple(each.removeprefix(f"{outcome.event}: ") for each in outcome.quantities[1:])
+
+
+def incidences(
+    model: TrainedModel, state: TwinState, intervention: Intervention
+) -> list[Float[ndarray, " patient"]]:
+    """Return the expected incidence of each cause by the horizon."""
+    horizon = torch.tensor([model.endpoint.horizon_days], dtype=torch.float64)
+    values = model.twin.simulate(state, intervention, horizon).values[:, :, 0, 1:]
+    return [weighted_mean(each, state.log_weights).numpy() for each in values.unbind(dim=-1)]
 
 
 def by_received(

@@ -13,7 +13,9 @@ from jaxtyping import Float
 from omics_twin.answers.beliefs import (
     beliefs,
     by_received,
+    causes_of,
     endpoint_values,
+    incidences,
     outcome_values,
     received_of,
     strata_keys,
@@ -135,7 +137,8 @@ def write_predictions(
 ) -> None:
     """Write ``patient_id,endpoint,intervention,expected,lower,upper``.
 
-    Of a graded outcome also ``own_lower,own_upper``, between which the patient's own value lies.
+    Of a graded outcome also ``own_lower,own_upper``, between which the patient's own value lies; of
+    an event whose causes are told apart, the expected incidence of each by the horizon.
     """
     arms = received_of(cohort, model.catalogue)
     if intervention is None and not any(arms):
@@ -143,6 +146,7 @@ def write_predictions(
             f"cohort '{cohort.name}' does not say which therapy patients received: "
             f"add intervention=NAME, one of {', '.join(model.catalogue.arms)}"
         )
+    causes = causes_of(model)
     lines: dict[int, list[Any]] = {}
     refused: set[int] = set()
     tail = (1.0 - settings.interval) / 2.0
@@ -165,7 +169,10 @@ def write_predictions(
             part = part_kept[torch.as_tensor(belief.rows)[rows]]
             kept = [mean + part * (end - mean) for end in ends]
             own = model.own_values.around(mean.numpy(), settings.interval) or ()
-            columns = np.stack([mean.numpy(), *(each.numpy() for each in kept), *own], axis=1)
+            by_cause = incidences(model, state, therapy) if causes else ()
+            columns = np.stack(
+                [mean.numpy(), *(each.numpy() for each in kept), *own, *by_cause], axis=1
+            )
             for row, numbers in zip(belief.rows[rows], columns.tolist(), strict=True):
                 known = therapy is not NO_INTERVENTION and row not in refused
                 lines[row] = [
@@ -186,6 +193,7 @@ def write_predictions(
             "lines are empty"
         )
     header = ["patient_id", "endpoint", "intervention", "expected", "lower", "upper"]
-    if any(len(line) > len(header) for line in lines.values()):
+    if any(len(line) > len(header) + len(causes) for line in lines.values()):
         header += ["own_lower", "own_upper"]
+    header += [f"incidence of {each}" for each in causes]
     write_csv(output, header, [lines[row] for row in sorted(lines)])

@@ -87,6 +87,9 @@ class Outcome:
         or follow-up ended [day]; 0 for censored, 1 for the event, 2 for another. Survival is then
         of not having had the event, and ``values`` and ``event`` are as
         :func:`omics_twin.evaluate.competing.followed_on` makes them.
+    by_cause, causes
+        Time to event only, where the kinds of the event are told apart and all of them count:
+        shape (patient,), 0 for no event, 1 for the first of ``causes`` and so on; their names.
     """
 
     kind: OutcomeKind
@@ -95,6 +98,8 @@ class Outcome:
     grid_days: Float[ndarray, " time"] | None = None
     first_days: Float[ndarray, " patient"] | None = None
     cause: Int[ndarray, " patient"] | None = None
+    by_cause: Int[ndarray, " patient"] | None = None
+    causes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the values are those of the kind."""
@@ -115,7 +120,7 @@ class Outcome:
 
     def at(self, rows: Bool[ndarray, " patient"] | Int[ndarray, " chosen"]) -> Outcome:
         """Return the outcome of some of the patients."""
-        of_patients = ("values", "event", "first_days", "cause")
+        of_patients = ("values", "event", "first_days", "cause", "by_cause")
         held = {name: getattr(self, name) for name in of_patients}
         return replace(self, **{n: each[rows] for n, each in held.items() if each is not None})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from omics_twin.errors import IntakeError, quoted
@@ -18,7 +19,11 @@ from omics_twin.intake.cbioportal_profiles import choose_profiles, note_timeline
 from omics_twin.intake.cbioportal_reading import open_study
 from omics_twin.intake.cbioportal_segments import SEGMENTS, read_segments
 from omics_twin.intake.channels import Notes
-from omics_twin.intake.declaration import CohortDeclaration, ModalityDeclaration
+from omics_twin.intake.declaration import (
+    CohortDeclaration,
+    ModalityDeclaration,
+    OutcomeDeclaration,
+)
 from omics_twin.intake.files import Folder, Table
 
 
@@ -52,6 +57,7 @@ def declared_by_study(
     patients, roster = read_patients(study, folder, notes)
     folder.tables[CLINICAL] = roster
     folder.tables[SURVIVAL], outcomes = read_survival(roster, notes)
+    outcomes = _with_causes(declaration, folder.tables[SURVIVAL], roster, outcomes)
     wanted = set(declaration.modalities) - {CLINICAL}
     modalities = {CLINICAL: _clinical(declaration, roster, patients, notes)}
     profiles = choose_profiles(study, folder, notes)
@@ -89,6 +95,27 @@ def declared_by_study(
             if not declaration.outcomes or name in declaration.outcomes
         },
     )
+
+
+def _with_causes(
+    declaration: CohortDeclaration,
+    survival: Table,
+    roster: Table,
+    outcomes: Mapping[str, OutcomeDeclaration],
+) -> dict[str, OutcomeDeclaration]:
+    """Return the outcomes, of which the cohort may say where the cause of an event stands."""
+    found = dict(outcomes)
+    for name, asked in declaration.outcomes.items():
+        if name in outcomes and asked.cause_column is not None:
+            if asked.cause_column in roster.cells:
+                survival.cells[asked.cause_column] = roster.cells[asked.cause_column]
+            found[name] = replace(
+                outcomes[name],
+                cause_column=asked.cause_column,
+                causes=asked.causes,
+                missing=asked.missing,
+            )
+    return found
 
 
 def _clinical(

@@ -339,6 +339,9 @@ class OutcomeDeclaration:
     competing_values
         Values that are another kind of event, after which this one can no longer come: death of
         another cause. Who had one never has the event asked about, and is not censored.
+    cause_column, causes
+        Kinds of the event that all count, told apart: the column that says of which an event came,
+        and each kind's values there by the kind's name. Every kind has a hazard of its own.
     incomplete
         Time to event: refuse a time without its event, or an event without its time, or read it
         as not known and report it by name.
@@ -363,6 +366,8 @@ class OutcomeDeclaration:
     censored_value: str | None = None
     also_events: list[str] = field(default_factory=list)
     competing_values: list[str] = field(default_factory=list)
+    cause_column: str | None = None
+    causes: dict[str, list[str]] = field(default_factory=dict)
     incomplete: UnknownLevel = UnknownLevel.REFUSE
     positive: list[str] = field(default_factory=lambda: ["1"])
     negative: list[str] = field(default_factory=lambda: ["0"])

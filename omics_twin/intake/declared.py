@@ -331,4 +331,27 @@ def _check_event(where: str, outcome: OutcomeDeclaration) -> None:
             f"{where} declares {quoted(sorted(both))} as both the event and a competing one: keep "
             "one of the two"
         )
+    _check_causes(where, outcome)
     _check_unit(where, outcome.unit, "day")
+
+
+def _check_causes(where: str, outcome: OutcomeDeclaration) -> None:
+    if not outcome.causes and outcome.cause_column is None:
+        return
+    if outcome.cause_column is None or len(outcome.causes) < 2:
+        raise ConfigError(
+            f"{where} has cause_column '{outcome.cause_column}' and {len(outcome.causes)} causes, "
+            "expected a column and the values of at least two causes: complete or leave them out"
+        )
+    if outcome.competing_values:
+        raise ConfigError(
+            f"{where} has both 'causes', which all count as the event, and 'competing_values', "
+            "which do not: keep one of the two"
+        )
+    meant = [canonical(value) for each in outcome.causes.values() for value in each]
+    empty = [name for name, each in outcome.causes.items() if not each]
+    if empty or len(set(meant)) < len(meant):
+        raise ConfigError(
+            f"{where}: causes {quoted(outcome.causes)} have no value or one in common, expected "
+            "values of their own for each"
+        )

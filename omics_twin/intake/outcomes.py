@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,9 @@ class Outcome:
     competing
         Shape (patient,): whether the time ends in another kind of event, after which this one can
         no longer come; ``None`` where none is declared.
+    by_cause, causes
+        Where kinds of the event are told apart, shape (patient,): 0 for no event, 1 for the first
+        of ``causes`` and so on; their names.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Outcome:
     events: np.ndarray | None
     unit: str
     competing: np.ndarray | None = None
+    by_cause: np.ndarray | None = None
+    causes: tuple[str, ...] = ()
 
     @property
     def cause(self) -> np.ndarray | None:
@@ -58,9 +63,9 @@ class Outcome:
 
     def at(self, positions: np.ndarray) -> Outcome:
         """Return the outcome of the patients at these positions."""
-        events = None if self.events is None else self.events[positions]
-        competing = None if self.competing is None else self.competing[positions]
-        return Outcome(self.name, self.kind, self.values[positions], events, self.unit, competing)
+        of_patients = ("values", "events", "competing", "by_cause")
+        held = {name: getattr(self, name) for name in of_patients}
+        return replace(self, **{n: each[positions] for n, each in held.items() if each is not None})
 
 
 def read_outcome(
@@ -92,7 +97,7 @@ def read_outcome(
         If a cell is not what the declaration says.
     """
     column = column_of(table, declared.value_column, declared.missing)
-    events = competing = None
+    events = competing = by_cause = None
     notes: list[str] = []
     unit = declared.unit
     if declared.kind is OutcomeKind.BINARY:
@@ -108,6 +113,9 @@ def read_outcome(
         values, codes, notes = _time_to_event(declared, table)
         events = codes == 1.0
         competing = codes == _COMPETING if declared.competing_values else None
+        if declared.causes:
+            by_cause, told = _causes(declared, table, events)
+            notes = [*notes, *told]
         unit = "day"
     rows = pd.Series(np.arange(len(values)), index=table.patient_ids).reindex(list(roster))
     known = rows.notna().to_numpy()
@@ -119,6 +127,8 @@ def read_outcome(
         None if events is None else events[positions] & known,
         unit,
         None if competing is None else competing[positions] & known,
+        None if by_cause is None else np.where(known, by_cause[positions], 0),
+        tuple(declared.causes),
     )
     return outcome, [f"outcome '{name}': {note}" for note in notes]
 
@@ -157,6 +167,28 @@ def _time_to_event(
         )
         raise IntakeError(about(sentence, patient))
     return days, codes, []
+
+
+def _causes(
+    declared: OutcomeDeclaration, table: Table, events: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """Return of which cause each event came, 0 for none, and whose cause is not recorded."""
+    recorded = column_of(table, declared.cause_column or "", declared.missing)
+    # Of who had no event the column may say anything: alive, lost to follow-up.
+    recorded = replace(recorded, cells=np.where(events, recorded.texts(), "").astype(object))
+    values = [(each, k) for k, each in enumerate(declared.causes.values(), start=1)]
+    codes = coded(recorded, {value: float(k) for each, k in values for value in each})
+    unknown = events & np.isnan(codes)
+    found = np.where(events & ~unknown, codes, 0.0).astype(np.int64)
+    if not unknown.any():
+        return found, []
+    commonest = int(np.bincount(found, minlength=len(values) + 1)[1:].argmax()) + 1
+    who = table.patient_ids[unknown]
+    told = (
+        f"of {len(who)} events the cause is not recorded, counted as the commonest, "
+        f"'{list(declared.causes)[commonest - 1]}': {quoted(who)}"
+    )
+    return np.where(unknown, commonest, found), [about(told, *who)]
 
 
 def read_received(

@@ -249,8 +249,8 @@ def _outcomes(parts: Mapping[str, Tables]) -> dict[str, Outcome]:
         other = [part for part, each in by_part.items() if _what(each) != _what(first)]
         if other:
             raise IntakeError(
-                f"outcome '{name}' is {first.kind.value} in '{first.unit}', but another kind or "
-                f"unit in parts {quoted(other)}, expected the same in all: declare the outcome"
+                f"outcome '{name}' is {first.kind.value} in '{first.unit}', but another kind, unit "
+                f"or causes in parts {quoted(other)}, expected the same in all: declare the outcome"
             )
         pieces = [
             by_part.get(part) or _not_known(first, len(tables.patient_ids))
@@ -258,23 +258,32 @@ def _outcomes(parts: Mapping[str, Tables]) -> dict[str, Outcome]:
         ]
         events = [each.events for each in pieces if each.events is not None]
         competing = [each.competing for each in pieces if each.competing is not None]
+        by_cause = [each.by_cause for each in pieces if each.by_cause is not None]
         joined[name] = replace(
             first,
             values=np.concatenate([each.values for each in pieces]),
             events=np.concatenate(events) if events else None,
             competing=np.concatenate(competing) if competing else None,
+            by_cause=np.concatenate(by_cause) if by_cause else None,
         )
     return joined
 
 
-def _what(outcome: Outcome) -> tuple[object, str]:
-    return outcome.kind, outcome.unit
+def _what(outcome: Outcome) -> tuple[object, str, tuple[str, ...]]:
+    return outcome.kind, outcome.unit, outcome.causes
 
 
 def _not_known(like: Outcome, patients: int) -> Outcome:
     events = None if like.events is None else np.zeros(patients, dtype=bool)
     competing = None if like.competing is None else np.zeros(patients, dtype=bool)
-    return replace(like, values=np.full(patients, np.nan), events=events, competing=competing)
+    by_cause = None if like.by_cause is None else np.zeros(patients, dtype=np.int64)
+    return replace(
+        like,
+        values=np.full(patients, np.nan),
+        events=events,
+        competing=competing,
+        by_cause=by_cause,
+    )
 
 
 def _fingerprint(declaration: CohortDeclaration, parts: Mapping[str, Tables]) -> str:

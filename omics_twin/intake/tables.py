@@ -300,11 +300,16 @@ def _read_outcomes(
     scoring: bool,
 ) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
-    for name, outcome in declaration.outcomes.items():
+    for name, declared in declaration.outcomes.items():
+        outcome = declared
         needed = [outcome.value_column, *filter(None, [outcome.event_column])]
         if (scoring or outcome.optional) and _absent(folder, outcome.table, needed):
             notes.add(f"outcome '{name}': no table '{outcome.table}' with it, read as not known")
             continue
+        told = outcome.cause_column
+        if scoring and told and _absent(folder, outcome.table, [told]):
+            notes.add(f"outcome '{name}': no column '{told}', its causes are not told apart")
+            outcome = replace(outcome, cause_column=None, causes={})
         table = _members(folder.table(outcome.table), set(patients), declaration, notes)
         table = _own(declaration, table, needed)
         _check_unique(table, f"outcome '{name}' has one row per patient")
@@ -414,7 +419,8 @@ def _columns_by_table(declaration: CohortDeclaration) -> dict[str, set[str]]:
     if declaration.doses is not None:
         named[declaration.doses.table] |= dose_columns(declaration.doses)
     for outcome in declaration.outcomes.values():
-        named[outcome.table] |= {outcome.value_column, *filter(None, [outcome.event_column])}
+        columns = (outcome.event_column, outcome.cause_column)
+        named[outcome.table] |= {outcome.value_column, *filter(None, columns)}
     for group in declaration.policy_groups.values():
         named[group.table or declaration.roster] |= set(group.columns)
     if declaration.folds is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,16 @@ def paired(
 
 
 def _summary(task: Task, predicted: Predictions) -> dict[str, dict[str, float | None]]:
-    found = summarise([_scores(task, *each) for each in enumerate(predicted.received)])
+    return over_repeats([_scores(task, *each) for each in enumerate(predicted.received)])
+
+
+def over_repeats(
+    scores: Sequence[Mapping[str, float]],
+) -> dict[str, dict[str, float | None]]:
+    """Return mean and standard deviation of each metric over repeats, None where not known."""
     return {
         name: {key: float(value) if np.isfinite(value) else None for key, value in each.items()}
-        for name, each in found.items()
+        for name, each in summarise(scores).items()
     }
 
 

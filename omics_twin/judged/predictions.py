@@ -16,7 +16,8 @@ from torch import Tensor
 from omics_twin.answers.beliefs import strata_keys
 from omics_twin.config import Config
 from omics_twin.evaluate import baselines as reference
-from omics_twin.evaluate.design import Design
+from omics_twin.evaluate.causes import of_one_cause, summed
+from omics_twin.evaluate.design import Design, Outcome
 from omics_twin.intake.synthetic import holds_truth
 from omics_twin.judged.asking import (
     bounds,
@@ -31,6 +32,9 @@ from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import TrainedModel
 from omics_twin.training.tasks import Task
 from omics_twin.trust.vault import read_sealed, write_sealed
+
+# Ridge Cox of every cause of an event, whose hazards are added up.
+BY_CAUSE = "ridge_cox_causes"
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,16 @@ class Predictions:
     spread
         Standard deviation of the endpoint's difference between two arms in the twin's belief,
         (repeat, patient, arm, arm); None for a baseline.
+    by_cause
+        Incidence of each cause of the event under the therapy received,
+        (cause, repeat, patient, time); None where none are told apart, or the learner knows none.
     """
 
     received: np.ndarray
     every_arm: np.ndarray | None
     interval: np.ndarray | None = None
     spread: np.ndarray | None = None
+    by_cause: np.ndarray | None = None
 
 
 def held_out_predictions(
@@ -153,23 +161,35 @@ def baseline_predictions(
 ) -> dict[str, Predictions]:
     """Return the baselines' predictions on the same folds; those of an earlier start are kept."""
     design = baseline_design(task)
-    found = {}
-    for name in reference.baselines_for(task.outcome.kind, design):
+
+    def arrays_of(name: str, outcome: Outcome, told: str) -> dict[str, np.ndarray]:
+        fitted = reference.fit_predict_folds(
+            name,
+            design,
+            outcome,
+            task.held_out,
+            seed=config.split.seed,
+            every_arm=True,
+            progress=console.progress(f"{told}: folds"),
+        )
+        arrays = {"received": fitted.received, "every_arm": fitted.every_arm}
+        return {key: each for key, each in arrays.items() if each is not None}
+
+    names = reference.baselines_for(task.outcome.kind, design)
+    found: dict[str, Predictions] = {}
+    for name in [*names, *([BY_CAUSE] if task.outcome.causes else [])]:
         stored = folder / f"{name}.safetensors"
         if not stored.is_file():
-            fitted = reference.fit_predict_folds(
-                name,
-                design,
-                task.outcome,
-                task.held_out,
-                seed=config.split.seed,
-                every_arm=True,
-                progress=console.progress(f"{name}: folds"),
-            )
-            arrays = {"received": fitted.received}
-            if fitted.every_arm is not None:
-                arrays["every_arm"] = fitted.every_arm
+            if name == BY_CAUSE:
+                apart = [
+                    arrays_of("ridge_cox", of_one_cause(task.outcome, which), f"{name}, {cause}")
+                    for which, cause in enumerate(task.outcome.causes, start=1)
+                ]
+                sums = {key: summed(np.stack([each[key] for each in apart])) for key in apart[0]}
+                arrays = {key: alive for key, (alive, _) in sums.items()}
+                arrays["by_cause"] = sums["received"][1]
+            else:
+                arrays = arrays_of(name, task.outcome, name)
             write_sealed(stored, save(arrays))
-        arrays = load(read_sealed(stored))
-        found[name] = Predictions(arrays["received"], arrays.get("every_arm"))
+        found[name] = Predictions(**load(read_sealed(stored)))
     return found

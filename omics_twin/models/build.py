@@ -73,18 +73,37 @@ class OutcomeTensors:
     name, kind, unit
         ``kind`` is ``binary``, ``time_to_event`` or ``continuous``.
     fields
-        Shape (patient, 2): value and 0, or time [day] and event; NaN where unknown.
+        Shape (patient, 2): value and 0, or time [day] and event; NaN where unknown. Where causes
+        are told apart, time and event of each: (patient, 2 * cause).
+    causes
+        Of a time to event, the kinds of event that have hazards of their own; empty: all alike.
     """
 
     name: str
     kind: str
     unit: str
-    fields: Float[Tensor, "patient 2"]
+    fields: Float[Tensor, "patient field"]
+    causes: tuple[str, ...] = ()
+
+    @property
+    def of_any_cause(self) -> Float[Tensor, "patient 2"]:
+        """Time and event, whatever its cause."""
+        return torch.stack([self.fields[:, 0], self.fields[:, 1::2].sum(dim=1)], dim=1)
+
+    @property
+    def by_head(self) -> list[OutcomeTensors]:
+        """One outcome for each head: itself, or one for each cause."""
+        if not self.causes:
+            return [self]
+        return [
+            OutcomeTensors(f"{self.name}: {cause}", self.kind, self.unit, fields)
+            for cause, fields in zip(self.causes, self.fields.split(2, dim=1), strict=True)
+        ]
 
 
 def build_network(
     channels: Mapping[str, ChannelTensors],
-    outcomes: Sequence[OutcomeTensors],
+    outcome: OutcomeTensors,
     agents: int,
     weights: Float[Tensor, "member patient"],
     settings: NetworkSettings,
@@ -103,6 +122,7 @@ def build_network(
     """
     generator = Generator().manual_seed(seed)
     members = weights.shape[0]
+    by_head = outcome.by_head
     encoders = {
         name: ChannelEncoder(
             input_statistics(channel, weights, settings, total),
@@ -111,12 +131,14 @@ def build_network(
             agents=agents if channel.follow_up else 0,
             initial_precision=settings.initial_precision,
             dropout_probability=settings.dropout,
-            terms=1 + agents if settings.linear_effects else 0,
+            terms=len(by_head) * (1 + agents) if settings.linear_effects else 0,
+            heads=len(by_head),
             generator=generator,
         )
         for name, channel in channels.items()
     }
-    heads = [build_head(outcome, weights, settings, total) for outcome in outcomes]
+    edges = interval_edges(outcome, settings, total) if outcome.causes else None
+    heads = [build_head(each, weights, settings, total, edges) for each in by_head]
     surfaces = [
         ResponseSurface(
             members,
@@ -129,12 +151,11 @@ def build_network(
         for head in heads
     ]
     regimen = RegimenEncoder(members, agents, settings.therapy_code, generator=generator)
-    if not settings.linear_effects:
-        return MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads))
-    effects = LinearEffects(members, agents)
-    network = MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads, effects))
+    effects = LinearEffects(members, agents, len(heads)) if settings.linear_effects else None
+    event = outcome.name if outcome.causes else ""
+    network = MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, heads, effects, event))
     # Where therapies are compared, members that begin apart tell how unsure a benefit is.
-    if agents < 2:
+    if effects is not None and agents < 2:
         network.begin_silent()
     return network
 
@@ -274,8 +295,15 @@ def build_head(
     weights: Float[Tensor, "member patient"],
     settings: NetworkSettings,
     total: Total = here,
+    edges: Float[Tensor, " edge"] | None = None,
 ) -> Head:
-    """Return the head of an outcome, its levels set to those of each member's patients."""
+    """Return the head of an outcome, its levels set to those of each member's patients.
+
+    Parameters
+    ----------
+    edges
+        Of the intervals of a time to event [day]; None: those of its own events.
+    """
     value, event = outcome.fields.double().unbind(dim=1)
     known = (~torch.isnan(value)).double()
     inside = (weights > 0).double() * known
@@ -296,13 +324,8 @@ def build_head(
         deviation = variance.clamp(min=1e-12).sqrt()
         return ContinuousHead(outcome.name, outcome.unit, mean.float(), deviation.float())
     happened = torch.nan_to_num(event) * known
-    cox = settings.survival_head is SurvivalHead.COX
-    intervals = settings.intervals * (_FINER if cox else 1)
-    if total is here:
-        edges = _interval_edges(filled[happened > 0], filled[known > 0], intervals)
-    else:
-        edges = _shared_edges(filled[happened > 0], filled[known > 0], intervals, total)
-    if cox:
+    edges = interval_edges(outcome, settings, total) if edges is None else edges
+    if settings.survival_head is SurvivalHead.COX:
         alike = torch.zeros_like(inside)
         return CoxHead(
             outcome.name,
@@ -315,6 +338,20 @@ def build_head(
     deaths, at_risk = total("events by interval", inside @ died.double(), inside @ exposure)
     hazard = (deaths + 0.5) / (at_risk + 1.0)
     return HazardHead(outcome.name, edges.float(), hazard.float())
+
+
+def interval_edges(
+    outcome: OutcomeTensors, settings: NetworkSettings, total: Total = here
+) -> Float[Tensor, " edge"]:
+    """Return the edges of the intervals in which an event is counted, whatever its cause [day]."""
+    days, happened = outcome.of_any_cause.double().unbind(dim=1)
+    known = ~torch.isnan(days)
+    cox = settings.survival_head is SurvivalHead.COX
+    intervals = settings.intervals * (_FINER if cox else 1)
+    event_days, all_days = days[known & (happened > 0)], days[known]
+    if total is here:
+        return _interval_edges(event_days, all_days, intervals)
+    return _shared_edges(event_days, all_days, intervals, total)
 
 
 def _interval_edges(event_days: Tensor, all_days: Tensor, intervals: int) -> Tensor:
@@ -350,7 +387,10 @@ def _apart(edges: Tensor) -> Tensor:
 
 
 def restored_network(
-    channels: Sequence[str], heads: Sequence[Mapping[str, str]], weights: Mapping[str, Tensor]
+    channels: Sequence[str],
+    heads: Sequence[Mapping[str, str]],
+    weights: Mapping[str, Tensor],
+    event: str = "",
 ) -> MultimodalNetwork:
     """Return the network whose ``state_dict`` is ``weights``.
 
@@ -360,10 +400,12 @@ def restored_network(
         Names in time order.
     heads
         What each head's ``described`` returned.
+    event
+        That whose causes the heads are, if they are.
     """
     generator = Generator().manual_seed(0)
     encoders = {
-        name: _restored_encoder(f"encoders.{index}.", weights, generator)
+        name: _restored_encoder(f"encoders.{index}.", weights, generator, len(heads))
         for index, name in enumerate(channels)
     }
     codes = weights["outcome.regimen.codes"]
@@ -378,14 +420,19 @@ def restored_network(
         )
         restored.append(head)
     average = weights.get("outcome.effects.average")
-    effects = None if average is None else LinearEffects(len(average), average.shape[2])
-    network = MultimodalNetwork(encoders, TherapyOutcome(regimen, surfaces, restored, effects))
-    network.load_state_dict(dict(weights), strict=True)
+    effects = None
+    if average is not None:
+        effects = LinearEffects(len(average), average.shape[2], len(restored))
+    outcome = TherapyOutcome(regimen, surfaces, restored, effects, event)
+    network = MultimodalNetwork(encoders, outcome)
+    # Before effects could fade with time, none did.
+    unchanging = {} if effects is None else {"outcome.effects.fade": effects.fade.detach()}
+    network.load_state_dict(unchanging | dict(weights), strict=True)
     return network
 
 
 def _restored_encoder(
-    prefix: str, weights: Mapping[str, Tensor], generator: Generator
+    prefix: str, weights: Mapping[str, Tensor], generator: Generator, heads: int
 ) -> ChannelEncoder:
     _, hidden, latent = weights[prefix + "second.weight"].shape
     under = weights.get(prefix + "under.weight")
@@ -408,6 +455,7 @@ def _restored_encoder(
         initial_precision=1.0,
         dropout_probability=0.0,
         terms=weights[prefix + "effects"].shape[2],
+        heads=heads,
         generator=generator,
     )
 

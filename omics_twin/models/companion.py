@@ -73,6 +73,10 @@ class Companion:
         Which channels before treatment were measured together, (pattern, channel).
     known
         Whether enough of a member's training patients had just these, (member, pattern).
+    causes
+        Logarithm of the share of each cause among the events that each member learned from, by
+        which the network's prognosis is that of the event; 0 where none are told apart,
+        (member, head).
     """
 
     roots: Int[Tensor, "member tree"]
@@ -86,6 +90,7 @@ class Companion:
     agents: Float[Tensor, " agent"]
     patterns: Bool[Tensor, "pattern channel"]
     known: Bool[Tensor, "member pattern"]
+    causes: Float[Tensor, "member head"]
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name."""
@@ -93,8 +98,10 @@ class Companion:
 
     @staticmethod
     def from_tensors(stored: Mapping[str, Tensor]) -> Companion | None:
-        """Return what :meth:`to_tensors` returned; None for nothing."""
-        return Companion(**stored) if stored else None
+        """Return what :meth:`to_tensors` returned, now or before it had causes; None for nothing."""
+        if not stored:
+            return None
+        return Companion(**({"causes": torch.zeros(len(stored["share"]), 1)} | dict(stored)))
 
     def mean_values(
         self, inputs: Float[Tensor, "chosen row input"], members: Int[Tensor, " chosen"]
@@ -270,7 +277,8 @@ def fit_companion(
 ) -> Companion:
     """Return the trees of every member of a trained network, and the share they have earned.
 
-    A proportional-hazards head is given the baseline that goes with both.
+    A proportional-hazards head is given the baseline that goes with both. Of an event whose causes
+    have heads of their own, trees learn the event itself, and move the hazard of every cause alike.
 
     Parameters
     ----------
@@ -281,7 +289,12 @@ def fit_companion(
     trees
         Of each member.
     """
-    head = network.outcome.parts[0][1]
+    heads = [head for _, head in network.outcome.parts]
+    head = heads[0]
+    causes = torch.zeros(network.members, len(heads))
+    if len(heads) > 1:
+        events = tensors.training @ torch.nan_to_num(tensors.targets[:, 1::2])
+        causes = (events / events.sum(dim=1, keepdim=True)).log()
     names = [name for name, day in tensors.visit_days.items() if day <= 0]
     values = {name: tensors.channels[name] for name in names}
     forests, means = [], []
@@ -290,15 +303,16 @@ def fit_companion(
         forests.append(forest)
         means.append(torch.from_numpy(forest.predict(inputs.numpy())).float())
     score = score_of(head, torch.stack(means))
-    own, usual = _own_scores(network, tensors, names, agents)
+    own, usual = _own_scores(network, tensors, names, agents, causes)
     counted = tensors.stopping
     patients = counted.sum(dim=1).clamp(min=1e-9)
     centre = (score * counted).sum(dim=1) / patients
     level = (usual * counted).sum(dim=1) / patients
     apart = score - centre[:, None] - usual + level[:, None]
-    share = _shares(head, own, apart, tensors, group)
-    if isinstance(head, CoxHead):
-        head.settle(own[..., 0] + share[:, None] * apart, tensors.targets[:, :2], counted)
+    share = _shares(heads, own, apart, tensors, group)
+    for each, found, target in zip(heads, own, tensors.targets.split(2, dim=1), strict=True):
+        if isinstance(each, CoxHead):
+            each.settle(found[..., 0] + share[:, None] * apart, target, counted)
     there = presence(values)
     patterns, which = torch.unique(there, dim=0, return_inverse=True)
     seen = (tensors.training > 0).float() @ functional.one_hot(which, len(patterns)).float()
@@ -310,6 +324,7 @@ def fit_companion(
         agents=agents,
         patterns=patterns,
         known=seen >= _FEWEST,
+        causes=causes,
     )
 
 
@@ -325,7 +340,7 @@ def _forest(
     if isinstance(head, ContinuousHead):
         target = (target - head.location[member]) / head.scale[member]
     elif not isinstance(head, BinaryHead):
-        time, event = tensors.targets[rows, :2].T
+        time, event = tensors.targets[rows, 0], tensors.targets[rows, 1::2].sum(dim=1)
         alike = torch.zeros(1, len(rows))
         days, place = torch.unique(time, return_inverse=True)
         hazard = breslow_hazard(alike, time, event, days, counts[None])[0, place]
@@ -370,9 +385,10 @@ def _own_scores(
     tensors: TrainingTensors,
     names: Sequence[str],
     agents: Float[Tensor, " agent"],
-) -> tuple[Float[Tensor, "member row output"], Float[Tensor, "member row"]]:
-    """Return the network's score under the therapies received, and under the mean of the arms."""
-    own: list[Tensor] = []
+    causes: Float[Tensor, "member head"],
+) -> tuple[list[Float[Tensor, "member row output"]], Float[Tensor, "member row"]]:
+    """Return every head's score under the therapies received, and what all say of the average."""
+    own: list[list[Tensor]] = []
     usual: list[Tensor] = []
     for rows in torch.arange(len(tensors.agents)).split(_ROWS):
         values = {name: tensors.channels[name][rows] for name in names}
@@ -380,14 +396,14 @@ def _own_scores(
         mean, _ = posterior(network.together(values, tensors.agents[rows], shown))
         added = [network.encoder(name).added(each) for name, each in values.items()]
         code = torch.cat([mean, torch.stack(added).sum(dim=0)], dim=-1)
-        for found, given in ((own, tensors.agents[rows]), (usual, agents.expand(len(rows), -1))):
-            found.append(next(network.outcome.scores(code, given))[0])
-    return torch.cat(own, dim=1), torch.cat(usual, dim=1)[..., 0]
+        own.append([score for score, _ in network.outcome.scores(code, tensors.agents[rows])])
+        usual.append(network.outcome.prognosis(code, agents.expand(len(rows), -1), causes))
+    return [torch.cat(each, dim=1) for each in zip(*own, strict=True)], torch.cat(usual, dim=1)
 
 
 def _shares(
-    head: Head,
-    own: Float[Tensor, "member row output"],
+    heads: Sequence[Head],
+    own: Sequence[Float[Tensor, "member row output"]],
     apart: Float[Tensor, "member row"],
     tensors: TrainingTensors,
     group: Int[Tensor, " member"],
@@ -400,10 +416,16 @@ def _shares(
         The trees' score less the network's own prognosis, each about its mean.
     """
     every, losses = torch.linspace(0.0, 1.0, _SHARES), []
-    way = functional.pad(apart.unsqueeze(-1), (0, own.shape[-1] - 1))
+    targets = tensors.targets.split(2, dim=1)
     for share in every:
-        loss = head.loss(own + share * way, tensors.targets[:, :2], tensors.stopping)
-        losses.append((loss * tensors.stopping).sum(dim=1))
-    alike = (group[:, None] == group[None, :]).to(own)
+        way = functional.pad(share * apart.unsqueeze(-1), (0, heads[0].outputs - 1))
+        loss = torch.stack(
+            [
+                head.loss(score + way, target, tensors.stopping)
+                for head, score, target in zip(heads, own, targets, strict=True)
+            ]
+        )
+        losses.append((loss.sum(dim=0) * tensors.stopping).sum(dim=1))
+    alike = (group[:, None] == group[None, :]).to(apart)
     lost = torch.stack(losses) @ alike / alike.sum(dim=0)
     return every @ torch.softmax(lost.amin(dim=0) - lost, dim=0)

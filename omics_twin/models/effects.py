@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from omics_twin.models.encoders import bent_values
-from omics_twin.models.heads import Head, Link
+from omics_twin.models.heads import HazardHead, Head, Link
 from omics_twin.models.layers import ProjectedInputLinear
-from omics_twin.models.network import MultimodalNetwork, symmetric_root
+from omics_twin.models.network import MultimodalNetwork, symmetric_root, with_time
 from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.sums import Total, here
 
-_STEPS = 40
+_STEPS, _FADE_STEPS = 40, 100
 _PATH = 8
 # Strongest and weakest penalty as a share of the lasso's that leaves nothing.
 _LASSO = (1.0, 0.02)
@@ -69,6 +69,9 @@ class EffectsProblem:
         Completes sums over these rows where others are learned from elsewhere.
     wide
         What of the inputs are components of a wide channel.
+    fade
+        Of a score's effect with time, see :class:`omics_twin.models.network.LinearEffects`;
+        None: there is none.
     """
 
     inputs: Float[Tensor, "member row input"]
@@ -81,6 +84,7 @@ class EffectsProblem:
     bends: Float[Tensor, "member row bend"]
     total: Total = here
     wide: Wide = ()
+    fade: Float[Tensor, "member 1 1"] | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ class _Solver:
         self.free[-1] = float(average)
         self.free[-1, 0] = 0.0
         # One bounded curvature serves weights and level; a time to event has about one event.
-        curvature = 0.25 if head.link is Link.LOGIT and head.outputs == 1 else 1.0
+        curvature = 0.25 if head.link is Link.LOGIT else 1.0
         self.step = (1.0 / (curvature * (self._largest() + 1.0))).view(-1, 1, 1)
         self.level_step = self.step.view(-1, *[1] * (head.level.ndim - 1)) * float(average)
 
@@ -250,7 +254,8 @@ class _Solver:
 
     def _losses(self, score: Tensor, level: Tensor, weights: Tensor) -> Float[Tensor, "member row"]:
         full = (score + self.problem.offset).unsqueeze(-1)
-        full = nn.functional.pad(full, (0, self.head.outputs - 1))
+        fade = self.problem.fade
+        full = with_time(full, full.new_zeros(len(full), 1, 1) if fade is None else fade, self.head)
         arguments = (full, self.problem.targets, weights)
         found: Tensor = functional_call(_HeadLoss(self.head), {"head.level": level}, arguments)
         return found
@@ -267,6 +272,49 @@ class _Solver:
         return 1.1 * vector.flatten(1).norm(dim=1)
 
 
+def fit_fade(
+    score: Float[Tensor, "member row"],
+    start: Float[Tensor, "member 1 1"],
+    problem: EffectsProblem,
+    head: HazardHead,
+) -> tuple[Float[Tensor, "member 1 1"], Tensor]:
+    """Return by how much a score's effect on hazards fades with time, and the levels beside it.
+
+    One number for each member, by maximum likelihood with a standard normal prior.
+
+    Parameters
+    ----------
+    score
+        What the effects say.
+    start
+        Where the search begins.
+    """
+    fade = start.detach().clone().requires_grad_()
+    level = head.level.detach().clone().requires_grad_()
+    (patients,) = problem.total("training patients", problem.training.sum(dim=1))
+    optimiser = torch.optim.LBFGS(
+        [fade, level], max_iter=_FADE_STEPS, line_search_fn="strong_wolfe"
+    )
+
+    def objective() -> float:
+        optimiser.zero_grad()
+        arguments = (with_time(score.unsqueeze(-1), fade, head), problem.targets)
+        found: Tensor = functional_call(_HeadLoss(head), {"head.level": level}, arguments)
+        # Each member's own mean: members do not wait for the largest of them.
+        loss = ((found * problem.training).sum(dim=1) / patients).sum()
+        by_fade, by_level = torch.autograd.grad(loss, [fade, level])
+        lost, by_fade, by_level = problem.total(
+            "slopes of fading", loss.detach(), by_fade, by_level
+        )
+        own = fade.detach()
+        fade.grad, level.grad = by_fade + own / patients.view_as(own), by_level
+        return float(lost + 0.5 * (own.square() / patients.view_as(own)).sum())
+
+    with torch.enable_grad():
+        optimiser.step(objective)
+    return fade.detach(), level.detach()
+
+
 class _HeadLoss(nn.Module):
     """A head's loss as a module's forward, for ``functional_call``."""
 
@@ -274,7 +322,7 @@ class _HeadLoss(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, score: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, score: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         return self.head.loss(score, targets, weights)
 
 
@@ -316,7 +364,9 @@ def learn_effects(
         stop = min(start + most, len(order))
         while stop < len(order) and group[order[stop]] == group[order[stop - 1]]:
             stop += 1
-        _Learner(network, tensors, order[start:stop], group[order[start:stop]], shown).learn()
+        for head in range(len(network.outcome.heads)):
+            some = order[start:stop]
+            _Learner(network, tensors, some, group[some], shown, head).learn()
         start = stop
     _repeat(network, first[again])
 
@@ -334,42 +384,55 @@ def _repeat(network: MultimodalNetwork, of: Int[Tensor, " member"]) -> None:
     encoders = [network.encoder(name) for name in network.channels]
     values = [value for each in encoders for value in (each.effects, each.bends, each.unknown)]
     if network.outcome.effects is not None:
-        values.append(network.outcome.effects.average)
-    for value in [*values, network.outcome.parts[0][1].level]:
+        values += [network.outcome.effects.average, network.outcome.effects.fade]
+    for value in [*values, *(head.level for _, head in network.outcome.parts)]:
         value.copy_(value[of])
 
 
 @dataclass(frozen=True)
 class _Learner:
-    """Some members whose effects are found together."""
+    """Some members whose effects on the score of one head are found together."""
 
     network: MultimodalNetwork
     tensors: TrainingTensors
     members: Int[Tensor, " chosen"]
     group: Int[Tensor, " chosen"]
     shown: Mapping[str, Float[Tensor, " member"]] | None
+    head: int
 
     def learn(self) -> None:
-        effects, head = self.network.outcome.effects, self._head()
+        effects = self.network.outcome.effects
         if effects is None:
             return
         before = [name for name, day in self.tensors.visit_days.items() if day <= 0]
         everyone = torch.arange(len(self.tensors.agents))
         all_seen = {name: torch.ones(len(everyone)) for name in before}
-        found = fit_effects(self._problem(everyone, all_seen, self._score(all_seen)), head)
-        effects.average[self.members] += found.average.unsqueeze(1)
-        self.network.outcome.parts[0][1].level[self.members] = found.level
+        problem = self._problem(everyone, all_seen, self._score(all_seen))
+        found = fit_effects(problem, self._own_head())
+        effects.average[self.members, self.head] += found.average
+        self.network.outcome.parts[self.head][1].level[self.members] = found.level
         self._store(before, found)
+        head = self._own_head()
+        if isinstance(head, HazardHead):
+            own = (self.members, slice(None), slice(self.head, self.head + 1))
+            fitted = fit_fade(self._score(all_seen), effects.fade[own], problem, head)
+            effects.fade[own], self.network.outcome.parts[self.head][1].level[self.members] = fitted
         days = sorted({day for day in self.tensors.visit_days.values() if day > 0})
         if days:
             rows, seen = _prefixes(self.tensors, days)
             offset = self._score(all_seen)[:, rows] + self._score(seen, rows, average=False)
-            found = fit_effects(self._problem(rows, seen, offset), self._head(), average=False)
+            found = fit_effects(self._problem(rows, seen, offset), self._own_head(), average=False)
             self._store(list(seen), found)
 
-    def _head(self) -> Head:
+    @property
+    def _terms(self) -> slice:
+        """Where the terms of the head stand among those of all heads."""
+        size = 1 + self.tensors.agents.shape[1]
+        return slice(self.head * size, (self.head + 1) * size)
+
+    def _own_head(self) -> Head:
         """Return the head with the parameters of these members."""
-        head = copy.deepcopy(self.network.outcome.parts[0][1])
+        head = copy.deepcopy(self.network.outcome.parts[self.head][1])
         for name, value in list(head.named_parameters()):
             setattr(head, name, nn.Parameter(value.detach()[self.members], requires_grad=False))
         return head
@@ -387,7 +450,7 @@ class _Learner:
         return EffectsProblem(
             torch.cat([inputs[name][:, rows] * seen[name][:, None] for name in seen], dim=2),
             self.tensors.agents[rows],
-            self.tensors.targets[rows],
+            self.tensors.targets[rows, 2 * self.head : 2 * self.head + 2],
             offset,
             self.tensors.training[self.members][:, rows],
             self.tensors.stopping[self.members][:, rows],
@@ -395,6 +458,9 @@ class _Learner:
             torch.cat(bends, dim=2),
             self.tensors.total,
             self._wide(inputs),
+            None
+            if self.network.outcome.effects is None
+            else self.network.outcome.effects.fade[self.members, :, self.head : self.head + 1],
         )
 
     def _wide(self, inputs: Mapping[str, Tensor]) -> Wide:
@@ -422,11 +488,10 @@ class _Learner:
         return bent_values(inputs[..., self.network.encoder(name).bent])
 
     def _added(self, name: str) -> Float[Tensor, "chosen patient term"]:
-        """Return what a channel adds by the effects that are known so far."""
+        """Return what a channel adds by the effects that are known so far, of all heads."""
         encoder, inputs = self.network.encoder(name), self._inputs(name)
         added = torch.bmm(inputs, encoder.effects[self.members])
-        added[..., :1] += encoder.bending(inputs[..., encoder.bent], self.members)
-        return added
+        return encoder.bending(added, inputs[..., encoder.bent], self.members)
 
     def _score(
         self, seen: Mapping[str, Tensor], rows: Tensor | None = None, *, average: bool = True
@@ -436,20 +501,22 @@ class _Learner:
         terms = torch.cat([torch.ones(len(rows), 1), self.tensors.agents[rows]], dim=1)
         score = torch.zeros(len(self.members), len(rows))
         for name, each in seen.items():
-            score = score + (self._added(name)[:, rows] * terms).sum(dim=-1) * each
+            score = score + (self._added(name)[:, rows, self._terms] * terms).sum(dim=-1) * each
         effects = self.network.outcome.effects
         if average and effects is not None:
-            score = score + effects.average[self.members, 0] @ self.tensors.agents[rows].T
+            score = score + effects.average[self.members, self.head] @ self.tensors.agents[rows].T
         return score
 
     def _store(self, names: Sequence[str], found: Effects) -> None:
         """Add to each channel's effects what was found, and measure the spread of what it adds."""
         encoders = [self.network.encoder(name) for name in names]
         weights = found.weight.split([each.effects.shape[1] for each in encoders], dim=1)
-        bends = found.bends.split([each.bends.shape[1] for each in encoders], dim=1)
+        sizes = [each.bends.shape[1] // each.heads for each in encoders]
+        bends = found.bends.split(sizes, dim=1)
         for name, encoder, weight, bend in zip(names, encoders, weights, bends, strict=True):
-            encoder.effects[self.members] += weight
-            encoder.bends[self.members] += bend
+            encoder.effects[self.members, :, self._terms] += weight
+            own = slice(self.head * bend.shape[1], (self.head + 1) * bend.shape[1])
+            encoder.bends[self.members, own] += bend
             added = self._added(name)
             there = (~torch.isnan(self.tensors.channels[name]).all(dim=1)).float()
             share = self.tensors.training[self.members] * there

@@ -138,8 +138,9 @@ class ChannelEncoder(nn.Module):
         Sizes; ``agents`` is 0 for a channel measured before treatment.
     initial_precision
         Precision of the expert before training.
-    terms
-        Size of what the channel adds to the score beside the latent code; 0: nothing.
+    terms, heads
+        Size of what the channel adds to the scores beside the latent code, 0: nothing; and to how
+        many scores, each with as many terms.
     """
 
     location: Tensor
@@ -159,10 +160,12 @@ class ChannelEncoder(nn.Module):
         initial_precision: float,
         dropout_probability: float,
         terms: int,
+        heads: int = 1,
         generator: Generator,
     ) -> None:
         super().__init__()
         members = statistics.scale.shape[0]
+        self.heads = heads
         self.latent, self.hidden = latent, hidden
         self.dropout_probability = dropout_probability
         self.first: FirstLayer = statistics.first_layer(latent + hidden, generator)
@@ -179,7 +182,7 @@ class ChannelEncoder(nn.Module):
         # Found before the network learns (see models/effects.py), and then left alone.
         self.effects = nn.Parameter(torch.zeros(members, inputs, terms), requires_grad=False)
         self.bends = nn.Parameter(
-            torch.zeros(members, len(KNOTS) * len(statistics.bent)), requires_grad=False
+            torch.zeros(members, heads * len(KNOTS) * len(statistics.bent)), requires_grad=False
         )
         self.unknown = nn.Parameter(torch.zeros(members, terms, terms), requires_grad=False)
         self.register_buffer("bent", statistics.bent)
@@ -228,18 +231,20 @@ class ChannelEncoder(nn.Module):
         found = self.first.weighed(filled, measured, self.effects)
         if not len(self.bent):
             return found
-        standard = self.first.standardised(filled, measured)[..., self.bent]
-        return torch.cat([found[..., :1] + self.bending(standard), found[..., 1:]], dim=-1)
+        return self.bending(found, self.first.standardised(filled, measured)[..., self.bent])
 
     def bending(
         self,
+        added: Float[Tensor, "chosen *row term"],
         standard: Float[Tensor, "chosen *row bent"],
         members: Int[Tensor, " chosen"] | None = None,
-    ) -> Float[Tensor, "chosen *row 1"]:
-        """Return what the bent features add to prognosis beyond a straight line."""
+    ) -> Float[Tensor, "chosen *row term"]:
+        """Return what is added, with what bent features add to prognosis beyond a straight line."""
         weight = self.bends if members is None else self.bends[members]
-        weight = weight.view(len(weight), *[1] * (standard.ndim - 2), -1)
-        return (bent_values(standard) * weight).sum(dim=-1, keepdim=True)
+        weight = weight.view(len(weight), *[1] * (standard.ndim - 2), self.heads, -1)
+        beyond = (bent_values(standard).unsqueeze(-2) * weight).sum(dim=-1, keepdim=True)
+        each = added.unflatten(-1, (self.heads, -1))
+        return torch.cat([each[..., :1] + beyond, each[..., 1:]], dim=-1).flatten(-2)
 
     def settled(
         self,

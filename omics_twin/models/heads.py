@@ -21,6 +21,8 @@ class Link(Enum):
 
     IDENTITY = "identity"
     LOGIT = "logit"
+    # One predictor for each interval, of which each speaks of who has had no event before.
+    HAZARDS = "hazards"
     LOG_LOG = "log_log"
 
 
@@ -192,7 +194,7 @@ class HazardHead(nn.Module):
     """
 
     outputs = 2
-    link = Link.LOGIT
+    link = Link.HAZARDS
     edges_days: Tensor
     clock: Tensor
 
@@ -248,15 +250,20 @@ class HazardHead(nn.Module):
         died = functional.softplus(-logits) * happened
         return (survived + died).sum(dim=-1) * known
 
+    def cumulative_hazard(
+        self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
+    ) -> Float[Tensor, "member row time"]:
+        """Return the cumulative hazard by each day (linear inside an interval)."""
+        found = functional.pad(functional.softplus(predictor).cumsum(dim=-1), (1, 0))
+        before, after, share = _between(self.edges_days.to(days), days)
+        left, end = found[..., before], found[..., after]
+        return left + share.to(left) * (end - left)
+
     def trajectory(
         self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
     ) -> Float[Tensor, "member row time quantity"]:
-        """Return the probability of no event by each day (log-linear inside an interval)."""
-        log_survival = -functional.softplus(predictor).cumsum(dim=-1)
-        log_survival = functional.pad(log_survival, (1, 0))
-        before, after, share = _between(self.edges_days.to(days), days)
-        left, end = log_survival[..., before], log_survival[..., after]
-        return torch.exp(left + share.to(left) * (end - left)).unsqueeze(-1)
+        """Return the probability of no event by each day."""
+        return torch.exp(-self.cumulative_hazard(predictor, days)).unsqueeze(-1)
 
 
 class CoxHead(nn.Module):
@@ -357,16 +364,22 @@ class CoxHead(nn.Module):
         inside = torch.ones_like(rows) if weights is None else weights.to(rows)
         return torch.nan_to_num(target[:, 0]), torch.nan_to_num(target[:, 1]), inside * known
 
-    def trajectory(
+    def cumulative_hazard(
         self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
-    ) -> Float[Tensor, "member row time quantity"]:
-        """Return the probability of no event by each day."""
+    ) -> Float[Tensor, "member row time"]:
+        """Return the cumulative hazard by each day."""
         left, right, share = _between(self.edges_days.to(days), days)
         shape = self.shape[..., left] + share.to(predictor) * (
             self.shape[..., right] - self.shape[..., left]
         )
         # As a sum of logarithms: neither part need be within the range of a number alone.
-        return torch.exp(-torch.exp(predictor + torch.log(shape))).unsqueeze(-1)
+        return torch.exp(predictor + torch.log(shape))
+
+    def trajectory(
+        self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
+    ) -> Float[Tensor, "member row time quantity"]:
+        """Return the probability of no event by each day."""
+        return torch.exp(-self.cumulative_hazard(predictor, days)).unsqueeze(-1)
 
 
 def _between(

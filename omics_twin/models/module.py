@@ -84,9 +84,9 @@ class MembersModule(lightning.LightningModule):
         return DataLoader(steps, batch_size=None)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return AdamW; levels, gains and biases are not decayed."""
+        """Return AdamW; levels, gains, fading and biases are not decayed."""
         parameters = [each for each in self.network.named_parameters() if each[1].requires_grad]
-        plain = ("bias", "level", "certainty", "gain")
+        plain = ("bias", "level", "certainty", "gain", "fade")
         decayed = [p for name, p in parameters if not name.endswith(plain)]
         free = [p for name, p in parameters if name.endswith(plain)]
         if self.own is not None:

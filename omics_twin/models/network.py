@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from omics_twin.models.encoders import ChannelEncoder, WideInput
 from omics_twin.models.fusion import Evidence, divergence_from_prior, posterior
-from omics_twin.models.heads import CoxHead, Head, Link, ResponseSurface
+from omics_twin.models.heads import CoxHead, HazardHead, Head, Link, ResponseSurface
 from omics_twin.models.layers import with_values
 from omics_twin.models.therapy import RegimenEncoder
 
@@ -57,6 +57,8 @@ class Widening:
         wide = centre + self.spread[:, None] * (predictor - centre)
         if link is Link.IDENTITY:
             return wide
+        if link is Link.HAZARDS:
+            return self._with_mean_survival(predictor, wide)
         probability, _ = _probability(predictor, link)
         mean = (probability * weights).sum(dim=0)
         for _ in range(3):
@@ -65,6 +67,30 @@ class Widening:
             slope = (each * weights).sum(dim=0).clamp(min=1e-6)
             wide = wide + (mean - (probability * weights).sum(dim=0)) / slope
         return wide
+
+    def _with_mean_survival(
+        self,
+        predictor: Float[Tensor, "draw patient interval"],
+        wide: Float[Tensor, "draw patient interval"],
+    ) -> Float[Tensor, "draw patient interval"]:
+        """Return the widened predictors, shifted until mean survival is what it was.
+
+        Draws with low hazards are those that are left later on, so that the mean hazard of every
+        interval alone would leave too many alive.
+        """
+        survival = torch.exp(-functional.softplus(predictor).cumsum(dim=-1))
+        wanted = (survival * self.weights.unsqueeze(-1)).sum(dim=0)
+        left, found = self.weights, []
+        for interval, logit in enumerate(wide.unbind(dim=-1)):
+            for _ in range(4):
+                hazard = torch.sigmoid(logit)
+                stays = left * (1.0 - hazard)
+                slope = (stays * hazard).sum(dim=0).clamp(min=1e-12)
+                step = (stays.sum(dim=0) - wanted[:, interval]) / slope
+                logit = logit + step.clamp(-1.0, 1.0)
+            left = left * torch.sigmoid(-logit)
+            found.append(logit)
+        return torch.stack(found, dim=-1)
 
 
 def _probability(predictor: Tensor, link: Link) -> tuple[Tensor, Tensor]:
@@ -81,30 +107,41 @@ def _probability(predictor: Tensor, link: Link) -> tuple[Tensor, Tensor]:
 class LinearEffects(nn.Module):
     """The score that is linear in the measurements: prognosis, and each agent's effect.
 
-    Parameters
+    Attributes
     ----------
-    members, agents
-        Sizes of the member and agent axes.
+    fade
+        How much of a score's effect on hazards is lost (below 0) or gained from the middle of the
+        observation to its end, and the other way round before: many a prognostic marker tells
+        most of the first years. Of other outcomes it is nothing.
     """
 
-    def __init__(self, members: int, agents: int) -> None:
+    def __init__(self, members: int, agents: int, heads: int = 1) -> None:
         super().__init__()
-        self.average = nn.Parameter(torch.zeros(members, 1, agents), requires_grad=False)
-        self.gain = nn.Parameter(torch.ones(members, 1, 1))
+        self.average = nn.Parameter(torch.zeros(members, heads, agents), requires_grad=False)
+        self.gain = nn.Parameter(torch.ones(members, 1, heads))
+        self.fade = nn.Parameter(torch.zeros(members, 1, heads))
 
     def forward(
         self, added: Float[Tensor, "member row term"], agents: Float[Tensor, "row agent"]
-    ) -> Float[Tensor, "member row 1"]:
-        """Return the score of each row from what its measurements add."""
-        effect = ((added[..., 1:] + self.average) * agents).sum(dim=-1, keepdim=True)
-        return self.gain * (added[..., :1] + effect)
+    ) -> Float[Tensor, "member row head"]:
+        """Return every head's score of each row from what its measurements add."""
+        each = added.unflatten(-1, (self.average.shape[1], -1))
+        effect = ((each[..., 1:] + self.average.unsqueeze(1)) * agents.unsqueeze(1)).sum(dim=-1)
+        return self.gain * (each[..., 0] + effect)
 
 
 class TherapyOutcome(nn.Module):
-    """A patient's code and agents to trajectories of every endpoint; asked once per therapy.
+    """A patient's code and agents to the outcome's trajectories; asked once per therapy.
 
-    The code of a draw is its latent code, followed by what the measurements add to prognosis and
-    to each agent's effect where the network has linear effects.
+    The code of a draw is its latent code, followed, where the network has linear effects, by what
+    the measurements add to prognosis and to each agent's effect, head by head.
+
+    Parameters
+    ----------
+    heads
+        One, or one for each cause of an event, whose hazards add up to the event's.
+    event
+        Name of that event; empty where there is one head, which answers for itself.
     """
 
     def __init__(
@@ -113,18 +150,34 @@ class TherapyOutcome(nn.Module):
         surfaces: list[ResponseSurface],
         heads: list[Head],
         effects: LinearEffects | None = None,
+        event: str = "",
     ) -> None:
         super().__init__()
         self.effects = effects
+        self.event = event
         self.regimen = regimen
         self.surfaces = nn.ModuleList(surfaces)
         self.heads = nn.ModuleList(heads)
 
     @property
     def parts(self) -> list[tuple[ResponseSurface, Head]]:
-        """Each head with the surface that it reads, in the order of the quantities."""
+        """Each head with the surface that it reads."""
         found = zip(self.surfaces, self.heads, strict=True)
         return [(cast(ResponseSurface, surface), cast(Head, head)) for surface, head in found]
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The outcome; where its causes are told apart, followed by the incidence of each."""
+        return (
+            *filter(None, [self.event]),
+            *(q for _, head in self.parts for q in head.quantities),
+        )
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Of each quantity."""
+        units = tuple(unit for _, head in self.parts for unit in head.units)
+        return (units[0], *units) if self.event else units
 
     def forward(
         self,
@@ -134,22 +187,58 @@ class TherapyOutcome(nn.Module):
         widening: Widening | None = None,
         moved: Float[Tensor, "member row"] | None = None,
     ) -> Float[Tensor, "member row time quantity"]:
-        """Return the trajectories of all heads' quantities.
+        """Return the trajectories of all quantities.
 
         Parameters
         ----------
         moved
-            What is added to the scores of every therapy alike.
+            What is added to the scores of every therapy, and every cause, alike.
         """
-        parts = []
+        parts, hazards = [], []
         for score, head in self.scores(code, agents):
             if moved is not None:
                 score = score + functional.pad(moved.unsqueeze(-1), (0, score.shape[-1] - 1))
             predictor = head.predictor(score)
             if widening is not None:
                 predictor = widening(predictor, link=head.link)
-            parts.append(head.trajectory(predictor, days))
-        return torch.cat(parts, dim=-1)
+            if self.event:
+                timed = cast(HazardHead | CoxHead, head)
+                grid = torch.cat([timed.edges_days.to(days), days]).unique()
+                hazards.append(timed.cumulative_hazard(predictor, grid))
+            else:
+                parts.append(head.trajectory(predictor, days))
+        if not self.event:
+            return torch.cat(parts, dim=-1)
+        # Between two days of the grid every cause's hazard is constant.
+        return event_and_causes(torch.stack(hazards))[:, :, torch.searchsorted(grid, days)]
+
+    def given_event_free(
+        self,
+        values: Float[Tensor, "*row time quantity"],
+        now: Float[Tensor, "*row one quantity"],
+    ) -> Float[Tensor, "*row time quantity"]:
+        """Return trajectories of who has had no event by a day, at which they were ``now``."""
+        if not hasattr(self.heads[0], "edges_days"):
+            return values
+        free = now[..., :1].clamp(min=1e-6)
+        survival = values[..., :1] / free
+        return torch.cat([survival, (values - now)[..., 1:] / free], dim=-1).clamp(0.0, 1.0)
+
+    def prognosis(
+        self,
+        code: Float[Tensor, "member row code"],
+        agents: Float[Tensor, "row agent"],
+        shares: Float[Tensor, "member head"],
+    ) -> Float[Tensor, "member row"]:
+        """Return one score of each row: of an event with causes, the log of its relative hazard.
+
+        Parameters
+        ----------
+        shares
+            Logarithm of each cause's share among the events.
+        """
+        scores = torch.stack([score[..., 0] for score, _ in self.scores(code, agents)], dim=-1)
+        return (scores + shares.unsqueeze(1)).logsumexp(dim=-1)
 
     def relative_hazards(
         self, code: Float[Tensor, "member row code"], agents: Float[Tensor, "row agent"]
@@ -168,7 +257,7 @@ class TherapyOutcome(nn.Module):
         targets: Float[Tensor, "row field"],
         weights: Float[Tensor, "member row"],
     ) -> Float[Tensor, "member row"]:
-        """Return the sum of the heads' losses; ``targets`` holds two fields per head.
+        """Return the sum of the heads' losses; ``targets`` holds two fields of each.
 
         Parameters
         ----------
@@ -185,17 +274,50 @@ class TherapyOutcome(nn.Module):
         self, code: Float[Tensor, "member row code"], agents: Float[Tensor, "row agent"]
     ) -> Iterator[tuple[Float[Tensor, "member row output"], Head]]:
         """Yield the score of each head, without its level, and the head."""
-        terms = 0 if self.effects is None else 1 + agents.shape[-1]
+        terms = 0 if self.effects is None else len(self.heads) * (1 + agents.shape[-1])
         latent, added = code.split([code.shape[-1] - terms, terms], dim=-1)
         regimen = self.regimen(agents)
-        for surface, head in self.parts:
+        linear = None if self.effects is None else self.effects(added, agents)
+        for index, (surface, head) in enumerate(self.parts):
             score = surface(latent, regimen)
-            if self.effects is not None:
+            if self.effects is not None and linear is not None:
+                own = slice(index, index + 1)
+                known = with_time(linear[..., own], self.effects.fade[..., own], head)
                 # The first latent dimension speaks to the score directly: a later visit can move
                 # what the effects leave open.
-                linear = self.effects(added, agents) + _ANCHOR * latent[..., :1]
-                score = score + functional.pad(linear, (0, score.shape[-1] - 1))
+                anchor = functional.pad(_ANCHOR * latent[..., :1], (0, score.shape[-1] - 1))
+                score = score + known + anchor
             yield score, head
+
+
+def with_time(
+    score: Float[Tensor, "member row 1"], fade: Float[Tensor, "member 1 1"], head: Head
+) -> Float[Tensor, "member row output"]:
+    """Return what a head takes for a linear score, which may fade or grow with time."""
+    return torch.cat([score, fade * score], dim=-1) if head.outputs > 1 else score
+
+
+def event_and_causes(
+    hazards: Float[Tensor, "cause *row time"],
+) -> Float[Tensor, "*row time quantity"]:
+    """Return survival without the event, and the cumulative incidence of each of its causes.
+
+    Parameters
+    ----------
+    hazards
+        Cumulative, by days between which the hazards keep their proportion; zero before the first.
+
+    Examples
+    --------
+    >>> event_and_causes(torch.tensor([[0.0, 0.1], [0.0, 0.3]])).round(decimals=3).tolist()
+    [[1.0, 0.0, 0.0], [0.67, 0.082, 0.247]]
+    """
+    steps = hazards.diff(dim=-1, prepend=torch.zeros_like(hazards[..., :1]))
+    step = steps.sum(dim=0)
+    total = step.cumsum(dim=-1)
+    happens = torch.exp(step - total) * -torch.expm1(-step)
+    incidence = (happens * steps / step.clamp(min=1e-30)).cumsum(dim=-1)
+    return torch.cat([torch.exp(-total)[None], incidence]).movedim(0, -1)
 
 
 class _Loss(nn.Module):
@@ -238,7 +360,7 @@ class MultimodalNetwork(nn.Module):
 
     @property
     def terms(self) -> int:
-        """Size of what a measurement adds: prognosis and each agent's effect; 0: nothing."""
+        """Size of what a measurement adds: each head's prognosis and agents' effects; 0: none."""
         return cast(ChannelEncoder, self.encoders[0]).effects.shape[2]
 
     def begin_silent(self) -> None:
@@ -255,10 +377,16 @@ class MultimodalNetwork(nn.Module):
         for part in self.modules():
             for name, value in part.named_parameters(recurse=False):
                 value.requires_grad_(name not in FOUND_FIRST)
-                if effects is not None and name in FOUND_FIRST:
-                    value.mul_(effects.gain.view(-1, *[1] * (value.ndim - 1)))
-        if effects is not None:
-            effects.gain.fill_(1.0)
+        if effects is None:
+            return
+        gain = effects.gain[:, 0]
+        for encoder in map(self.encoder, self.channels):
+            by_term = gain.repeat_interleave(self.terms // gain.shape[1], dim=1)
+            encoder.effects.mul_(by_term.unsqueeze(1))
+            encoder.unknown.mul_(by_term.unsqueeze(2))
+            encoder.bends.mul_(gain.repeat_interleave(encoder.bends.shape[1] // gain.shape[1], 1))
+        effects.average.mul_(gain.unsqueeze(2))
+        effects.gain.fill_(1.0)
 
     def encoder(self, channel: str) -> ChannelEncoder:
         """Return the expert of a channel."""
@@ -373,16 +501,16 @@ class MultimodalNetwork(nn.Module):
         found: Tensor = self._of(member)(rows, agents, days, widening, more)
         return found.transpose(0, 1)
 
-    def score(
+    def prognosis(
         self,
         code: Float[Tensor, "patient draw code"],
         member: Int[Tensor, " draw"],
         agents: Float[Tensor, " agent"],
+        shares: Float[Tensor, "draw head"],
     ) -> Float[Tensor, "patient draw"]:
-        """Return the score of draws that each belong to one member, of the first head."""
+        """Return :meth:`TherapyOutcome.prognosis` of draws that each belong to one member."""
         everyone = agents.expand(code.shape[0], -1)
-        found, _ = next(self._of(member).scores(code.transpose(0, 1), everyone))
-        return found[..., 0].T
+        return self._of(member).prognosis(code.transpose(0, 1), everyone, shares).T
 
     def _of(self, member: Int[Tensor, " draw"]) -> TherapyOutcome:
         chosen = {name: value[member] for name, value in self.outcome.named_parameters()}

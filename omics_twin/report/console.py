@@ -98,8 +98,9 @@ class Console:
             ``endpoint``, ``n``, ``model`` (metric -> mean and sd over repeats) and ``baselines``
             (name -> the same); optionally ``truth`` (the value of following each ranking, the
             truth being known), ``policy`` (the same, judged from what happened), ``by_visit``
-            (visit -> metrics), ``course`` (measurement -> visit -> forecaster -> scores) and
-            ``by_part`` (the headline metric within parts of the cohort).
+            (visit -> metrics), ``course`` (measurement -> visit -> forecaster -> scores),
+            ``by_part`` (the headline metric within parts of the cohort) and ``by_cause`` (cause of
+            the event -> metrics of its incidence).
         """
         if not self.quiet:
             for line in metrics_lines(found):
@@ -156,6 +157,15 @@ def metrics_lines(found: Mapping[str, Any]) -> list[str]:
     lines += policy_lines(found.get("policy"))
     lines += group_lines(found)
     lines += part_lines(found.get("by_part"))
+    causes = found.get("by_cause") or {}
+    if causes:
+        lines += ["", "incidence of every cause of the event, the others competing with it"]
+        measured = {
+            f"{cause} ({counted(each['events'], 'event')}) {name}": metrics
+            for cause, each in causes.items()
+            for name, metrics in cause_learners(each).items()
+        }
+        lines += _table(list(measured), metric_columns(measured))
     visits = found.get("by_visit") or {}
     if visits:
         lines += ["", f"{_MODEL} as visits come in, on the patients who have all of them"]
@@ -188,6 +198,11 @@ def part_lines(found: Mapping[str, Any] | None) -> list[str]:
     ]
     title = f"{found['metric']} within each part; in the mean every part counts the same"
     return ["", title, *_table(rows, columns)]
+
+
+def cause_learners(cause: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the metrics of the model and of the baselines for one cause of an event."""
+    return {_MODEL: cause["model"], **cause["baselines"]}
 
 
 def visit_learners(visit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

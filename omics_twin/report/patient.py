@@ -22,6 +22,7 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError
 from omics_twin.files import write_whole
 from omics_twin.lifecycle.validity import REFUSED, governed, shares_of
+from omics_twin.report.causes import causes_in
 from omics_twin.report.comparison import ClosedTherapy, Comparison, compare, plot_of, table_of
 from omics_twin.report.genes import genes_of
 from omics_twin.report.limits import evidence_of, limits_of, unlike
@@ -123,6 +124,7 @@ def page_of(
         "comparison": comparison,
         "plot": plot_of(comparison, scale),
         "table": table_of(comparison, scale),
+        "causes": None if refused else causes_in(model, belief, comparison, settings),
         "why": why_of(model, patients, belief, comparison, scale, settings),
         "genes": genes_of(model, patients, belief, comparison, scale, settings, graph),
         "moved": None

@@ -217,6 +217,7 @@ def _part(run: StoredRun, found: Mapping[str, Any]) -> list[str]:
     for section in (
         sections.prediction,
         sections.paired,
+        sections.causes,
         sections.visits,
         sections.course,
         sections.landmarks,

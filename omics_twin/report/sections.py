@@ -10,6 +10,7 @@ from typing import Any
 
 from omics_twin.report.console import (
     Column,
+    cause_learners,
     metric_columns,
     truth_columns,
     truth_lines,
@@ -31,6 +32,7 @@ _KNOWN = {
     "repeats",
     "model",
     "baselines",
+    "by_cause",
     "by_visit",
     "course",
     "truth",
@@ -66,6 +68,24 @@ def prediction(found: Mapping[str, Any]) -> list[str]:
         lines += [f"{plain(as_sentence(sentence))}", ""]
     rest = {k: v for k, v in (found.get("truth") or {}).items() if k not in _KNOWN_OF_TRUTH}
     return [*lines, *numbers(rest)]
+
+
+def causes(found: Mapping[str, Any]) -> list[str]:
+    """Return how the incidence of every cause of an event was foreseen."""
+    measured = found.get("by_cause") or {}
+    if not measured:
+        return []
+    return [
+        "### Every cause of the event",
+        "",
+        "Incidence under the therapy received, the other causes competing with it. Bold is the "
+        "best for that cause.",
+        "",
+        *_compared(
+            "cause",
+            {f"{n}, {each['events']} events": cause_learners(each) for n, each in measured.items()},
+        ),
+    ]
 
 
 def visits(found: Mapping[str, Any]) -> list[str]:

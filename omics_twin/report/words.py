@@ -258,6 +258,20 @@ def day_in_words(day: float) -> str:
     return f"day {day:g}"
 
 
+def years_in_words(days: float) -> str:
+    """Return a span of time as a clinician would say it.
+
+    Examples
+    --------
+    >>> years_in_words(3652), years_in_words(1826), years_in_words(365), years_in_words(180)
+    ('10 years', '5 years', '12 months', '180 days')
+    """
+    months = days / (365.25 / 12)
+    if abs(months - round(months)) > 0.05:
+        return f"{days:g} days"
+    return f"{months / 12:.3g} years" if months > 23.5 else f"{months:.0f} months"
+
+
 def listed(names: Sequence[str], most: int = 8) -> str:
     """Return names as a list in a sentence; the rest is counted.
 

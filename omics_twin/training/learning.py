@@ -141,7 +141,7 @@ def untrained_network(task: Task, config: Config, plan: MemberPlan) -> Multimoda
         If a member of that twin has seen a patient whom the plan holds out for it.
     """
     # Asked first: what a network needs and is not there is told of a started one too.
-    channels, outcomes = _untrained(task, config)
+    channels, outcome = _untrained(task, config)
     if task.started is not None:
         check_unseen(task.started, task.cohort.patient_ids, plan)
         if task.started.design != network_design(task, config):
@@ -153,7 +153,7 @@ def untrained_network(task: Task, config: Config, plan: MemberPlan) -> Multimoda
         return network
     return build_network(
         channels,
-        outcomes,
+        outcome,
         len(task.catalogue.known_agents),
         plan.training,
         config.model,
@@ -203,9 +203,7 @@ def _alike(plan: MemberPlan, own: MemberSettings | None) -> torch.Tensor:
     return torch.unique(torch.stack(columns, dim=1), dim=0, return_inverse=True)[1]
 
 
-def _untrained(
-    task: Task, config: Config
-) -> tuple[dict[str, ChannelTensors], list[OutcomeTensors]]:
+def _untrained(task: Task, config: Config) -> tuple[dict[str, ChannelTensors], OutcomeTensors]:
     """Return what a network is built from: its channels and its outcome."""
     channels = {
         channel.name: ChannelTensors(
@@ -220,12 +218,20 @@ def _untrained(
     }
     unit = task.cohort.outcomes[task.outcome_name].unit
     kind = task.outcome.kind.value
-    return channels, [OutcomeTensors(task.outcome_name, kind, unit, _targets(task))]
+    causes = task.outcome.causes
+    return channels, OutcomeTensors(task.outcome_name, kind, unit, _targets(task), causes)
 
 
 def _targets(task: Task) -> torch.Tensor:
-    """Return the value of each patient's outcome and whether there was an event, (patient, 2)."""
+    """Return the value of each patient's outcome and whether there was an event, (patient, 2).
+
+    Where causes are told apart, the time and whether the event came of the cause, for each.
+    """
     value = torch.tensor(task.outcome.values, dtype=torch.float32)
+    if task.outcome.by_cause is not None:
+        came = torch.tensor(task.outcome.by_cause)
+        which = range(1, len(task.outcome.causes) + 1)
+        return torch.stack([each for k in which for each in (value, (came == k).float())], dim=1)
     event = torch.zeros_like(value)
     if task.outcome.event is not None:
         event = torch.tensor(task.outcome.event, dtype=torch.float32)

@@ -208,7 +208,14 @@ def outcome_of(cohort: Cohort, name: str, endpoint: Endpoint) -> Outcome:
     if found.kind is OutcomeKind.TIME_TO_EVENT:
         # The first day of the grid is not 0, where every model is certain.
         grid = np.linspace(0.0, endpoint.horizon_days, 25)[1:]
-    judged = Outcome(found.kind, found.values, found.events, grid)
+    judged = Outcome(
+        found.kind,
+        found.values,
+        found.events,
+        grid,
+        by_cause=found.by_cause,
+        causes=found.causes,
+    )
     if found.cause is None:
         return judged
     values = followed_on(found.values, found.cause, cohort.patient_ids)

@@ -379,7 +379,7 @@ def _evidence(
     parts = [encoder.latent, encoder.hidden, terms, len(encoder.bent)]
     linear, hidden, added, bent = first.split(parts, dim=-1)
     if len(encoder.bent):
-        added = torch.cat([added[..., :1] + encoder.bending(bent, members), added[..., 1:]], -1)
+        added = encoder.bending(added, bent, members)
     mean = linear + _mapped(encoder.second, functional.gelu(hidden), members)
     if encoder.under is not None:
         agents = shown.agents[None, :, None].expand(len(members), -1, 1, -1)
@@ -446,9 +446,10 @@ def _answers(
         early = _code(twin, state, *trees.early, members)
         rows = early.flatten(1, 3)
         usual = twin.companion.agents.expand(rows.shape[1], -1)
-        score, _ = next(with_values(twin.network.outcome, chosen).scores(rows, usual))
+        outcome = with_values(twin.network.outcome, chosen)
+        score = outcome.prognosis(rows, usual, twin.companion.causes[members])
         apart = line[_BESIDE] + twin.companion.usual[members].view(-1, 1, 1, 1)
-        apart = apart - score[..., 0].unflatten(1, early.shape[1:4])
+        apart = apart - score.unflatten(1, early.shape[1:4])
         moved = (trees.share[..., None, None] * apart).flatten(1)
     answers, slopes = [], []
     for each in interventions:
@@ -502,22 +503,18 @@ def _endpoint(
     asked = torch.cat([days.double(), reached.unique()]).float()
     rows = code.flatten(1, 3)
     everyone = agents.expand(rows.shape[1], -1)
-    values = with_values(twin.network.outcome, chosen)(rows, everyone, asked, moved=moved)
-    values = values.unflatten(1, code.shape[1:4])
+    outcome = with_values(twin.network.outcome, chosen)
+    values = outcome(rows, everyone, asked, moved=moved).unflatten(1, code.shape[1:4])
     now = torch.searchsorted(asked[len(days) :], reached.float()) + len(days)
     at_visit = torch.stack([values[:, row, :, :, day] for row, day in enumerate(now.tolist())], 1)
     future = values[..., : len(days), :]
-    survival = torch.tensor(
-        [hasattr(h, "edges_days") for _, h in twin.network.outcome.parts for _ in h.quantities]
-    )
-    given = (future / at_visit.unsqueeze(4).clamp(min=1e-6)).clamp(max=1.0)
-    read = torch.where(survival, given, future).flatten(1, 3)
+    read = outcome.given_event_free(future, at_visit.unsqueeze(4)).flatten(1, 3)
     trajectory = Trajectory(
         patient_ids=state.patient_ids,
         days=days.double(),
         values=read,
         log_weights=torch.zeros(read.shape[:2]),
-        names=twin.quantities,
-        units=tuple(unit for _, head in twin.network.outcome.parts for unit in head.units),
+        names=outcome.quantities,
+        units=outcome.units,
     )
     return endpoint.read(trajectory).unflatten(1, code.shape[1:4])

@@ -153,7 +153,7 @@ class NeuralTwin:
     @property
     def quantities(self) -> tuple[str, ...]:
         """What the twin simulates."""
-        return tuple(q for _, head in self.network.outcome.parts for q in head.quantities)
+        return self.network.outcome.quantities
 
     @property
     def proposal(self) -> NeuralTwin:
@@ -282,7 +282,7 @@ class NeuralTwin:
                     values=self._given_event_free(values, asked, state.days, len(days)),
                     log_weights=state.log_weights,
                     names=self.quantities,
-                    units=tuple(u for _, head in self.network.outcome.parts for u in head.units),
+                    units=self.network.outcome.units,
                 )
 
     def _before_treatment(self, state: TwinState) -> dict[str, Float[Tensor, "patient feature_"]]:
@@ -309,7 +309,8 @@ class NeuralTwin:
         asked, place = member.unique(return_inverse=True)
         score, share = trees.answered(self.network, self._before_treatment(state), asked)
         code = torch.cat([self._latent_code(state), self._added(state)], dim=-1)
-        usual = self.network.score(code, member, trees.agents) - trees.usual[member]
+        usual = self.network.prognosis(code, member, trees.agents, trees.causes[member])
+        usual = usual - trees.usual[member]
         return share[place].T * (score[place].T - usual)
 
     def spread_of(self, state: TwinState) -> Float[Tensor, " patient"]:
@@ -322,12 +323,7 @@ class NeuralTwin:
     ) -> Tensor:
         now = torch.searchsorted(asked[wanted:], reached.clamp(min=0.0).float()) + wanted
         at_visit = values[torch.arange(len(values)), :, now].unsqueeze(2)
-        future = values[:, :, :wanted]
-        survival = torch.tensor(
-            [hasattr(h, "edges_days") for _, h in self.network.outcome.parts for _ in h.quantities]
-        )
-        conditional = (future / at_visit.clamp(min=1e-6)).clamp(max=1.0)
-        return torch.where(survival, conditional, future)
+        return self.network.outcome.given_event_free(values[:, :, :wanted], at_visit)
 
     def _names(self) -> tuple[str, ...]:
         parts = ("shift", "precision", "noise")

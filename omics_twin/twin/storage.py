@@ -24,9 +24,8 @@ from omics_twin.twin.likeness import Likeness
 from omics_twin.twin.neural import Membership, NeuralTwin
 from omics_twin.twin.reference import Reference
 
-FORMAT = 2
-# Written where no companion stands beside the network: earlier versions can answer with it.
-_ALONE = 1
+# Earlier versions can answer with a network alone, and with trees beside it, but not with causes.
+_ALONE, _WITH_TREES, FORMAT = 1, 2, 3
 _WEIGHTS, _TWIN = "weights.safetensors", "twin.json"
 _COURSE = (
     "days",
@@ -65,12 +64,13 @@ def save_twin(
             tensors |= {f"reference.{k}": v for k, v in reference.to_tensors().items()}
         write_whole(temporary / _WEIGHTS, save(tensors))
         stored = {
-            "format": _ALONE if companion is None else FORMAT,
+            "format": _format(twin.proposal),
             "name": twin.name,
             "agents": list(twin.agents),
             "salt": twin.membership.salt,
             "spread": [twin.membership.spread, twin.membership.spread_new],
             "heads": [head.described() for _, head in twin.network.outcome.parts],
+            "event": twin.network.outcome.event,
             "design": twin.design.to_json(),
             "course": twin.course.modality if isinstance(twin, HybridTwin) else None,
             "record": record,
@@ -84,6 +84,12 @@ def save_twin(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _format(twin: NeuralTwin) -> int:
+    if twin.network.outcome.event:
+        return FORMAT
+    return _ALONE if twin.companion is None else _WITH_TREES
 
 
 Stored = tuple[NeuralTwin | HybridTwin, dict[str, Any], Likeness | None, Reference | None]
@@ -139,7 +145,8 @@ def _twin_of(folder: Path, content: Mapping[str, bytes]) -> Stored:
     design = Design.from_json(stored["design"])
     course = stored.get("course")
     learned = design if course is None else design.before_treatment()
-    network = restored_network([c.name for c in learned.channels], stored["heads"], weights)
+    channels = [channel.name for channel in learned.channels]
+    network = restored_network(channels, stored["heads"], weights, stored.get("event", ""))
     twin = NeuralTwin(
         name=stored["name"],
         network=network.eval().requires_grad_(False),

@@ -104,6 +104,11 @@ def followed_of(cohort: Cohort, config: Config, console: Console) -> Followed:
             f"outcome '{name}' has competing events, which a twin of many visits does not know: "
             "set dynamics.outcome to one without"
         )
+    if outcome.causes:
+        raise CohortError(
+            f"outcome '{name}' tells causes apart, which a twin of many visits does not know: "
+            "leave 'causes' and 'cause_column' out"
+        )
     histories = histories_of(cohort, asked)
     days, values = histories.days, histories.values
     later = days > torch.from_numpy(outcome.values)[:, None]

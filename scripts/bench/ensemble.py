@@ -68,7 +68,7 @@ def fit(
     start = time.perf_counter()
     network = build_network(
         {"omics": ChannelTensors(values, binary, 0, False)},
-        [OutcomeTensors("response", "binary", "1", fields)],
+        OutcomeTensors("response", "binary", "1", fields),
         4,
         weights,
         settings,

@@ -98,7 +98,7 @@ def network_of(tensors: TrainingTensors, settings: NetworkSettings = WITHOUT) ->
     }
     outcome = OutcomeTensors("pcr", "binary", "1", tensors.targets)
     return build_network(
-        channels, [outcome], AGENTS, tensors.training, settings, seed=0, total=tensors.total
+        channels, outcome, AGENTS, tensors.training, settings, seed=0, total=tensors.total
     )
 
 

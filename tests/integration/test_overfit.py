@@ -27,7 +27,7 @@ def fitted(kind: str, head: SurvivalHead) -> tuple[EnsembleModule, torch.Tensor]
     weights = torch.ones(3, PATIENTS)
     network = build_network(
         {"clinical": ChannelTensors(values, torch.zeros(20, dtype=torch.bool), 0.0, False)},
-        [OutcomeTensors("outcome", kind, "1", fields)],
+        OutcomeTensors("outcome", kind, "1", fields),
         2,
         weights,
         NetworkSettings(

@@ -28,7 +28,7 @@ def discrimination(cohort: Planted, structure: torch.Tensor | None, encoder: Gen
                 cohort.values, torch.zeros(len(GENES), dtype=torch.bool), 0.0, False, structure
             )
         },
-        [OutcomeTensors("pcr", "binary", "1", fields)],
+        OutcomeTensors("pcr", "binary", "1", fields),
         1,
         1.0 - stopping,
         NetworkSettings(latent=2, hidden=2, gene_encoder=encoder),

@@ -41,7 +41,7 @@ def trained(*, shuffled: bool) -> NeuralTwin:
     binary = torch.zeros(MARKERS, dtype=torch.bool)
     network = build_network(
         {"markers": ChannelTensors(values, binary, 0.0, False)},
-        [OutcomeTensors("pcr", "binary", "1", fields)],
+        OutcomeTensors("pcr", "binary", "1", fields),
         2,
         weights,
         NetworkSettings(latent=8, hidden=16, dropout=0.1, initial_precision=25.0),

@@ -45,7 +45,7 @@ def network_of(
     outcome = torch.stack([torch.arange(PATIENTS) % 2, torch.zeros(PATIENTS)], dim=1).float()
     return build_network(
         {"rna": ChannelTensors(values, flags, minimum_frequency, follow_up=False)},
-        [OutcomeTensors("pcr", "binary", "probability", outcome)],
+        OutcomeTensors("pcr", "binary", "probability", outcome),
         agents,
         half_weights(),
         settings,
@@ -110,7 +110,7 @@ def test_too_few_known_outcomes_are_refused_by_name() -> None:
     channel = ChannelTensors(measured(2), torch.tensor([False, False]), 0.0, follow_up=False)
     outcome = OutcomeTensors("pcr", "binary", "probability", fields)
     with pytest.raises(TrainingError, match="outcome 'pcr' is known in 0 training patients"):
-        build_network({"rna": channel}, [outcome], 2, half_weights(), SETTINGS, seed=0)
+        build_network({"rna": channel}, outcome, 2, half_weights(), SETTINGS, seed=0)
 
 
 @pytest.mark.parametrize("kind", ["binary", "continuous", "time_to_event"])

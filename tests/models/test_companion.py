@@ -44,7 +44,7 @@ def learned(
             name: ChannelTensors(each, torch.zeros(each.shape[1], dtype=torch.bool), 0.0, False)
             for name, each in values.items()
         },
-        [OutcomeTensors("outcome", kind, "1", targets)],
+        OutcomeTensors("outcome", kind, "1", targets),
         1,
         weights,
         NetworkSettings(latent=2, hidden=4, dropout=0.0),

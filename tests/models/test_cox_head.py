@@ -90,7 +90,7 @@ def cox_network() -> MultimodalNetwork:
         score[:, None] + torch.zeros(60, 2), torch.zeros(2, dtype=torch.bool), 0.0, False
     )
     outcome = OutcomeTensors("os", "time_to_event", "probability", fields)
-    return build_network({"rna": channel}, [outcome], 2, torch.ones(2, 60), SETTINGS, seed=0).eval()
+    return build_network({"rna": channel}, outcome, 2, torch.ones(2, 60), SETTINGS, seed=0).eval()
 
 
 def test_the_setting_chooses_the_head_and_storage_keeps_it_bit_by_bit() -> None:

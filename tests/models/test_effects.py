@@ -66,7 +66,7 @@ def network_and_tensors(members: int = 2) -> tuple[MultimodalNetwork, TrainingTe
             name: ChannelTensors(each, torch.zeros(each.shape[1], dtype=torch.bool), 0.0, day > 0)
             for (name, each), day in zip(values.items(), days.values(), strict=True)
         },
-        [OutcomeTensors("pcr", "binary", "1", targets)],
+        OutcomeTensors("pcr", "binary", "1", targets),
         2,
         training,
         NetworkSettings(latent=2, hidden=4),

@@ -40,7 +40,7 @@ def network_of(
     shown = cohort.values if values is None else values
     return build_network(
         {"expression": ChannelTensors(shown, binary, 0.0, False, structure)},
-        [OutcomeTensors("pcr", "binary", "1", fields)],
+        OutcomeTensors("pcr", "binary", "1", fields),
         1,
         weights,
         NetworkSettings(

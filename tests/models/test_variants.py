@@ -49,7 +49,7 @@ def planned() -> tuple[MultimodalNetwork, TrainingTensors]:
             name: ChannelTensors(each, torch.zeros(each.shape[1], dtype=torch.bool), 0.0, False)
             for name, each in channels.items()
         },
-        [OutcomeTensors("pcr", "binary", "1", fields)],
+        OutcomeTensors("pcr", "binary", "1", fields),
         2,
         weights,
         NETWORK,
@@ -181,7 +181,7 @@ def test_components_are_those_of_a_direct_decomposition(features: int) -> None:
     settings = NetworkSettings(latent=2, hidden=2, wide_features=10, components=6)
     network = build_network(
         {"rna": ChannelTensors(values, torch.zeros(features, dtype=torch.bool), 0.0, False)},
-        [OutcomeTensors("x", "continuous", "1", torch.randn(120, 2, generator=generator))],
+        OutcomeTensors("x", "continuous", "1", torch.randn(120, 2, generator=generator)),
         1,
         weights,
         settings,

@@ -37,6 +37,25 @@ def test_the_mean_survival_stays_where_the_predictor_is_a_log_hazard() -> None:
     assert bool(torch.isfinite(certain).all())
 
 
+@pytest.mark.parametrize("spread", [0.5, 2.0, 4.0])
+def test_mean_survival_stays_on_every_day_where_predictors_are_hazards(spread: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    draws, patients, intervals = 200, 30, 12
+    # As members disagree: one is more hopeful than the other on every day.
+    apart = torch.randn(draws, patients, 1, generator=generator)
+    given = 0.6 * apart + 0.1 * torch.randn(draws, patients, intervals, generator=generator) - 2.5
+    weights = torch.rand(draws, patients, generator=generator)
+    weights = weights / weights.sum(dim=0)
+
+    def survival(predictor: torch.Tensor) -> torch.Tensor:
+        alive = torch.exp(-torch.nn.functional.softplus(predictor).cumsum(dim=-1))
+        return (alive * weights.unsqueeze(-1)).sum(dim=0)
+
+    wide = Widening(weights, torch.full((patients,), spread))(given, link=Link.HAZARDS)
+    torch.testing.assert_close(survival(wide), survival(given), rtol=0, atol=1e-4)
+    torch.testing.assert_close(wide.std(dim=0), spread * given.std(dim=0))
+
+
 def test_without_a_link_the_mean_itself_stays() -> None:
     given, weights = predictors(), torch.full((DRAWS, PATIENTS), 1 / DRAWS)
     wide = Widening(weights, torch.full((PATIENTS,), 3.0))(given, link=Link.IDENTITY)

@@ -187,7 +187,7 @@ def _network(cohort: Cohort, design: Any, agents: int, kind: str, spread: float)
     outcome = OutcomeTensors(name, kind, "1", torch.stack([value, event], dim=1))
     network = build_network(
         channels,
-        [outcome],
+        outcome,
         agents,
         torch.ones(_MEMBERS, _PATIENTS),
         NetworkSettings(latent=4, hidden=8, therapy_code=3, linear_effects=False),

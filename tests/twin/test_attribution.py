@@ -23,8 +23,16 @@ ENDPOINTS = {
     "binary": Endpoint("pcr", "pcr", 180.0),
     "continuous": Endpoint("pcr", "pcr", 180.0),
     "time_to_event": Endpoint("pcr", "pcr", 600.0, reading=Reading.MEAN_UP_TO_HORIZON),
+    "causes": Endpoint("pcr", "pcr", 600.0, reading=Reading.MEAN_UP_TO_HORIZON),
 }
 PATIENTS = ("p1", "p2", "trained3")
+
+
+def twin_of(kind: str, *, trees: bool) -> NeuralTwin:
+    """Return a twin of a kind of outcome, or of an event whose causes are told apart."""
+    if kind == "causes":
+        return neural_twin(kind="time_to_event", trees=trees, causes=True)
+    return neural_twin(kind=kind, trees=trees)
 
 
 def believed(twin: NeuralTwin, *, follow_up: bool = True) -> tuple[TwinState, Shown]:
@@ -56,11 +64,11 @@ def total(found: Attributions) -> Tensor:
 
 
 @pytest.mark.parametrize("trees", [False, True])
-@pytest.mark.parametrize("kind", ["binary", "continuous", "time_to_event"])
+@pytest.mark.parametrize("kind", ["binary", "continuous", "time_to_event", "causes"])
 def test_the_attributions_add_up_to_the_difference_from_the_average_patient(
     kind: str, trees: bool
 ) -> None:
-    found = explained(neural_twin(kind=kind, trees=trees), ENDPOINTS[kind])
+    found = explained(twin_of(kind, trees=trees), ENDPOINTS[kind])
     assert (found.end - found.start).abs().max() > 1e-3
     torch.testing.assert_close(total(found), found.end - found.start, atol=2e-6, rtol=1e-4)
     contrast = total(found)[0] - total(found)[1]
@@ -69,9 +77,9 @@ def test_the_attributions_add_up_to_the_difference_from_the_average_patient(
 
 
 @pytest.mark.parametrize("trees", [False, True])
-@pytest.mark.parametrize("kind", ["binary", "continuous", "time_to_event"])
+@pytest.mark.parametrize("kind", ["binary", "continuous", "time_to_event", "causes"])
 def test_the_answer_that_is_divided_is_the_twins_own(kind: str, trees: bool) -> None:
-    twin, endpoint = neural_twin(kind=kind, trees=trees), ENDPOINTS[kind]
+    twin, endpoint = twin_of(kind, trees=trees), ENDPOINTS[kind]
     state, shown = believed(twin)
     for row, patient in enumerate(PATIENTS):
         members = answering(state, row)
@@ -159,7 +167,7 @@ def wide_twin(gene_encoder: GeneEncoder = GeneEncoder.COMPONENTS) -> NeuralTwin:
     fields = torch.stack([(values[:, 0] > 2.0).float(), torch.zeros(50)], dim=1)
     network = build_network(
         {"rna": ChannelTensors(values, torch.zeros(30, dtype=torch.bool), 0.0, False)},
-        [OutcomeTensors("pcr", "binary", "1", fields)],
+        OutcomeTensors("pcr", "binary", "1", fields),
         len(AGENTS),
         torch.ones(3, 50),
         NetworkSettings(

@@ -118,7 +118,7 @@ def test_what_cannot_be_stored_leaves_the_model_that_was_there(tmp_path: Path) -
 def test_a_model_of_a_later_format_is_refused(tmp_path: Path) -> None:
     _, folder = stored(tmp_path)
     path = folder / "twin.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 3'))
+    path.write_text(path.read_text().replace('"format": 1', '"format": 4'))
     write_manifest(folder)
-    with pytest.raises(ModelError, match="has format 3, this version reads up to 2"):
+    with pytest.raises(ModelError, match="has format 4, this version reads up to 3"):
         load_twin(folder)
