@@ -107,8 +107,9 @@ def _with_causes(
     found = dict(outcomes)
     for name, asked in declaration.outcomes.items():
         if name in outcomes and asked.cause_column is not None:
+            # What is known only later is no measurement.
             if asked.cause_column in roster.cells:
-                survival.cells[asked.cause_column] = roster.cells[asked.cause_column]
+                survival.cells[asked.cause_column] = roster.cells.pop(asked.cause_column)
             found[name] = replace(
                 outcomes[name],
                 cause_column=asked.cause_column,

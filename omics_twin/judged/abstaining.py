@@ -56,7 +56,9 @@ def abstention_of(
     }
 
 
-def response_of(task: Task, received: Float[ndarray, "repeat patient"]) -> dict[str, Any] | None:
+def response_of(
+    task: Task, received: Float[ndarray, "repeat patient *time"]
+) -> dict[str, Any] | None:
     """Return held-out chances of response with Venn-Abers intervals; None for other outcomes."""
     if task.outcome.kind is not OutcomeKind.BINARY:
         return None

@@ -98,7 +98,7 @@ class Companion:
 
     @staticmethod
     def from_tensors(stored: Mapping[str, Tensor]) -> Companion | None:
-        """Return what :meth:`to_tensors` returned, now or before it had causes; None for nothing."""
+        """Return what :meth:`to_tensors` returned, before it had causes or now; None: nothing."""
         if not stored:
             return None
         return Companion(**({"causes": torch.zeros(len(stored["share"]), 1)} | dict(stored)))

@@ -126,8 +126,14 @@ def _response() -> Case:
     return replace(_neural(), twin=response_twin(seed=3), measured=response_visit)
 
 
+def _causes() -> Case:
+    twin = neural_twin(seed=3, kind="time_to_event", trees=True, causes=True)
+    return replace(_neural(), twin=twin, endpoint=Endpoint("pcr", "pcr", 600.0))
+
+
 CASES = {
     "neural": _neural,
+    "causes": _causes,
     "neural, trees": partial(_neural, trees=True),
     "hybrid": _hybrid,
     "hybrid, trees": partial(_hybrid, trees=True),

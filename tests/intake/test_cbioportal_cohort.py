@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,21 @@ def test_older_survival_words_are_read_and_others_refused(declared: CohortDeclar
     change(root, "data_patients.txt", "DECEASED", "gone")
     with pytest.raises(IntakeError, match="column 'OS_STATUS': found 'gone', expected '0:'"):
         read_tables(declared)
+
+
+def test_a_study_says_of_what_patients_died_in_a_column_that_is_then_no_measurement(
+    declared: CohortDeclaration,
+) -> None:
+    change(Path(declared.root), "data_samples.txt", "GRADE\n", "CAUSE\n")
+    asked = OutcomeDeclaration(cause_column="CAUSE", causes={"cancer": ["high"], "other": ["low"]})
+    found = read_tables(replace(declared, outcomes={"os": asked}))
+    assert found.outcomes["os"].causes == ("cancer", "other")
+    assert found.outcomes["os"].by_cause is not None
+    assert found.outcomes["os"].by_cause.tolist() == [0, 1, 0, 0]
+    assert "CAUSE" not in found.channels["clinical"].columns
+    asked.cause_column = "CAUSES"
+    with pytest.raises(IntakeError, match="CAUSES"):
+        read_tables(replace(declared, outcomes={"os": asked}))
 
 
 def test_calls_know_who_was_sequenced_on_which_panel(declared: CohortDeclaration) -> None:

@@ -85,6 +85,20 @@ def test_patients_outcomes_and_groups_stand_below_each_other(pan: CohortDeclarat
     assert {note.split(":")[0] for note in tables.notes} == {"here", "there"}
 
 
+def test_causes_stand_below_each_other_and_nobody_of_a_part_without_has_one(
+    pan: CohortDeclaration,
+) -> None:
+    pan.outcomes["os"].cause_column = "response"
+    pan.outcomes["os"].causes = {"cancer": ["CR"], "other": ["PD", "SD"]}
+    found = read_tables(pan).outcomes["os"]
+    assert found.by_cause is not None
+    assert found.by_cause.tolist() == [1, 0, 0, 0] * 2
+    (Path(pan.parts["there"]) / "outcome.csv").unlink()
+    found = read_tables(pan, scoring=True).outcomes["os"]
+    assert found.by_cause is not None
+    assert found.by_cause.tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
+
+
 def test_a_feature_that_a_part_does_not_list_is_not_measured_there(pan: CohortDeclaration) -> None:
     channel = read_tables(pan).channels["expression"]
     assert channel.values.columns.tolist() == ["ESR1", "PGR", "ERBB2"]
@@ -219,7 +233,7 @@ def test_parts_that_hold_different_things_under_one_name_are_refused(
         "gene panel 'small' has other genes in part 'there'": replace(
             other, variants={"genomics": replace(genomics, panels={"small": ("TP53",)})}
         ),
-        "outcome 'os' is time_to_event in 'day', but another kind or unit in parts 'there'": (
+        "is time_to_event in 'day', but another kind, unit or causes in parts 'there'": (
             replace(other, outcomes={"os": replace(other.outcomes["os"], unit="month")})
         ),
     }

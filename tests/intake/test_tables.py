@@ -158,6 +158,81 @@ def test_another_kind_of_event_is_neither_the_event_nor_censored(study: CohortDe
         read_tables(study)
 
 
+@pytest.fixture
+def with_causes(study: CohortDeclaration) -> CohortDeclaration:
+    """Return the study with three events, of P1, P2 and P4, and a column of causes."""
+    (Path(study.root) / "outcome.csv").write_text(
+        "patient_id,response,score,months,censored,cause\n"
+        "P1,CR,1.5,12,0,tumour\nP2,PD,2.5,3.5,0,heart\nP3,NE,,,,lost\nP4,SD,0,0,0,tumour\n"
+    )
+    study.outcomes["os"].cause_column = "cause"
+    study.outcomes["os"].causes = {"the cancer": ["tumour"], "another cause": ["heart", "stroke"]}
+    return study
+
+
+def test_the_causes_of_an_event_all_count_and_are_told_apart(
+    with_causes: CohortDeclaration,
+) -> None:
+    outcome = read_tables(with_causes).outcomes["os"]
+    assert outcome.causes == ("the cancer", "another cause")
+    assert outcome.by_cause is not None
+    assert outcome.by_cause.tolist() == [1, 2, 0, 1]
+    assert outcome.events is not None
+    assert outcome.events.tolist() == [True, True, False, True]
+    some = outcome.at(np.array([1, 2]))
+    assert some.by_cause is not None
+    assert some.by_cause.tolist() == [2, 0]
+
+
+def test_an_event_whose_cause_is_not_recorded_counts_as_the_commonest_and_is_told(
+    with_causes: CohortDeclaration,
+) -> None:
+    path = Path(with_causes.root) / "outcome.csv"
+    path.write_text(path.read_text().replace("heart", ""))
+    tables = read_tables(with_causes)
+    assert tables.outcomes["os"].by_cause is not None
+    assert tables.outcomes["os"].by_cause.tolist() == [1, 1, 0, 1]
+    told = "of 1 events the cause is not recorded, counted as the commonest, 'the cancer': 'P2'"
+    assert any(told in note for note in tables.notes)
+
+
+def test_a_cause_that_nobody_declared_is_refused_by_name(with_causes: CohortDeclaration) -> None:
+    path = Path(with_causes.root) / "outcome.csv"
+    path.write_text(path.read_text().replace("heart", "fall"))
+    with pytest.raises(IntakeError, match=r"column 'cause': found 'fall' for patient 'P2'"):
+        read_tables(with_causes)
+
+
+def test_patients_to_be_scored_need_no_cause(with_causes: CohortDeclaration) -> None:
+    path = Path(with_causes.root) / "outcome.csv"
+    path.write_text(path.read_text().replace(",cause\n", ",why\n"))
+    tables = read_tables(with_causes, scoring=True)
+    assert tables.outcomes["os"].by_cause is None
+    assert tables.outcomes["os"].causes == ()
+    assert any("no column 'cause', its causes are not told apart" in n for n in tables.notes)
+    with pytest.raises(IntakeError, match="'cause'"):
+        read_tables(with_causes)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"causes": {"the cancer": ["tumour"]}}, "and 1 causes, expected a column and"),
+        ({"cause_column": None}, "has cause_column 'None' and 2 causes"),
+        ({"causes": {"a": ["tumour"], "b": []}}, "have no value or one in common"),
+        ({"causes": {"a": ["tumour"], "b": ["tumour"]}}, "have no value or one in common"),
+        ({"competing_values": ["3"]}, "has both 'causes', which all count as the event, and"),
+    ],
+)
+def test_causes_that_contradict_themselves_are_refused(
+    with_causes: CohortDeclaration, changed: dict[str, object], told: str
+) -> None:
+    for name, value in changed.items():
+        setattr(with_causes.outcomes["os"], name, value)
+    with pytest.raises(ConfigError, match=told):
+        read_tables(with_causes)
+
+
 def test_outcomes_are_read_in_roster_order_and_times_are_days(study: CohortDeclaration) -> None:
     path = Path(study.root) / "outcome.csv"
     header, *rows = path.read_text().splitlines()

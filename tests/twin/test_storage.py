@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from safetensors.torch import load, save
 
 from omics_twin.errors import ModelError
 from omics_twin.files import write_manifest
+from omics_twin.models.build import restored_network
 from omics_twin.twin.hybrid import HybridTwin
 from omics_twin.twin.neural import NeuralTwin
 from omics_twin.twin.storage import load_twin, save_twin
@@ -46,6 +48,24 @@ def test_a_loaded_twin_answers_with_the_same_bits(tmp_path: Path, kind: str) -> 
     assert torch.equal(answer(twin), answer(loaded))
     assert loaded.design == twin.design
     assert record == RECORD
+
+
+def test_causes_are_stored_in_a_format_that_earlier_versions_refuse(tmp_path: Path) -> None:
+    twin = neural_twin(kind="time_to_event", causes=True)
+    save_twin(tmp_path / "model", twin, RECORD)
+    loaded, *_ = load_twin(tmp_path / "model")
+    assert loaded.quantities == ("pcr", "pcr: one", "pcr: other")
+    assert torch.equal(answer(twin), answer(loaded))
+    assert json.loads((tmp_path / "model" / "twin.json").read_text())["format"] == 3
+
+
+def test_effects_of_an_earlier_version_do_not_fade(tmp_path: Path) -> None:
+    twin = neural_twin(kind="time_to_event")
+    weights = {k: v for k, v in twin.network.state_dict().items() if not k.endswith(".fade")}
+    heads = [head.described() for _, head in twin.network.outcome.parts]
+    again = restored_network(list(twin.network.channels), heads, weights)
+    assert again.outcome.effects is not None
+    assert bool((again.outcome.effects.fade == 0.0).all())
 
 
 @pytest.mark.parametrize("make", [neural_twin, hybrid_twin])
