@@ -275,12 +275,15 @@ def causes_of(model: TrainedModel) -> tuple[str, ...]:
 
 
 def incidences(
-    model: TrainedModel, state: TwinState, intervention: Intervention
-) -> list[Float[ndarray, " patient"]]:
-    """Return the expected incidence of each cause by the horizon."""
-    horizon = torch.tensor([model.endpoint.horizon_days], dtype=torch.float64)
-    values = model.twin.simulate(state, intervention, horizon).values[:, :, 0, 1:]
-    return [weighted_mean(each, state.log_weights).numpy() for each in values.unbind(dim=-1)]
+    model: TrainedModel,
+    state: TwinState,
+    intervention: Intervention,
+    days: Float[ndarray, " time"] | Sequence[float],
+) -> Float[ndarray, "cause patient time"]:
+    """Return the expected incidence of each cause by some days."""
+    asked = torch.tensor(days, dtype=torch.float64)
+    causes = model.twin.simulate(state, intervention, asked).values[..., 1:].unbind(dim=-1)
+    return np.stack([weighted_mean(each, state.log_weights).numpy() for each in causes])
 
 
 def by_received(

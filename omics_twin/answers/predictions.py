@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from omics_twin.answers.beliefs import (
 )
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.errors import CohortError
+from omics_twin.evaluate.causes import judged_by_cause
 from omics_twin.evaluate.design import Outcome
 from omics_twin.evaluate.score import score
 from omics_twin.files import write_csv
@@ -44,11 +46,15 @@ class ReceivedPredictions:
         known.
     trained_on, blind
         Whom some member has seen, and whom every member has seen, (patient,).
+    by_cause
+        Incidence of each cause of the model's event, if it tells them apart,
+        (cause, patient, time).
     """
 
     values: Float[np.ndarray, "patient time"]
     trained_on: np.ndarray
     blind: np.ndarray
+    by_cause: Float[np.ndarray, "cause patient time"]
 
 
 def received_predictions(
@@ -67,6 +73,7 @@ def received_predictions(
     arms = received_of(cohort, model.catalogue)
     size = 1 if outcome.grid_days is None else len(outcome.grid_days)
     predicted = np.full((len(arms), size), np.nan)
+    by_cause = np.full((len(causes_of(model)), len(arms), size), np.nan)
     trained_on, blind = np.zeros((2, len(arms)), dtype=bool)
     for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
         for rows, therapy in by_received(arms, belief, model):
@@ -74,10 +81,13 @@ def received_predictions(
                 state = select(belief.state, rows)
                 values = outcome_values(model, state, therapy, outcome)
                 predicted[belief.rows[rows]] = weighted_mean(values, state.log_weights)
+                if len(by_cause) and outcome.grid_days is not None:
+                    found = incidences(model, state, therapy, outcome.grid_days)
+                    by_cause[:, belief.rows[rows]] = found
         unseen = model.twin.membership.unseen(belief.state.patient_ids)
         trained_on[belief.rows] = ~unseen.all(dim=1).numpy()
         blind[belief.rows] = ~unseen.any(dim=1).numpy()
-    return ReceivedPredictions(predicted, trained_on, blind)
+    return ReceivedPredictions(predicted, trained_on, blind, by_cause)
 
 
 def evaluation(
@@ -117,11 +127,36 @@ def evaluation(
         "n": int(scored.sum()),
         "not_scored": int((~scored).sum()),
         "in_training": trained_on,
-        "model": {
-            name: {"mean": float(value) if np.isfinite(value) else None, "sd": None}
-            for name, value in score(outcome, given).items()
-        },
+        "model": _means(score(outcome, given)),
         "baselines": {},
+        "by_cause": _by_cause(outcome, cohort, found.by_cause, causes_of(model)),
+    }
+
+
+def _by_cause(
+    outcome: Outcome,
+    cohort: Cohort,
+    incidence: Float[np.ndarray, "cause patient time"],
+    causes: Sequence[str],
+) -> dict[str, Any]:
+    """Return the metrics of every cause that both model and cohort tell apart."""
+    found: dict[str, Any] = {}
+    for which, cause in enumerate(outcome.causes, start=1):
+        if cause in causes and (np.asarray(outcome.by_cause) == which).any():
+            judged = judged_by_cause(outcome, which, cohort.patient_ids)
+            scores = score(judged, 1.0 - incidence[causes.index(cause)])
+            found[cause] = {
+                "events": int(judged.followed[0].sum()),
+                "model": _means(scores),
+                "baselines": {},
+            }
+    return found
+
+
+def _means(scores: Mapping[str, float]) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {"mean": float(value) if np.isfinite(value) else None, "sd": None}
+        for name, value in scores.items()
     }
 
 
@@ -169,7 +204,8 @@ def write_predictions(
             part = part_kept[torch.as_tensor(belief.rows)[rows]]
             kept = [mean + part * (end - mean) for end in ends]
             own = model.own_values.around(mean.numpy(), settings.interval) or ()
-            by_cause = incidences(model, state, therapy) if causes else ()
+            horizon = [model.endpoint.horizon_days]
+            by_cause = incidences(model, state, therapy, horizon)[..., 0] if causes else ()
             columns = np.stack(
                 [mean.numpy(), *(each.numpy() for each in kept), *own, *by_cause], axis=1
             )

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
+from omics_twin.answers.beliefs import incidences
 from omics_twin.config import Config
 from omics_twin.evaluate.causes import judged_by_cause
 from omics_twin.evaluate.score import score
@@ -18,23 +19,21 @@ from omics_twin.judged.predictions import BY_CAUSE, Predictions
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import TrainedModel
 from omics_twin.training.tasks import Task
-from omics_twin.twin.draws import select, weighted_mean
+from omics_twin.twin.draws import select
 
 
 def held_out_incidences(
     task: Task, model: TrainedModel, plan: MemberPlan, config: Config
 ) -> Float[ndarray, "cause repeat patient time"]:
     """Return the twin's incidence of each cause at the grid, under the therapy received."""
-    days = torch.tensor(task.outcome.followed[1])
+    days = task.outcome.followed[1]
     found = np.full((len(task.outcome.causes), *task.held_out.shape, len(days)), np.nan)
     plans = task.catalogue.interventions()
     for repeat, rows, state in held_out_beliefs(task, model, plan, config.twin):
         for arm in np.unique(task.arms[rows]):
             own = np.flatnonzero(task.arms[rows] == arm)
             some = select(state, torch.from_numpy(own))
-            values = model.twin.simulate(some, plans[arm], days).values
-            for cause, each in enumerate(values[..., 1:].unbind(dim=-1)):
-                found[cause, repeat, rows[own]] = weighted_mean(each, some.log_weights).numpy()
+            found[:, repeat, rows[own]] = incidences(model, some, plans[arm], days)
     return found
 
 

@@ -8,6 +8,7 @@ import pytest
 from omics_twin.evaluate.causes import judged_by_cause, of_one_cause, summed
 from omics_twin.evaluate.competing import aalen_johansen
 from omics_twin.evaluate.design import Outcome
+from omics_twin.evaluate.linear_baselines import breslow_hazard
 from omics_twin.evaluate.score import score
 from omics_twin.intake.declaration import OutcomeKind
 
@@ -83,6 +84,21 @@ def test_the_true_incidence_is_calibrated_and_better_than_that_of_the_other_caus
     cause = np.where(outcome.by_cause == which, 1, np.where(outcome.by_cause > 0, 2, 0))
     seen = aalen_johansen(outcome.values, cause).at(1000.0)
     assert incidence[which - 1, :, -1].mean() == pytest.approx(float(seen), abs=0.03)
+
+
+def test_nelson_and_aalens_hazards_of_every_cause_give_aalen_and_johansens_incidence() -> None:
+    outcome, _ = two_causes(600)
+    assert outcome.by_cause is not None
+    days = np.unique(outcome.values)
+    alike = np.zeros(len(outcome.values))
+    apart = [
+        np.exp(-breslow_hazard(alike, outcome.values, outcome.by_cause == which, days))
+        for which in (1, 2)
+    ]
+    _, incidence = summed(np.stack(apart))
+    for which in (1, 2):
+        seen = aalen_johansen(outcome.values, outcome.by_cause, of=which).at(days)
+        np.testing.assert_allclose(incidence[which - 1], seen, atol=0.005)
 
 
 def test_part_of_the_patients_keep_their_causes() -> None:
