@@ -266,14 +266,6 @@ def outcome_values(
     return next(outcomes_under(model, state, [intervention], outcome))
 
 
-def causes_of(model: TrainedModel) -> tuple[str, ...]:
-    """Return the causes that the model's event can have, if it tells them apart."""
-    outcome = model.twin.network.outcome
-    if not outcome.event:
-        return ()
-    return tuple(each.removeprefix(f"{outcome.event}: ") for each in outcome.quantities[1:])
-
-
 def incidences(
     model: TrainedModel,
     state: TwinState,

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from omics_twin.answers.beliefs import (
     beliefs,
     by_received,
-    causes_of,
     endpoint_values,
     incidences,
     outcome_values,
@@ -73,7 +72,7 @@ def received_predictions(
     arms = received_of(cohort, model.catalogue)
     size = 1 if outcome.grid_days is None else len(outcome.grid_days)
     predicted = np.full((len(arms), size), np.nan)
-    by_cause = np.full((len(causes_of(model)), len(arms), size), np.nan)
+    by_cause = np.full((len(model.twin.network.outcome.causes), len(arms), size), np.nan)
     trained_on, blind = np.zeros((2, len(arms)), dtype=bool)
     for belief in beliefs(model, cohort, settings, console, as_of_days=as_of_days):
         for rows, therapy in by_received(arms, belief, model):
@@ -104,6 +103,7 @@ def evaluation(
     A patient without a known therapy or outcome is counted and not scored.
     """
     found = received_predictions(model, cohort, outcome, settings, console, as_of_days=as_of_days)
+    causes = model.twin.network.outcome.causes
     predicted, trained_on = found.values, int(found.trained_on.sum())
     blind = int(found.blind.sum())
     if trained_on:
@@ -129,7 +129,7 @@ def evaluation(
         "in_training": trained_on,
         "model": _means(score(outcome, given)),
         "baselines": {},
-        "by_cause": _by_cause(outcome, cohort, found.by_cause, causes_of(model)),
+        "by_cause": _by_cause(outcome, cohort, found.by_cause, causes),
     }
 
 
@@ -181,7 +181,7 @@ def write_predictions(
             f"cohort '{cohort.name}' does not say which therapy patients received: "
             f"add intervention=NAME, one of {', '.join(model.catalogue.arms)}"
         )
-    causes = causes_of(model)
+    causes = model.twin.network.outcome.causes
     lines: dict[int, list[Any]] = {}
     refused: set[int] = set()
     tail = (1.0 - settings.interval) / 2.0

@@ -115,6 +115,11 @@ class Outcome:
             raise CohortError(
                 f"outcome.event has {len(self.event)} patients, values has {len(self.values)}"
             )
+        if self.by_cause is not None and (self.event != (self.by_cause > 0)).any():
+            raise CohortError(
+                "outcome.by_cause names a cause where 'event' has no event, or none where it has "
+                "one: give every event its cause"
+            )
         if seen.size and seen.min() < 0:
             raise CohortError(f"a time to event is {seen.min():g} days, expected 0 or more")
 

@@ -85,6 +85,8 @@ def declared_by_study(
     if not scoring:
         _check_found("modalities", wanted, set(modalities), folder)
         _check_found("outcomes", set(declaration.outcomes), set(outcomes), folder)
+    # To say of what an event came asks for no other outcome less.
+    only_causes = all(map(_tells_causes, declaration.outcomes.values()))
     return replace(
         declaration,
         roster=CLINICAL,
@@ -92,7 +94,7 @@ def declared_by_study(
         outcomes={
             name: each
             for name, each in outcomes.items()
-            if not declaration.outcomes or name in declaration.outcomes
+            if only_causes or name in declaration.outcomes
         },
     )
 
@@ -106,9 +108,9 @@ def _with_causes(
     """Return the outcomes, of which the cohort may say where the cause of an event stands."""
     found = dict(outcomes)
     for name, asked in declaration.outcomes.items():
-        if name in outcomes and asked.cause_column is not None:
+        if name in outcomes and _tells_causes(asked):
             # What is known only later is no measurement.
-            if asked.cause_column in roster.cells:
+            if asked.cause_column is not None and asked.cause_column in roster.cells:
                 survival.cells[asked.cause_column] = roster.cells.pop(asked.cause_column)
             found[name] = replace(
                 outcomes[name],
@@ -117,6 +119,10 @@ def _with_causes(
                 missing=asked.missing,
             )
     return found
+
+
+def _tells_causes(declared: OutcomeDeclaration) -> bool:
+    return declared.cause_column is not None or bool(declared.causes)
 
 
 def _clinical(

@@ -24,6 +24,9 @@ from omics_twin.intake.declaration import (
 from omics_twin.intake.groups import FOLD, PART
 from omics_twin.units import conversion
 
+# As many as a picture of them can show.
+_MOST_CAUSES = 6
+
 
 def check_declaration(declaration: CohortDeclaration) -> None:
     """Refuse a declaration that cannot be met by any file.
@@ -311,6 +314,11 @@ def _check_outcome(where: str, outcome: OutcomeDeclaration) -> None:
             )
     if outcome.kind is OutcomeKind.TIME_TO_EVENT:
         _check_event(where, outcome)
+    elif outcome.causes or outcome.cause_column is not None:
+        raise ConfigError(
+            f"{where} tells causes apart and is {outcome.kind.value}, expected a time to event: "
+            "leave 'causes' and 'cause_column' out"
+        )
 
 
 def _check_event(where: str, outcome: OutcomeDeclaration) -> None:
@@ -338,10 +346,11 @@ def _check_event(where: str, outcome: OutcomeDeclaration) -> None:
 def _check_causes(where: str, outcome: OutcomeDeclaration) -> None:
     if not outcome.causes and outcome.cause_column is None:
         return
-    if outcome.cause_column is None or len(outcome.causes) < 2:
+    if outcome.cause_column is None or not 2 <= len(outcome.causes) <= _MOST_CAUSES:
         raise ConfigError(
             f"{where} has cause_column '{outcome.cause_column}' and {len(outcome.causes)} causes, "
-            "expected a column and the values of at least two causes: complete or leave them out"
+            f"expected a column and the values of two to {_MOST_CAUSES} causes: complete or leave "
+            "them out"
         )
     if outcome.competing_values:
         raise ConfigError(

@@ -182,6 +182,11 @@ def _causes(
     found = np.where(events & ~unknown, codes, 0.0).astype(np.int64)
     if not unknown.any():
         return found, []
+    if not found.any():
+        raise IntakeError(
+            f"table '{table.name}', column '{recorded.name}': no cause is recorded for any of "
+            f"{int(unknown.sum())} events, expected most: fill them in, or leave 'causes' out"
+        )
     commonest = int(np.bincount(found, minlength=len(values) + 1)[1:].argmax()) + 1
     who = table.patient_ids[unknown]
     told = (

@@ -245,12 +245,15 @@ def _outcomes(parts: Mapping[str, Tables]) -> dict[str, Outcome]:
     joined = {}
     held = _by_name({name: tables.outcomes for name, tables in parts.items()})
     for name, by_part in held.items():
+        if not all(each.causes for each in by_part.values()):
+            # When scoring, a part may lack the column of causes, which it has said.
+            by_part = {k: replace(e, by_cause=None, causes=()) for k, e in by_part.items()}
         first = next(iter(by_part.values()))
         other = [part for part, each in by_part.items() if _what(each) != _what(first)]
         if other:
             raise IntakeError(
-                f"outcome '{name}' is {first.kind.value} in '{first.unit}', but another kind, unit "
-                f"or causes in parts {quoted(other)}, expected the same in all: declare the outcome"
+                f"outcome '{name}' is {first.kind.value} in '{first.unit}', but another kind or "
+                f"unit in parts {quoted(other)}, expected the same in all: declare the outcome"
             )
         pieces = [
             by_part.get(part) or _not_known(first, len(tables.patient_ids))
@@ -269,8 +272,8 @@ def _outcomes(parts: Mapping[str, Tables]) -> dict[str, Outcome]:
     return joined
 
 
-def _what(outcome: Outcome) -> tuple[object, str, tuple[str, ...]]:
-    return outcome.kind, outcome.unit, outcome.causes
+def _what(outcome: Outcome) -> tuple[object, str]:
+    return outcome.kind, outcome.unit
 
 
 def _not_known(like: Outcome, patients: int) -> Outcome:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.optimize import minimize_scalar
 
-from omics_twin.answers.beliefs import outcome_values
+from omics_twin.answers.beliefs import outcomes_under
 from omics_twin.config import Config
 from omics_twin.evaluate.conformal import conformal_quantile, mondrian_quantiles, nonconformity
 from omics_twin.judged.abstaining import abstention_of
@@ -27,7 +27,7 @@ from omics_twin.judged.held_answers import (
     sign_of,
 )
 from omics_twin.judged.interval_coverage import Inside, best_compared, coverage_of, inside_of
-from omics_twin.judged.simulated import fit_copy, simulated_copy
+from omics_twin.judged.simulated import OneDraw, fit_copy, simulated_copy
 from omics_twin.report.console import Console
 from omics_twin.tensors.members import MemberPlan
 from omics_twin.tracking import TrainedModel
@@ -67,7 +67,7 @@ def calibrate(
         Makes the twin of a copy from what was trained on it.
     """
     believed = held_of(task, model, plan, config)
-    copy = simulated_copy(task, *one_draw(believed, config.twin.seed), config.twin.seed)
+    copy = simulated_copy(task, one_draw(believed, config.twin.seed), config.twin.seed)
     fitted = fit_copy(copy, config, folder, console)
     held = held_of(copy.task, twin_of(copy.task, fitted, config), fitted.plan, config)
     before = answers_of(held)
@@ -79,8 +79,8 @@ def calibrate(
     return found, told, inside_of(held, after, copy.truth)
 
 
-def one_draw(held: Held, seed: int) -> tuple[ndarray, ndarray]:
-    """Return one draw of the outcome under each arm, and the mean, (patient, arm) or by time.
+def one_draw(held: Held, seed: int) -> OneDraw:
+    """Return one draw of the outcome under each arm, and the mean.
 
     Patients who are held out together are answered by one member, as if it were the truth: the
     same one at all sites that learn together.
@@ -89,18 +89,24 @@ def one_draw(held: Held, seed: int) -> tuple[ndarray, ndarray]:
     generator = np.random.default_rng([seed, 31, held.task.total.place])
     size = 1 if outcome.grid_days is None else len(outcome.grid_days)
     drawn, mean = (np.full((*held.opened.shape, size), np.nan) for _ in range(2))
+    incidence = np.full((len(outcome.causes), *drawn.shape), np.nan)
+    arms = held.task.catalogue.interventions()
     for rows, state in held.parts:
         member = state.draws[0, :, 0].long().numpy()
         shared = np.random.default_rng([seed, 37, int(member.min())])
         chosen = int(shared.choice(np.unique(member)))
         picks = torch.tensor(generator.choice(np.flatnonzero(member == chosen), size=len(rows)))
-        for index, therapy in enumerate(held.task.catalogue.interventions()):
-            values = outcome_values(held.model, state, therapy, outcome)
-            drawn[rows, index] = values[torch.arange(len(rows)), picks].numpy()
+        every = torch.arange(len(rows))
+        for index, values in enumerate(outcomes_under(held.model, state, arms, outcome)):
+            drawn[rows, index] = values[every, picks].numpy()
             mean[rows, index] = weighted_mean(values, state.log_weights).numpy()
+        if len(incidence):
+            days = torch.tensor(outcome.followed[1])
+            for index, told in enumerate(held.model.twin.simulate_each(state, arms, days)):
+                incidence[:, rows, index] = told.values[every, picks, :, 1:].movedim(-1, 0).numpy()
     if outcome.grid_days is None:
-        return drawn[..., 0], mean[..., 0]
-    return drawn, mean
+        return OneDraw(drawn[..., 0], mean[..., 0])
+    return OneDraw(drawn, mean, incidence)
 
 
 def fitted_factors(held: Held, truth: ndarray, answers: Answers) -> tuple[Calibration, Answers]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from omics_twin.config import Config
@@ -42,33 +43,44 @@ def first_repeat(task: Task) -> Task:
     return replace(task, held_out=task.held_out[:1])
 
 
-def simulated_copy(
-    task: Task,
-    drawn: Float[ndarray, "patient arm *time"],
-    expected: Float[ndarray, "patient arm *time"],
-    seed: int,
-) -> SimulatedCopy:
+class OneDraw(NamedTuple):
+    """What the twin believes of who is held out, NaN for who never is.
+
+    Attributes
+    ----------
+    drawn, expected
+        One draw and the mean of the held-out belief, (patient, arm) or (patient, arm, time).
+    incidence
+        Of each cause of an event, in that draw, (cause, patient, arm, time); None or empty where
+        none are told apart.
+    """
+
+    drawn: Float[ndarray, "patient arm *time"]
+    expected: Float[ndarray, "patient arm *time"]
+    incidence: Float[ndarray, "cause patient arm time"] | None = None
+
+
+def simulated_copy(task: Task, believed: OneDraw, seed: int) -> SimulatedCopy:
     """Return a copy of a task whose truth is one draw of what the twin believes.
 
     A draw, not the mean: means are smoother than any truth, so a copy of them would be learned
     too easily. Responses are drawn from the probability under the therapy received, times to
-    event from the curve, with censoring by Kaplan and Meier; continuous outcomes are the value
-    and the residual of another patient.
-
-    Parameters
-    ----------
-    drawn, expected
-        One draw and the mean of the held-out belief under each arm; NaN for who is never held out.
+    event from the curve, with censoring by Kaplan and Meier, and of what the event came from the
+    incidences on that day; continuous outcomes are the value and the residual of another patient.
 
     References
     ----------
     Prepivoting by the parametric bootstrap: Beran 1987, doi:10.1093/biomet/74.3.457.
     """
-    row = np.arange(len(drawn))
-    received, mean = drawn[row, task.arms], expected[row, task.arms]
+    row = np.arange(len(believed.drawn))
+    received, mean = (each[row, task.arms] for each in (believed.drawn, believed.expected))
     generator = np.random.default_rng([seed, 29, task.total.place])
     outcome = _drawn(task.outcome, received, mean, generator)
-    return SimulatedCopy(replace(first_repeat(task), outcome=outcome), _endpoint(task, drawn))
+    if believed.incidence is not None and task.outcome.causes:
+        came = _causes(outcome, task.outcome, believed.incidence[:, row, task.arms], generator)
+        outcome = replace(outcome, by_cause=came, causes=task.outcome.causes)
+    copied = replace(first_repeat(task), outcome=outcome)
+    return SimulatedCopy(copied, _endpoint(task, believed.drawn))
 
 
 def _endpoint(task: Task, mean: Float[ndarray, "patient arm *time"]) -> ndarray:
@@ -106,7 +118,24 @@ def _drawn(
         end = min(left, float(grid[-1]))
         values[patient], happened[patient] = min(died, end), died <= end
     # The curve already is of the event among others that can come first.
-    return replace(outcome, values=values, event=happened, first_days=None, cause=None)
+    return Outcome(outcome.kind, values, happened, grid)
+
+
+def _causes(
+    copied: Outcome,
+    outcome: Outcome,
+    incidence: Float[ndarray, "cause patient time"],
+    generator: np.random.Generator,
+) -> Int[ndarray, " patient"]:
+    """Return of which cause each simulated event came, by what comes of each about that day."""
+    happened, grid = copied.followed
+    found = np.where(happened, np.asarray(outcome.by_cause), 0)
+    steps = np.diff(incidence, axis=2, prepend=0.0)
+    for patient in np.flatnonzero(happened & np.isfinite(incidence[0, :, 0])):
+        place = min(int(np.searchsorted(grid, copied.values[patient])), len(grid) - 1)
+        chance = np.maximum(steps[:, patient, place], 1e-12)
+        found[patient] = 1 + generator.choice(len(chance), p=chance / chance.sum())
+    return found
 
 
 def _time(share: float, days: ndarray, survival: ndarray, beyond: float) -> float:

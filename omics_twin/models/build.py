@@ -36,6 +36,10 @@ _FINER = 4
 _WEEK, _WEEKS = 7.0, 5_200
 
 
+# How the effects of a stored network fade, where they do.
+FADE = "outcome.effects.fade"
+
+
 @dataclass(frozen=True)
 class ChannelTensors:
     """One channel of the training patients.
@@ -137,6 +141,11 @@ def build_network(
         )
         for name, channel in channels.items()
     }
+    if outcome.causes and settings.survival_head is SurvivalHead.COX:
+        raise TrainingError(
+            f"outcome '{outcome.name}' tells causes apart, for which model.survival_head is COX: "
+            "use HAZARD, or leave 'causes' out of the outcome"
+        )
     edges = interval_edges(outcome, settings, total) if outcome.causes else None
     heads = [build_head(each, weights, settings, total, edges) for each in by_head]
     surfaces = [
@@ -426,7 +435,7 @@ def restored_network(
     outcome = TherapyOutcome(regimen, surfaces, restored, effects, event)
     network = MultimodalNetwork(encoders, outcome)
     # Before effects could fade with time, none did.
-    unchanging = {} if effects is None else {"outcome.effects.fade": effects.fade.detach()}
+    unchanging = {} if effects is None else {FADE: effects.fade.detach()}
     network.load_state_dict(unchanging | dict(weights), strict=True)
     return network
 

@@ -101,7 +101,8 @@ class Companion:
         """Return what :meth:`to_tensors` returned, before it had causes or now; None: nothing."""
         if not stored:
             return None
-        return Companion(**({"causes": torch.zeros(len(stored["share"]), 1)} | dict(stored)))
+        alone = {"causes": torch.zeros(len(stored["share"]), 1)}
+        return Companion(**(alone | dict(stored)))
 
     def mean_values(
         self, inputs: Float[Tensor, "chosen row input"], members: Int[Tensor, " chosen"]
@@ -310,9 +311,8 @@ def fit_companion(
     level = (usual * counted).sum(dim=1) / patients
     apart = score - centre[:, None] - usual + level[:, None]
     share = _shares(heads, own, apart, tensors, group)
-    for each, found, target in zip(heads, own, tensors.targets.split(2, dim=1), strict=True):
-        if isinstance(each, CoxHead):
-            each.settle(found[..., 0] + share[:, None] * apart, target, counted)
+    if isinstance(head, CoxHead):
+        head.settle(own[0][..., 0] + share[:, None] * apart, tensors.targets, counted)
     there = presence(values)
     patterns, which = torch.unique(there, dim=0, return_inverse=True)
     seen = (tensors.training > 0).float() @ functional.one_hot(which, len(patterns)).float()

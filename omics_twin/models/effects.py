@@ -29,7 +29,7 @@ from omics_twin.models.network import MultimodalNetwork, symmetric_root, with_ti
 from omics_twin.tensors.batch import TrainingTensors
 from omics_twin.tensors.sums import Total, here
 
-_STEPS, _FADE_STEPS = 40, 100
+_STEPS, _NEWTON = 40, 15
 _PATH = 8
 # Strongest and weakest penalty as a share of the lasso's that leaves nothing.
 _LASSO = (1.0, 0.02)
@@ -187,7 +187,9 @@ class _Solver:
         self.free[-1] = float(average)
         self.free[-1, 0] = 0.0
         # One bounded curvature serves weights and level; a time to event has about one event.
-        curvature = 0.25 if head.link is Link.LOGIT else 1.0
+        curvature = torch.tensor(0.25 if head.link is Link.LOGIT else 1.0)
+        if problem.fade is not None and head.outputs > 1:
+            curvature = curvature * (1.0 + problem.fade[:, 0, 0].abs()).square()
         self.step = (1.0 / (curvature * (self._largest() + 1.0))).view(-1, 1, 1)
         self.level_step = self.step.view(-1, *[1] * (head.level.ndim - 1)) * float(average)
 
@@ -277,10 +279,11 @@ def fit_fade(
     start: Float[Tensor, "member 1 1"],
     problem: EffectsProblem,
     head: HazardHead,
-) -> tuple[Float[Tensor, "member 1 1"], Tensor]:
+) -> tuple[Float[Tensor, "member 1 1"], Float[Tensor, "member 1 interval"]]:
     """Return by how much a score's effect on hazards fades with time, and the levels beside it.
 
-    One number for each member, by maximum likelihood with a standard normal prior.
+    One number for each member, by maximum likelihood with a standard normal prior: a convex
+    problem, by Newton's method.
 
     Parameters
     ----------
@@ -289,30 +292,28 @@ def fit_fade(
     start
         Where the search begins.
     """
-    fade = start.detach().clone().requires_grad_()
-    level = head.level.detach().clone().requires_grad_()
-    (patients,) = problem.total("training patients", problem.training.sum(dim=1))
-    optimiser = torch.optim.LBFGS(
-        [fade, level], max_iter=_FADE_STEPS, line_search_fn="strong_wolfe"
-    )
-
-    def objective() -> float:
-        optimiser.zero_grad()
-        arguments = (with_time(score.unsqueeze(-1), fade, head), problem.targets)
-        found: Tensor = functional_call(_HeadLoss(head), {"head.level": level}, arguments)
-        # Each member's own mean: members do not wait for the largest of them.
-        loss = ((found * problem.training).sum(dim=1) / patients).sum()
-        by_fade, by_level = torch.autograd.grad(loss, [fade, level])
-        lost, by_fade, by_level = problem.total(
-            "slopes of fading", loss.detach(), by_fade, by_level
+    fade, level = start.clone(), head.level.detach().clone()
+    weights = problem.training.unsqueeze(-1)
+    way = score.unsqueeze(-1) * head.clock
+    for _ in range(_NEWTON):
+        predictor = level + score.unsqueeze(-1) + fade * way
+        first, second = (weights * each for each in head.slopes(predictor, problem.targets))
+        by_fade, by_level, bend, cross, own = problem.total(
+            "slopes of fading",
+            (first * way).sum(dim=(1, 2)),
+            first.sum(dim=1),
+            (second * way.square()).sum(dim=(1, 2)),
+            (second * way).sum(dim=1),
+            second.sum(dim=1),
         )
-        own = fade.detach()
-        fade.grad, level.grad = by_fade + own / patients.view_as(own), by_level
-        return float(lost + 0.5 * (own.square() / patients.view_as(own)).sum())
-
-    with torch.enable_grad():
-        optimiser.step(objective)
-    return fade.detach(), level.detach()
+        own = own.clamp(min=1e-6)
+        left = by_fade + fade[:, 0, 0] - (cross * by_level / own).sum(dim=1)
+        step = -left / (1.0 + bend - (cross.square() / own).sum(dim=1)).clamp(min=1e-6)
+        step = step.clamp(-1.0, 1.0)
+        fade = fade + step.view_as(fade)
+        moved = -(by_level + cross * step.unsqueeze(1)) / own
+        level = level + moved.clamp(-1.0, 1.0).unsqueeze(1)
+    return fade, level
 
 
 class _HeadLoss(nn.Module):
@@ -322,7 +323,7 @@ class _HeadLoss(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, score: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    def forward(self, score: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         return self.head.loss(score, targets, weights)
 
 

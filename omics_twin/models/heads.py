@@ -237,18 +237,33 @@ class HazardHead(nn.Module):
             Time [day] and event (1) or censored (0); NaN where unknown. A patient censored inside
             an interval contributes the share of the interval that was observed.
         """
+        alive, happened = self._seen(target)
+        logits = self.predictor(score)
+        return (functional.softplus(logits) * alive + functional.softplus(-logits) * happened).sum(
+            dim=-1
+        )
+
+    def slopes(
+        self, predictor: Float[Tensor, "member row interval"], target: Float[Tensor, "row field"]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the first and second derivative of the loss in the predictor."""
+        alive, happened = self._seen(target)
+        hazard = torch.sigmoid(predictor)
+        return alive * hazard - happened * (1.0 - hazard), (alive + happened) * hazard * (
+            1.0 - hazard
+        )
+
+    def _seen(self, target: Float[Tensor, "row field"]) -> tuple[Tensor, Tensor]:
+        """Return how much of each interval was lived through, and where the event came."""
         time, event = target[:, :1], target[:, 1:]
-        known = ~torch.isnan(time[:, 0])
+        known = ~torch.isnan(time)
         lower, upper = self.edges_days[:-1], self.edges_days[1:]
         time = torch.nan_to_num(time).clamp(max=float(self.edges_days[-1]))
         exposure = ((time - lower) / (upper - lower)).clamp(0.0, 1.0)
         inside = (time > lower) & (time <= upper) | ((time <= 0) & (lower == 0))
         beyond = torch.nan_to_num(target[:, :1]) > self.edges_days[-1]
         happened = inside & (torch.nan_to_num(event) > 0.5) & ~beyond
-        logits = self.predictor(score)
-        survived = functional.softplus(logits) * torch.where(happened, 0.0, exposure)
-        died = functional.softplus(-logits) * happened
-        return (survived + died).sum(dim=-1) * known
+        return torch.where(happened, 0.0, exposure) * known, (happened & known).to(exposure)
 
     def cumulative_hazard(
         self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
@@ -364,22 +379,16 @@ class CoxHead(nn.Module):
         inside = torch.ones_like(rows) if weights is None else weights.to(rows)
         return torch.nan_to_num(target[:, 0]), torch.nan_to_num(target[:, 1]), inside * known
 
-    def cumulative_hazard(
+    def trajectory(
         self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
-    ) -> Float[Tensor, "member row time"]:
-        """Return the cumulative hazard by each day."""
+    ) -> Float[Tensor, "member row time quantity"]:
+        """Return the probability of no event by each day."""
         left, right, share = _between(self.edges_days.to(days), days)
         shape = self.shape[..., left] + share.to(predictor) * (
             self.shape[..., right] - self.shape[..., left]
         )
         # As a sum of logarithms: neither part need be within the range of a number alone.
-        return torch.exp(predictor + torch.log(shape))
-
-    def trajectory(
-        self, predictor: Float[Tensor, "member row predictor"], days: Float[Tensor, " time"]
-    ) -> Float[Tensor, "member row time quantity"]:
-        """Return the probability of no event by each day."""
-        return torch.exp(-self.cumulative_hazard(predictor, days)).unsqueeze(-1)
+        return torch.exp(-torch.exp(predictor + torch.log(shape))).unsqueeze(-1)
 
 
 def _between(

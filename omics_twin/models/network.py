@@ -20,6 +20,8 @@ from omics_twin.models.therapy import RegimenEncoder
 
 # Parameters that are found before the network learns, see models/effects.py.
 FOUND_FIRST = ("effects", "bends", "unknown", "average")
+# Most steps, and how small the last is, that bring mean incidences back.
+_SHIFTS, _CLOSE = 12, 1e-4
 # Log-odds that one unit of the first latent dimension adds beside linear effects.
 _ANCHOR = 0.5
 
@@ -58,7 +60,7 @@ class Widening:
         if link is Link.IDENTITY:
             return wide
         if link is Link.HAZARDS:
-            return self._with_mean_survival(predictor, wide)
+            return self.together(predictor[None])[0]
         probability, _ = _probability(predictor, link)
         mean = (probability * weights).sum(dim=0)
         for _ in range(3):
@@ -68,29 +70,56 @@ class Widening:
             wide = wide + (mean - (probability * weights).sum(dim=0)) / slope
         return wide
 
-    def _with_mean_survival(
-        self,
-        predictor: Float[Tensor, "draw patient interval"],
-        wide: Float[Tensor, "draw patient interval"],
-    ) -> Float[Tensor, "draw patient interval"]:
-        """Return the widened predictors, shifted until mean survival is what it was.
+    def together(
+        self, predictors: Float[Tensor, "cause draw patient interval"]
+    ) -> Float[Tensor, "cause draw patient interval"]:
+        """Return the widened log-odds of every cause of an event; mean incidences stay.
 
         Draws with low hazards are those that are left later on, so that the mean hazard of every
-        interval alone would leave too many alive.
+        interval alone would leave too many alive; and draws in which two causes go together would.
         """
-        survival = torch.exp(-functional.softplus(predictor).cumsum(dim=-1))
-        wanted = (survival * self.weights.unsqueeze(-1)).sum(dim=0)
-        left, found = self.weights, []
-        for interval, logit in enumerate(wide.unbind(dim=-1)):
-            for _ in range(4):
-                hazard = torch.sigmoid(logit)
-                stays = left * (1.0 - hazard)
-                slope = (stays * hazard).sum(dim=0).clamp(min=1e-12)
-                step = (stays.sum(dim=0) - wanted[:, interval]) / slope
-                logit = logit + step.clamp(-1.0, 1.0)
-            left = left * torch.sigmoid(-logit)
-            found.append(logit)
+        weights = self.weights.unsqueeze(-1)
+        centre = (predictors * weights).sum(dim=1, keepdim=True)
+        wide = centre + self.spread[:, None] * (predictors - centre)
+        before, left, found = self.weights, self.weights, []
+        for own, moved in zip(predictors.unbind(dim=-1), wide.unbind(dim=-1), strict=True):
+            hazard, free, _ = _fallen(own)
+            wanted = (before * free * hazard).sum(dim=1, keepdim=True).clamp(min=1e-30)
+            before = before * torch.exp(-hazard.sum(dim=0))
+            shifted = moved
+            for _ in range(_SHIFTS):
+                # Newton's method on the logarithm: at once right where hazards are small.
+                hazard, free, slope = _fallen(shifted)
+                now = (left * free * hazard).sum(dim=1, keepdim=True).clamp(min=1e-30)
+                rise = (left * slope).sum(dim=1, keepdim=True).clamp(min=1e-30)
+                step = (torch.log(wanted / now) * now / rise).clamp(-4.0, 4.0)
+                shifted = shifted + step
+                if float(step.abs().max()) < _CLOSE:
+                    break
+            left = left * torch.exp(-functional.softplus(shifted).sum(dim=0))
+            found.append(shifted)
         return torch.stack(found, dim=-1)
+
+
+def _fallen(
+    logits: Float[Tensor, "cause draw patient"],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what an interval brings to who is left: hazards, and their share that is met.
+
+    Returns
+    -------
+    hazard
+        Cumulative, of every cause.
+    free
+        What a unit of hazard brings of the event; less than 1, as nobody has it twice.
+    slope
+        Of every cause's incidence in its own log-odds.
+    """
+    hazard = functional.softplus(logits)
+    total = hazard.sum(dim=0)
+    free = -torch.expm1(-total) / total.clamp(min=1e-30)
+    within = free + hazard * (torch.exp(-total) - free) / total.clamp(min=1e-30)
+    return hazard, free, torch.sigmoid(logits) * within
 
 
 def _probability(predictor: Tensor, link: Link) -> tuple[Tensor, Tensor]:
@@ -174,6 +203,12 @@ class TherapyOutcome(nn.Module):
         )
 
     @property
+    def causes(self) -> tuple[str, ...]:
+        """The causes that are told apart, if any."""
+        of = f"{self.event}: "
+        return tuple(each.removeprefix(of) for each in self.quantities[1:]) if self.event else ()
+
+    @property
     def units(self) -> tuple[str, ...]:
         """Of each quantity."""
         units = tuple(unit for _, head in self.parts for unit in head.units)
@@ -194,22 +229,23 @@ class TherapyOutcome(nn.Module):
         moved
             What is added to the scores of every therapy, and every cause, alike.
         """
-        parts, hazards = [], []
+        predictors = []
         for score, head in self.scores(code, agents):
             if moved is not None:
                 score = score + functional.pad(moved.unsqueeze(-1), (0, score.shape[-1] - 1))
-            predictor = head.predictor(score)
+            predictors.append(head.predictor(score))
+        heads = [head for _, head in self.parts]
+        if not self.event:
+            [predictor], [head] = predictors, heads
             if widening is not None:
                 predictor = widening(predictor, link=head.link)
-            if self.event:
-                timed = cast(HazardHead | CoxHead, head)
-                grid = torch.cat([timed.edges_days.to(days), days]).unique()
-                hazards.append(timed.cumulative_hazard(predictor, grid))
-            else:
-                parts.append(head.trajectory(predictor, days))
-        if not self.event:
-            return torch.cat(parts, dim=-1)
+            return head.trajectory(predictor, days)
+        if widening is not None:
+            predictors = list(widening.together(torch.stack(predictors)))
+        timed = [cast(HazardHead, head) for head in heads]
         # Between two days of the grid every cause's hazard is constant.
+        grid = torch.cat([timed[0].edges_days.to(days), days]).unique()
+        hazards = [h.cumulative_hazard(p, grid) for h, p in zip(timed, predictors, strict=True)]
         return event_and_causes(torch.stack(hazards))[:, :, torch.searchsorted(grid, days)]
 
     def given_event_free(

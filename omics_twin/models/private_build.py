@@ -30,7 +30,7 @@ INTERACTIONS = 0.3
 # So certain that what the latent code adds cannot be seen.
 _CERTAIN = 1e6
 _ALONE = NetworkSettings(latent=1, hidden=1, therapy_code=1, interaction_hidden=1)
-_LEFT = ("unknown", "bends")
+_LEFT = ("unknown", "bends", "fade")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from omics_twin.answers.beliefs import Belief, causes_of
+from omics_twin.answers.beliefs import Belief
 from omics_twin.report.bars import Curve, Curves, Tick, corners
 from omics_twin.report.comparison import Comparison
 from omics_twin.report.words import probability, visible, years_in_words
@@ -49,7 +49,7 @@ def causes_in(
     model: TrainedModel, belief: Belief, comparison: Comparison, settings: TwinSettings
 ) -> Causes | None:
     """Return what the event would come of, None where causes are not told apart or none is open."""
-    names = causes_of(model)
+    names = model.twin.network.outcome.causes
     if not names or not comparison.opened:
         return None
     first = comparison.opened[0]

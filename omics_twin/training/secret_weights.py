@@ -45,7 +45,7 @@ def _weights(
     rows = learned.numpy()
     for values in task.matrices.values.values():
         secret.update(values.numpy()[rows].tobytes())
-    for known in (task.outcome.values, task.outcome.event, task.arms):
+    for known in (task.outcome.values, task.outcome.event, task.outcome.by_cause, task.arms):
         secret.update(b"" if known is None else np.ascontiguousarray(known[rows]).tobytes())
     noise = NoiseSource(int.from_bytes(secret.digest()[:16], "big"), secret=True)
     drawn = noise.uniform((len(rows),), 0, 0).double().numpy()

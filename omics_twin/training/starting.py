@@ -12,12 +12,19 @@ from omics_twin.tracking import TrainedModel, load_model
 from omics_twin.twin.neural import NeuralTwin
 
 
-def started_from(config: Config, catalogue: Catalogue) -> TrainedModel | None:
+def started_from(
+    config: Config, catalogue: Catalogue, causes: tuple[str, ...]
+) -> TrainedModel | None:
     """Return the model that training goes on from, if one is asked for.
 
     Its effects, and the network behind them, were learned on a larger cohort; what is learned now
     is added to them, shrunk towards nothing. A feature that only one of the cohorts has stays as
     it was, and is not learned.
+
+    Parameters
+    ----------
+    causes
+        Of the event, that the cohort tells apart.
 
     Raises
     ------
@@ -34,6 +41,13 @@ def started_from(config: Config, catalogue: Catalogue) -> TrainedModel | None:
         raise TrainingError(
             f"'{config.trainer.start_from}' predicts '{model.outcome}', the endpoint asks for "
             f"'{asked}': start from a model of the same outcome"
+        )
+    known = model.twin.network.outcome.causes
+    if known != causes:
+        raise TrainingError(
+            f"'{config.trainer.start_from}' tells the causes {quoted(known) or 'none'} of "
+            f"'{asked}' apart, the cohort {quoted(causes) or 'none'}: declare the same in the same "
+            "order"
         )
     if model.twin.agents != catalogue.known_agents:
         raise TrainingError(

@@ -31,6 +31,9 @@ from omics_twin.types import Endpoint
 
 ON_A_GRAPH = (GeneEncoder.GENE_GRAPH, GeneEncoder.PATHWAYS)
 
+# Of fewer events of a cause nothing is learned in every fold.
+_FEWEST_OF_A_CAUSE = 20
+
 
 @dataclass(frozen=True)
 class Task:
@@ -118,7 +121,7 @@ def task_of(
     endpoint = Endpoint(
         asked.name, asked.outcome, asked.horizon_days, asked.higher_is_better, asked.reading
     )
-    started = started_from(config, catalogue)
+    started = started_from(config, catalogue, cohort.outcomes[asked.outcome].causes)
     design = transforms.design_of(cohort) if started is None else started.twin.design
     design = design if agreed is None else agreed(design)
     matrices = transforms.apply(design, cohort)
@@ -189,6 +192,13 @@ def _check_outcome(name: str, cohort: Cohort) -> None:
                 f"outcome '{name}' has no event in {len(outcome.values)} patients: "
                 "choose an outcome that some of them had"
             )
+        for which, cause in enumerate(outcome.causes, start=1):
+            found = int((np.asarray(outcome.by_cause) == which).sum())
+            if found < _FEWEST_OF_A_CAUSE:
+                raise CohortError(
+                    f"cause '{cause}' of outcome '{name}' has {found} events, expected at least "
+                    f"{_FEWEST_OF_A_CAUSE}: declare it together with another"
+                )
     elif len(np.unique(outcome.values)) < 2:
         shown = ", ".join(f"{each:g}" for each in np.unique(outcome.values)) or "not known"
         raise CohortError(

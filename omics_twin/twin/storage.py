@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 
 from omics_twin.errors import ModelError, OmicsTwinError, quoted
 from omics_twin.files import json_of, read_checked, write_json, write_manifest, write_whole
-from omics_twin.models.build import restored_network
+from omics_twin.models.build import FADE, restored_network
 from omics_twin.models.companion import Companion
 from omics_twin.tensors.design import Design
 from omics_twin.twin.course import Course
@@ -24,7 +24,8 @@ from omics_twin.twin.likeness import Likeness
 from omics_twin.twin.neural import Membership, NeuralTwin
 from omics_twin.twin.reference import Reference
 
-# Earlier versions can answer with a network alone, and with trees beside it, but not with causes.
+# Earlier versions can answer with a network alone, and with trees beside it, but know neither
+# causes nor effects that fade.
 _ALONE, _WITH_TREES, FORMAT = 1, 2, 3
 _WEIGHTS, _TWIN = "weights.safetensors", "twin.json"
 _COURSE = (
@@ -51,13 +52,20 @@ def save_twin(
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
         tensors = {f"network.{k}": v.contiguous() for k, v in twin.network.state_dict().items()}
+        if not _fades(twin.proposal):
+            tensors.pop(f"network.{FADE}", None)
         tensors["membership.digests"] = twin.membership.digests
         tensors["membership.seen"] = twin.membership.seen
         if isinstance(twin, HybridTwin):
             tensors |= {f"course.{k}": getattr(twin.course, k).contiguous() for k in _COURSE}
         companion = twin.proposal.companion
         if companion is not None:
-            tensors |= {f"companion.{k}": v for k, v in companion.to_tensors().items()}
+            of_one_head = () if twin.network.outcome.event else ("causes",)
+            tensors |= {
+                f"companion.{k}": v
+                for k, v in companion.to_tensors().items()
+                if k not in of_one_head
+            }
         if likeness is not None:
             tensors |= {f"likeness.{k}": v for k, v in likeness.to_tensors().items()}
         if reference is not None:
@@ -86,8 +94,13 @@ def save_twin(
         raise
 
 
+def _fades(twin: NeuralTwin) -> bool:
+    effects = twin.network.outcome.effects
+    return effects is not None and bool((effects.fade != 0.0).any())
+
+
 def _format(twin: NeuralTwin) -> int:
-    if twin.network.outcome.event:
+    if twin.network.outcome.event or _fades(twin):
         return FORMAT
     return _ALONE if twin.companion is None else _WITH_TREES
 

@@ -41,7 +41,7 @@ def copies_of(
     found = []
     for number in range(copies):
         seed = config.twin.seed + number
-        copy = simulated_copy(task, *holding.one_draw(believed, seed), seed)
+        copy = simulated_copy(task, holding.one_draw(believed, seed), seed)
         fitted = fit_copy(copy, config, folder / f"ck{number}", console)
         trained = learning.model_of(copy.task, fitted, config)
         found.append((held_of(copy.task, trained, fitted.plan, config), copy.truth))

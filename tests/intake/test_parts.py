@@ -233,7 +233,7 @@ def test_parts_that_hold_different_things_under_one_name_are_refused(
         "gene panel 'small' has other genes in part 'there'": replace(
             other, variants={"genomics": replace(genomics, panels={"small": ("TP53",)})}
         ),
-        "is time_to_event in 'day', but another kind, unit or causes in parts 'there'": (
+        "outcome 'os' is time_to_event in 'day', but another kind or unit in parts 'there'": (
             replace(other, outcomes={"os": replace(other.outcomes["os"], unit="month")})
         ),
     }

@@ -17,7 +17,7 @@ from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
 from omics_twin.evaluate.design import Outcome
 from omics_twin.intake.declaration import OutcomeKind
-from omics_twin.judged.simulated import simulated_copy
+from omics_twin.judged.simulated import OneDraw, simulated_copy
 from omics_twin.report.console import Console
 from omics_twin.tracking import TrainedModel
 from omics_twin.training.tasks import Task, task_of
@@ -138,7 +138,7 @@ def task(small_run: SmallRun) -> Task:
 def test_a_copy_has_responses_as_often_as_its_truth_says(task: Task) -> None:
     truth = np.full((len(task.arms), len(task.catalogue.arms)), 0.2)
     truth[np.arange(len(task.arms)), task.arms] = 0.8
-    copy = simulated_copy(task, truth, truth, seed=0)
+    copy = simulated_copy(task, OneDraw(truth, truth), seed=0)
     assert copy.task.outcome.values.mean() == pytest.approx(0.8, abs=0.1)
     assert copy.task.arms is task.arms
     assert len(copy.task.held_out) == 1
@@ -150,7 +150,7 @@ def test_a_copy_of_a_continuous_outcome_has_its_residuals(task: Task) -> None:
     mean = generator.normal(size=(len(task.arms), len(task.catalogue.arms)))
     values = mean[np.arange(len(mean)), task.arms] + 2.0 * generator.normal(size=len(mean))
     told = _with(task, Outcome(OutcomeKind.CONTINUOUS, values, None, None))
-    copy = simulated_copy(told, mean, mean, seed=0)
+    copy = simulated_copy(told, OneDraw(mean, mean), seed=0)
     rest = copy.task.outcome.values - mean[np.arange(len(mean)), task.arms]
     assert rest.std() == pytest.approx(2.0, rel=0.15)
 
@@ -163,7 +163,7 @@ def test_a_copy_of_survival_has_events_and_censoring_as_expected(task: Task) -> 
     curve = np.exp(-grid / 80.0)
     truth = np.broadcast_to(curve, (patients, len(task.catalogue.arms), len(grid)))
     told = _with(task, Outcome(OutcomeKind.TIME_TO_EVENT, values, event, grid))
-    copy = simulated_copy(told, truth, truth, seed=0)
+    copy = simulated_copy(told, OneDraw(truth, truth), seed=0)
     time, happened = copy.task.outcome.followed[1], copy.task.outcome.event
     assert happened is not None
     assert bool((copy.task.outcome.values <= 100.0).all())

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from omics_twin.errors import TrainingError
 from omics_twin.evaluate.causes import summed
 from omics_twin.models.build import (
     ChannelTensors,
@@ -18,14 +19,14 @@ from omics_twin.models.build import (
     restored_network,
 )
 from omics_twin.models.companion import fit_companion
-from omics_twin.models.effects import learn_effects
-from omics_twin.models.network import MultimodalNetwork, event_and_causes
+from omics_twin.models.effects import EffectsProblem, fit_fade, learn_effects
+from omics_twin.models.heads import HazardHead
+from omics_twin.models.network import MultimodalNetwork, Widening, event_and_causes
 from omics_twin.settings import NetworkSettings, SurvivalHead
 from omics_twin.tensors.batch import TrainingTensors
 
 PATIENTS, MEMBERS = 800, 2
 DAYS = torch.linspace(0.0, 900.0, 19)
-HEADS = pytest.mark.parametrize("head", list(SurvivalHead))
 
 
 def cohort(seed: int = 0) -> tuple[Tensor, OutcomeTensors]:
@@ -42,7 +43,7 @@ def cohort(seed: int = 0) -> tuple[Tensor, OutcomeTensors]:
     return markers, OutcomeTensors("os", "time_to_event", "day", torch.stack(fields, 1), causes)
 
 
-def made(head: SurvivalHead) -> tuple[MultimodalNetwork, TrainingTensors]:
+def made(head: SurvivalHead = SurvivalHead.HAZARD) -> tuple[MultimodalNetwork, TrainingTensors]:
     """Return an untrained network and its patients."""
     markers, outcome = cohort()
     stopping = torch.stack([torch.arange(PATIENTS) % 5 == each for each in range(MEMBERS)]).float()
@@ -64,22 +65,21 @@ def answers(network: MultimodalNetwork, tensors: TrainingTensors) -> Tensor:
 
 
 @cache
-def _learned(head: SurvivalHead) -> tuple[MultimodalNetwork, TrainingTensors]:
-    network, tensors = made(head)
+def _learned() -> tuple[MultimodalNetwork, TrainingTensors]:
+    network, tensors = made()
     group = torch.zeros(MEMBERS, dtype=torch.long)
     learn_effects(network, tensors, group, planned=torch.arange(MEMBERS))
     return network.eval().requires_grad_(requires_grad=False), tensors
 
 
-def learned(head: SurvivalHead) -> tuple[MultimodalNetwork, TrainingTensors]:
+def learned() -> tuple[MultimodalNetwork, TrainingTensors]:
     """Return a network of one's own whose linear effects are known."""
-    network, tensors = _learned(head)
+    network, tensors = _learned()
     return copy.deepcopy(network), tensors
 
 
-@HEADS
-def test_survival_and_incidences_make_up_everybody(head: SurvivalHead) -> None:
-    network, tensors = learned(head)
+def test_survival_and_incidences_make_up_everybody() -> None:
+    network, tensors = learned()
     assert network.outcome.quantities == ("os", "os: the tumour", "os: another cause")
     assert network.outcome.units == ("probability",) * 3
     found = answers(network, tensors)
@@ -89,7 +89,7 @@ def test_survival_and_incidences_make_up_everybody(head: SurvivalHead) -> None:
 
 
 def test_every_cause_follows_its_own_marker() -> None:
-    network, _ = learned(SurvivalHead.HAZARD)
+    network, _ = learned()
     effects = network.encoder("markers").effects.mean(dim=0)
     # Terms of a head: prognosis, and the effect of the one agent.
     tumour, other = effects[:, :2].sum(dim=1), effects[:, 2:].sum(dim=1)
@@ -137,24 +137,22 @@ def test_the_network_and_the_baseline_add_hazards_up_alike() -> None:
     np.testing.assert_allclose(found[..., 1:], np.moveaxis(incidence, 0, -1), atol=1e-6)
 
 
-@HEADS
-def test_days_between_those_asked_about_change_nothing(head: SurvivalHead) -> None:
-    network, tensors = learned(head)
+def test_days_between_those_asked_about_change_nothing() -> None:
+    network, tensors = learned()
     code = torch.zeros(MEMBERS, PATIENTS, network.latent + network.terms)
     one = network.outcome(code, tensors.agents, DAYS[[-1]])
     torch.testing.assert_close(one[:, :, 0], network.outcome(code, tensors.agents, DAYS)[:, :, -1])
 
 
-@HEADS
-def test_a_stored_network_answers_as_before(head: SurvivalHead) -> None:
-    network, tensors = learned(head)
+def test_a_stored_network_answers_as_before() -> None:
+    network, tensors = learned()
     described = [each.described() for _, each in network.outcome.parts]
     again = restored_network(["markers"], described, network.state_dict(), "os").eval()
     torch.testing.assert_close(answers(again, tensors), answers(network, tensors))
 
 
 def test_beginning_again_answers_as_before() -> None:
-    network, tensors = learned(SurvivalHead.HAZARD)
+    network, tensors = learned()
     assert network.outcome.effects is not None
     network.outcome.effects.gain.copy_(torch.tensor([[[0.5, 2.0]], [[1.5, 0.25]]]))
     before, root = answers(network, tensors), network.unknown(["markers"])
@@ -167,9 +165,8 @@ def test_beginning_again_answers_as_before() -> None:
     torch.testing.assert_close(again @ again.mT, wide, atol=1e-5, rtol=1e-4)
 
 
-@HEADS
-def test_trees_learn_the_event_of_any_cause(head: SurvivalHead) -> None:
-    network, tensors = learned(head)
+def test_trees_learn_the_event_of_any_cause() -> None:
+    network, tensors = learned()
     group = torch.zeros(MEMBERS, dtype=torch.long)
     trees = fit_companion(network, tensors, group, torch.ones(1), seed=0, trees=12)
     events = tensors.training @ tensors.targets[:, 1::2]
@@ -182,7 +179,7 @@ def test_trees_learn_the_event_of_any_cause(head: SurvivalHead) -> None:
 
 
 def test_given_no_event_so_far_the_rest_is_still_everybody() -> None:
-    network, tensors = learned(SurvivalHead.HAZARD)
+    network, tensors = learned()
     found = answers(network, tensors)
     now = found[:, :, [5]]
     later = network.outcome.given_event_free(found[:, :, 5:], now)
@@ -190,3 +187,78 @@ def test_given_no_event_so_far_the_rest_is_still_everybody() -> None:
     everybody = torch.ones_like(later[..., 0])
     torch.testing.assert_close(later.sum(dim=-1), everybody, atol=1e-3, rtol=0.0)
     torch.testing.assert_close(later[:, :, 0], torch.tensor([1.0, 0.0, 0.0]).expand(2, 800, 3))
+
+
+def test_proportional_hazards_know_no_causes() -> None:
+    with pytest.raises(TrainingError, match="tells causes apart, for which model.survival_head is"):
+        made(SurvivalHead.COX)
+
+
+@pytest.mark.parametrize("together", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize("spread", [0.5, 2.0, 4.0])
+def test_widening_keeps_survival_and_every_incidence(together: float, spread: float) -> None:
+    """Whether members that expect more of one cause expect more of the other, or less."""
+    network, _ = learned()
+    generator = torch.Generator().manual_seed(4)
+    draws, patients = 100, 20
+    apart = torch.randn(2, draws, patients, 1, generator=generator)
+    apart[1] = together * apart[0] + (1.0 - together**2) ** 0.5 * apart[1]
+    level = torch.tensor([-2.0, -1.2]).view(2, 1, 1, 1)
+    intervals = len(network.outcome.parts[0][1].level[0, 0])  # type: ignore[arg-type]
+    given = level + 0.8 * apart.expand(-1, -1, -1, intervals)
+    weights = torch.rand(draws, patients, generator=generator)
+    weights = weights / weights.sum(dim=0)
+
+    def told(odds: Tensor) -> Tensor:
+        every = event_and_causes(torch.nn.functional.softplus(odds).cumsum(dim=-1))
+        return (every * weights[..., None, None]).sum(dim=0)
+
+    wide = Widening(weights, torch.full((patients,), spread)).together(given)
+    torch.testing.assert_close(told(wide), told(given), rtol=0, atol=1e-3)
+    torch.testing.assert_close(wide.std(dim=1), spread * given.std(dim=1), rtol=1e-3, atol=1e-4)
+
+
+def test_a_member_fades_as_it_would_alone() -> None:
+    network, tensors = learned()
+    head = network.outcome.parts[0][1]
+    assert isinstance(head, HazardHead)
+    generator = torch.Generator().manual_seed(5)
+    score = torch.randn(MEMBERS, PATIENTS, generator=generator)
+    score[1] *= 20.0
+
+    def fitted(members: list[int]) -> Tensor:
+        chosen = torch.tensor(members)
+        own = HazardHead("os", head.edges_days, torch.sigmoid(head.level[chosen, 0]))
+        empty = torch.zeros(len(members), PATIENTS, 0)
+        problem = EffectsProblem(
+            empty,
+            tensors.agents,
+            tensors.targets[:, :2],
+            torch.zeros(len(members), PATIENTS),
+            tensors.training[chosen],
+            tensors.stopping[chosen],
+            torch.zeros(len(members)).long(),
+            empty,
+        )
+        return fit_fade(score[chosen], torch.zeros(len(members), 1, 1), problem, own)[0]
+
+    torch.testing.assert_close(fitted([0, 1])[:1], fitted([0]))
+    torch.testing.assert_close(fitted([0, 1])[1:], fitted([1]))
+
+
+def test_fading_is_where_the_likelihood_is_highest() -> None:
+    network, tensors = learned()
+    head = network.outcome.parts[0][1]
+    assert isinstance(head, HazardHead)
+    assert network.outcome.effects is not None
+    added = network.encoder("markers").added(tensors.channels["markers"])
+    score = network.outcome.effects(added, tensors.agents)[..., :1]
+
+    def loss(fade: Tensor) -> Tensor:
+        told = torch.cat([score, fade * score], dim=-1)
+        each = head.loss(told, tensors.targets[:, :2]) * tensors.training
+        return each.sum(dim=1) + 0.5 * fade[:, 0, 0].square()
+
+    found = network.outcome.effects.fade[..., :1]
+    for away in (-0.1, 0.1):
+        assert bool((loss(found + away) > loss(found)).all())
