@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from omics_twin.errors import CohortError
 from omics_twin.evaluate.causes import judged_by_cause, of_one_cause, summed
 from omics_twin.evaluate.competing import aalen_johansen
 from omics_twin.evaluate.design import Outcome
@@ -108,3 +109,10 @@ def test_part_of_the_patients_keep_their_causes() -> None:
     assert some.by_cause is not None
     np.testing.assert_array_equal(some.by_cause, outcome.by_cause[:10])
     assert some.causes == ("one", "other")
+
+
+def test_a_cause_without_its_event_is_refused() -> None:
+    both = {"by_cause": np.array([1, 2]), "causes": ("one", "other")}
+    event = np.array([True, False])
+    with pytest.raises(CohortError, match="names a cause where 'event' has no event"):
+        Outcome(OutcomeKind.TIME_TO_EVENT, np.ones(2), event, GRID, **both)

@@ -137,6 +137,55 @@ def test_linear_effects_are_those_of_pooled_patients_to_a_millionth() -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=close)
 
 
+def test_effects_of_two_causes_and_how_they_fade_are_those_of_pooled_patients() -> None:
+    generator = torch.Generator().manual_seed(2)
+    # To the week, as edges are where sites learn together.
+    days = 7.0 * (60.0 * torch.rand(PATIENTS, generator=generator)).ceil()
+    came = torch.randint(0, 3, (PATIENTS,), generator=generator)
+    fields = torch.stack([days, (came == 1).float(), days, (came == 2).float()], dim=1)
+    place = torch.arange(PATIENTS) % 7 // 3
+    settings = replace(WITHOUT, linear_effects=True, bent_effects=False, wide_features=50)
+
+    def effects(tensors: TrainingTensors, rows: Tensor) -> dict[str, Tensor]:
+        names = ("clinical", "mri@21")
+        told = replace(
+            tensors,
+            channels={name: tensors.channels[name] for name in names},
+            visit_days={name: DAYS[name] for name in names},
+            targets=fields[rows],
+        )
+        outcome = OutcomeTensors("os", "time_to_event", "day", told.targets, ("one", "other"))
+        channels = {
+            name: ChannelTensors(
+                each, torch.zeros(each.shape[1], dtype=torch.bool), 0.0, DAYS[name] > 0
+            )
+            for name, each in told.channels.items()
+        }
+        network = build_network(
+            channels, outcome, AGENTS, told.training, settings, seed=0, total=told.total
+        )
+        learn_effects(network, told, torch.zeros(MEMBERS).long(), planned=torch.arange(MEMBERS))
+        kept = (".effects", ".bends", ".fade", ".average", ".level")
+        return {k: v for k, v in network.state_dict().items() if k.endswith(kept)}
+
+    found = together(
+        SITES,
+        lambda site, told: effects(
+            part(site, told), torch.nonzero(place == SITES.index(site))[:, 0]
+        ),
+        masked=True,
+    )
+    for each in found[1:]:
+        for name, value in each.items():
+            assert torch.equal(value, found[0][name]), name
+    assert bool((found[0]["outcome.effects.fade"] != 0.0).all())
+    pooled = effects(EVERYBODY, torch.arange(PATIENTS))
+    for name, value in pooled.items():
+        # Edges of pooled patients lie elsewhere, and levels are those of intervals.
+        if not name.endswith(".level"):
+            torch.testing.assert_close(found[0][name], value, rtol=0.1, atol=0.05)
+
+
 @pytest.mark.parametrize("combine", list(Combine))
 def test_sites_end_with_one_network_that_learned_as_the_pooled_one(
     combine: Combine, tmp_path: Path

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omics_twin.errors import IntakeError
+from omics_twin.errors import ConfigError, IntakeError
 from omics_twin.intake.declaration import (
     CohortDeclaration,
     CohortFormat,
@@ -107,8 +107,12 @@ def test_a_study_says_of_what_patients_died_in_a_column_that_is_then_no_measurem
     assert found.outcomes["os"].by_cause is not None
     assert found.outcomes["os"].by_cause.tolist() == [0, 1, 0, 0]
     assert "CAUSE" not in found.channels["clinical"].columns
+    assert set(found.outcomes) == {"os", "dfs"}
     asked.cause_column = "CAUSES"
     with pytest.raises(IntakeError, match="CAUSES"):
+        read_tables(replace(declared, outcomes={"os": asked}))
+    asked.cause_column = None
+    with pytest.raises(ConfigError, match="has cause_column 'None' and 2 causes"):
         read_tables(replace(declared, outcomes={"os": asked}))
 
 

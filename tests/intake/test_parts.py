@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from omics_twin.cohort.cohort import Cohort, build_cohort
@@ -93,10 +94,20 @@ def test_causes_stand_below_each_other_and_nobody_of_a_part_without_has_one(
     found = read_tables(pan).outcomes["os"]
     assert found.by_cause is not None
     assert found.by_cause.tolist() == [1, 0, 0, 0] * 2
-    (Path(pan.parts["there"]) / "outcome.csv").unlink()
+    path = Path(pan.parts["there"]) / "outcome.csv"
+    kept = path.read_text()
+    path.unlink()
     found = read_tables(pan, scoring=True).outcomes["os"]
     assert found.by_cause is not None
     assert found.by_cause.tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
+    pan.outcomes["os"].cause_column = "cause"
+    path.write_text(kept)
+    here = Path(pan.parts["here"]) / "outcome.csv"
+    table = pd.read_csv(here, dtype=str)
+    table.assign(cause=table["response"]).to_csv(here, index=False)
+    found = read_tables(pan, scoring=True).outcomes["os"]
+    assert found.by_cause is None
+    assert found.causes == ()
 
 
 def test_a_feature_that_a_part_does_not_list_is_not_measured_there(pan: CohortDeclaration) -> None:

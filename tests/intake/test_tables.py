@@ -203,6 +203,21 @@ def test_a_cause_that_nobody_declared_is_refused_by_name(with_causes: CohortDecl
         read_tables(with_causes)
 
 
+def test_where_no_cause_is_recorded_at_all_there_is_no_commonest(
+    with_causes: CohortDeclaration,
+) -> None:
+    path = Path(with_causes.root) / "outcome.csv"
+    path.write_text(path.read_text().replace("tumour", "").replace("heart", ""))
+    with pytest.raises(IntakeError, match="no cause is recorded for any of 3 events"):
+        read_tables(with_causes)
+
+
+def test_only_an_event_has_causes(with_causes: CohortDeclaration) -> None:
+    with_causes.outcomes["response"].causes = {"a": ["x"], "b": ["y"]}
+    with pytest.raises(ConfigError, match="tells causes apart and is binary, expected a time to"):
+        read_tables(with_causes)
+
+
 def test_patients_to_be_scored_need_no_cause(with_causes: CohortDeclaration) -> None:
     path = Path(with_causes.root) / "outcome.csv"
     path.write_text(path.read_text().replace(",cause\n", ",why\n"))

@@ -15,6 +15,7 @@ from omics_twin.asked import read_cohort
 from omics_twin.cli import main
 from omics_twin.cohort.cohort import Cohort
 from omics_twin.config import load
+from omics_twin.evaluate.causes import summed
 from omics_twin.evaluate.design import Outcome
 from omics_twin.intake.declaration import OutcomeKind
 from omics_twin.judged.simulated import OneDraw, simulated_copy
@@ -153,6 +154,36 @@ def test_a_copy_of_a_continuous_outcome_has_its_residuals(task: Task) -> None:
     copy = simulated_copy(told, OneDraw(mean, mean), seed=0)
     rest = copy.task.outcome.values - mean[np.arange(len(mean)), task.arms]
     assert rest.std() == pytest.approx(2.0, rel=0.15)
+
+
+def test_simulated_events_come_of_what_the_draw_says(task: Task) -> None:
+    patients, grid = len(task.arms), np.linspace(0.0, 100.0, 25)[1:]
+    even = np.arange(patients) % 2 == 0
+    first = np.where(even, 4.0, 0.25)
+    rates = np.stack([first, 1.0 / first]) / 80.0
+    alive, incidence = summed(np.exp(-rates[:, :, None] * grid))
+    generator = np.random.default_rng(1)
+    cause = generator.integers(0, 3, patients)
+    told = Outcome(
+        OutcomeKind.TIME_TO_EVENT,
+        generator.uniform(20.0, 120.0, size=patients),
+        cause > 0,
+        grid,
+        by_cause=cause,
+        causes=("one", "other"),
+    )
+    arms = len(task.catalogue.arms)
+    every = np.repeat(alive[:, None], arms, axis=1)
+    drawn = OneDraw(every, every, np.repeat(incidence[:, :, None], arms, axis=2))
+    copied = simulated_copy(_with(task, told), drawn, seed=0).task.outcome
+    assert copied.causes == ("one", "other")
+    assert copied.by_cause is not None
+    happened = copied.followed[0]
+    np.testing.assert_array_equal(copied.by_cause > 0, happened)
+    # Of constant hazards of 4 and 1/4 the first is the cause in 16 of 17.
+    of_first = copied.by_cause == 1
+    assert of_first[even & happened].mean() == pytest.approx(16 / 17, abs=0.08)
+    assert of_first[~even & happened].mean() == pytest.approx(1 / 17, abs=0.08)
 
 
 def test_a_copy_of_survival_has_events_and_censoring_as_expected(task: Task) -> None:

@@ -132,6 +132,29 @@ def test_every_cause_is_judged_in_another_cohort_that_tells_them_apart(
     }
 
 
+def test_other_causes_than_those_of_the_model_to_start_from_are_refused(
+    trained: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, cohort = trained
+    swapped = "{os:{cause_column:CAUSE,causes:{other:[heart],cancer:[tumour]}}}"
+    asked = ["experiment=cbioportal_survival", f"output_root={tmp_path}", cohort[1]]
+    more = [f"cohort.outcomes={swapped}", f"trainer.start_from={run}", *SMALL]
+    assert main(["train", *asked, *more]) == 1
+    assert "tells the causes 'cancer', 'other' of 'os' apart, the cohort" in capsys.readouterr().err
+
+
+def test_a_cause_of_too_few_is_refused_before_training(
+    trained: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, cohort = trained
+    rare = "{os:{cause_column:CAUSE,causes:{any:[tumour,heart],fall:[fell]}}}"
+    asked = ["experiment=cbioportal_survival", f"output_root={tmp_path}", cohort[1]]
+    assert main(["train", *asked, f"cohort.outcomes={rare}", *SMALL]) == 1
+    assert "cause 'fall' of outcome 'os' has 0 events, expected at least 20" in (
+        capsys.readouterr().err
+    )
+
+
 def test_who_is_not_told_apart_elsewhere_is_judged_all_the_same(
     trained: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
