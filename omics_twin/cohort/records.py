@@ -27,7 +27,8 @@ def records_in(cohort: Cohort) -> Iterator[PatientRecord]:
     parts = {name: _rows(part) for name, part in cohort.measurements.mod.items()}
     received = {} if cohort.received is None else cohort.received.dropna().to_dict()
     strata = cohort.strata.astype(object)
-    for patient, row in zip(cohort.patient_ids, strata.itertuples(index=False), strict=True):
+    # Not by `itertuples`, which knows no rows of a table without columns.
+    for patient, row in zip(cohort.patient_ids, strata.to_numpy(), strict=True):
         visits: dict[float, dict[str, dict[str, Any]]] = {}
         for name, part in cohort.measurements.mod.items():
             place = parts[name].get(patient)

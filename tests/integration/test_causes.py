@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from omics_twin.cli import main
@@ -117,6 +118,16 @@ def test_the_page_tells_every_cause(trained: tuple[Path, list[str]], tmp_path: P
     ]
     assert len(told) == 3
     assert sum(told) == pytest.approx(100.0, abs=2.0)
+
+
+def test_patients_without_strata_are_scored(
+    trained: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    run, cohort = trained
+    folder = tmp_path / "scored"
+    asked = ["tracking=off", f"output={folder}"]
+    assert main(["score", f"model_uri={run}", *cohort, *asked]) == 0
+    assert sum(pq.read_metadata(each).num_rows for each in folder.glob("*.parquet")) == PATIENTS
 
 
 def test_every_cause_is_judged_in_another_cohort_that_tells_them_apart(
