@@ -107,13 +107,19 @@ def _bars(axes: Any, before: Sequence[float], later: Sequence[float]) -> None:
     axes.set_xticks([])
 
 
+def _told_apart(figure: Figure, axes: Any) -> None:
+    """Name the colours beside the axes: a place among the bars would first have to be found."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
+
+
 def _expected(bins: dict[str, list[float]]) -> Figure:
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
     _bars(axes, bins["before"], bins["later"])
     axes.set_xlabel("Bins of the expected endpoint, low to high")
     axes.set_ylabel("Share of patients")
-    axes.legend(frameon=False)
+    _told_apart(figure, axes)
     return figure
 
 
@@ -125,7 +131,7 @@ def _features(lines: Sequence[dict[str, Any]]) -> Figure:
         _bars(axes, line["before"], line["later"])
         axes.set_title(visible(name_in_words(line["feature"]))[:32], fontsize=9)
         if place == 1:
-            axes.legend(frameon=False, fontsize=8)
+            _told_apart(figure, axes)
     return figure
 
 
